@@ -1,0 +1,1 @@
+"""What Allod decides, as pure functions and values: no clock, file, socket or randomness."""

@@ -1,0 +1,126 @@
+"""Strict JSON: capped before it is parsed, and nothing ambiguous is let through.
+
+Refused are: more bytes than the cap, not UTF-8, nesting deeper than `MAX_DEPTH`, more than
+`MAX_ITEMS` values, duplicate keys, numbers with more than 19 digits, NaN and infinities,
+anything after the document (THREATS 51).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from allod.errors import InvalidInput
+
+MAX_DEPTH: Final = 24
+MAX_ITEMS: Final = 1_000_000
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
+_T = TypeVar("_T")
+
+
+class Document(msgspec.Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+    """Root of all wire structs: closed, immutable, camelCase on the wire."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    known = dict(pairs)
+    if len(known) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:40]!r} stands twice")
+    return known
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError("a number has more than 19 digits")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    if len(digits) > 40:
+        raise ValueError("a number has more than 40 digits")
+    return float(digits)
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def parse_strict(data: bytes, *, cap: int, what: str = "the document") -> Any:
+    """Parse `data` as JSON under the rules above.
+
+    Raises:
+        InvalidInput: `too-large`, or `bad-json` with the reason.
+    """
+    if len(data) > cap:
+        raise InvalidInput(
+            "too-large", f"cannot read {what}: {len(data)} bytes, at most {cap} are allowed"
+        )
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", data)):
+        depth += 1 if bracket.group() in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidInput("bad-json", f"cannot read {what}: nested deeper than {MAX_DEPTH}")
+    if data.count(b",") > MAX_ITEMS:
+        raise InvalidInput("bad-json", f"cannot read {what}: more than {MAX_ITEMS} values")
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_pairs,
+            parse_int=_integer,
+            parse_float=_real,
+            parse_constant=_constant,
+        )
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("bad-json", f"cannot read {what}: {error}") from error
+
+
+def decode(data: bytes, type_: type[_T], *, cap: int, what: str = "the document") -> _T:
+    """Parse strictly, then check the shape.
+
+    Raises:
+        InvalidInput: `too-large`, `bad-json`, or `bad-document` with the path of the fault.
+    """
+    return convert(parse_strict(data, cap=cap, what=what), type_, what=what)
+
+
+def convert(value: Any, type_: type[_T], *, what: str = "the document") -> _T:
+    """Check the shape of a parsed value; a document must say its type and format.
+
+    Raises:
+        InvalidInput: `bad-document`.
+    """
+    fields = getattr(type_, "__struct_fields__", ())
+    if "format" in fields and isinstance(value, dict) and not {"type", "format"} <= value.keys():
+        raise InvalidInput("bad-document", f"cannot read {what}: it lacks its type or its format")
+    try:
+        return msgspec.convert(value, type_)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInput("bad-document", f"cannot read {what}: {error}") from error
+
+
+def encode(value: Any) -> bytes:
+    """Write compact JSON with sorted keys: the same value is always the same bytes."""
+    return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
+
+
+def instant(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds: the only form of time in documents."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_instant(text: str, *, what: str = "a time") -> datetime:
+    """The inverse of `instant`. Raises InvalidInput `bad-time`."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InvalidInput(
+            "bad-time", f"cannot read {text[:40]!r} as {what}: it is like 2026-01-31T02:00:00Z"
+        ) from error

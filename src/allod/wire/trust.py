@@ -1,0 +1,126 @@
+"""Trust statements, `trust/<N>.json`: DSSE under the root threshold (docs/spec/trust.md)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from allod.wire.codec import Document
+from allod.wire.envelope import PublicKey
+
+
+class Location(Document, kw_only=True):
+    """Where a fleet's files can be had."""
+
+    url: str  #: https://host:port, without a trailing slash
+    pins: list[str] = []  #: PEM certificates of the CAs that may certify it
+
+
+class Log(Document, kw_only=True):
+    """One transparency log, or the successor of one (DESIGN §7)."""
+
+    name: Literal["authority", "activity"]
+    origin: str
+    key: str  #: a C2SP verifier key
+    genesis: str  #: digest of its first checkpoint
+    follows: str | None = None  #: origin of the log that it succeeds
+
+
+class Witnesses(Document, kw_only=True):
+    """Who vouches that the logs only grow."""
+
+    keys: list[str]  #: C2SP verifier keys
+    quorum: int
+    max_age_seconds: int
+
+
+class Repair(Document, kw_only=True):
+    """Named floors that devices take down to the given value, once per statement."""
+
+    roles: dict[str, int] = {}  #: role name -> version floor
+    time: str | None = None  #: the time floor
+    devices: list[str] = []  #: only these; empty: all
+
+
+class Transfer(Document, kw_only=True):
+    """Devices that may be bound by another owner."""
+
+    devices: list[str]
+    to: str  #: the other fleet's id
+    until: str
+
+
+class TrustStatement(Document, kw_only=True):
+    """One link of the chain that is walked right after the root chain."""
+
+    type: Literal["allod.trust"] = "allod.trust"
+    format: Literal[1] = 1
+    fleet: str
+    number: int
+    previous: str | None  #: digest of the payload of statement number - 1
+    at: str
+    anchors: list[Location]
+    logs: list[Log] = []
+    witnesses: Witnesses | None = None
+    repairs: list[Repair] = []
+    transfers: list[Transfer] = []
+
+
+class Person(Document, kw_only=True):
+    """Somebody (or something) whom the owner lets speak to the server's API."""
+
+    name: str
+    key: PublicKey
+    role: Literal["admin", "read", "publish", "approver"]
+
+
+class Defaults(Document, kw_only=True):
+    """What holds where no scope sets it."""
+
+    drift: Literal["report", "heal"] = "heal"
+    retention_releases: int = 1
+
+
+class FleetDocument(Document, kw_only=True):
+    """`fleet.json`, signed by `targets`."""
+
+    type: Literal["allod.fleet"] = "allod.fleet"
+    format: Literal[1] = 1
+    fleet: str
+    name: str
+    locations: list[Location] = []  #: add to the anchors
+    people: list[Person] = []
+    gate_key: PublicKey | None = None
+    revoked_invites: list[str] = []
+    public: bool = False  #: reads need no token
+    defaults: Defaults = Defaults()
+
+
+class ProviderDocument(Document, kw_only=True):
+    """`providers/<provider>.json`, signed by `targets`."""
+
+    type: Literal["allod.provider"] = "allod.provider"
+    format: Literal[1] = 1
+    fleet: str
+    provider: str
+    keys: list[PublicKey]
+    threshold: int = 1
+    namespaces: list[str]  #: purl prefixes ending in "/"
+    access: list[str] | None = None  #: the most that its releases may need; None: any
+    distrusted: str | None = None  #: why; running releases stay lawful
+
+
+class Withdrawal(Document, kw_only=True):
+    """One release that was recalled."""
+
+    digest: str
+    why: str
+    replacement: str | None = None
+
+
+class WithdrawnDocument(Document, kw_only=True):
+    """`releases/withdrawn.json`, signed by `targets`."""
+
+    type: Literal["allod.withdrawn"] = "allod.withdrawn"
+    format: Literal[1] = 1
+    fleet: str
+    releases: list[Withdrawal] = []
