@@ -1,0 +1,60 @@
+# Two commands need nothing but Python 3.11, make, git and a package index:
+#   make demo    the main job, end to end, with real processes
+#   make test    the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+KEEP ?=
+
+.PHONY: help demo test test-slow check bench docs format requirements clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+## make demo [KEEP=1]  run the main job with a server and three agents; KEEP=1 leaves it running
+demo: $(READY)
+	$(BIN)/python demo/run.py $(if $(KEEP),--keep)
+
+## make test           the test suite (under five minutes on two cores)
+test: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+
+## make test-slow      the slower suites: long crash, property and process tests
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+
+## make check          lint, formatting, types, import contracts, documentation
+check: $(READY)
+	$(BIN)/ruff check src tests bench demo docs
+	$(BIN)/ruff format --check src tests bench demo docs
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) docs
+
+## make docs           build the documentation into docs/_build
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+
+## make bench          measure, and print one table a script
+bench: $(READY)
+	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+## make format         format the code
+format: $(READY)
+	$(BIN)/ruff format src tests bench demo docs
+	$(BIN)/ruff check --fix src tests bench demo docs
+
+## make requirements   compile the hashed requirement files again (needs uv)
+requirements:
+	requirements/compile
+
+clean:
+	rm -rf $(VENV) docs/_build build dist
