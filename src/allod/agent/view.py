@@ -1,0 +1,170 @@
+"""What the device has accepted of its owner's word: the input of resolution and plan.
+
+A view is made by `acceptance` only, from documents that passed steps 1 to 7 of DESIGN §7, and it
+is what stands while nothing newer can be had: expiry, silence and omission stop change, never
+operation.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from allod.agent.twin import Damaged, TwinFile
+from allod.domain.desired import StateDocument
+from allod.domain.ids import (
+    DeviceId,
+    Digest,
+    FleetId,
+    GroupName,
+    ProviderName,
+    Scope,
+    device_scope,
+    group_scope,
+    parse_device,
+    parse_fleet,
+    parse_group,
+    parse_scope,
+)
+from allod.errors import Untrusted
+from allod.wire.codec import instant, parse_instant
+from allod.wire.desired import decode_state
+from allod.wire.report import Alarm, Authority, Refusal, TrustState
+from allod.wire.trust import FleetDocument, ProviderDocument, Withdrawal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILE: Final = "view"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The owner's documents that concern this device, each with the authority that it carries.
+
+    `raw` holds the signed bytes that `documents` was read from. `refusals` and `alarms` go along
+    for the report. A scope without a document says nothing; what is installed there stays.
+    """
+
+    fleet_id: FleetId
+    device: DeviceId
+    epoch: int
+    fleet: FleetDocument
+    groups: tuple[GroupName, ...]
+    documents: Mapping[Scope, StateDocument]
+    authorities: Mapping[Scope, Authority]
+    raw: Mapping[Scope, bytes]
+    providers: Mapping[ProviderName, ProviderDocument]
+    withdrawn: Mapping[Digest, Withdrawal]
+    trust: TrustState
+    accepted_at: datetime  #: by the time that the device decided by
+    refusals: tuple[Refusal, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The device, then its groups in order: the order in which resolution reads."""
+        return (device_scope(self.device), *(group_scope(group) for group in self.groups))
+
+    @property
+    def retired(self) -> bool:
+        """Whether the owner's document says that the device is out of service."""
+        own = self.documents.get(device_scope(self.device))
+        return own is not None and own.device is not None and own.device.status == "retired"
+
+    def with_findings(self, refusals: tuple[Refusal, ...], alarms: tuple[Alarm, ...]) -> View:
+        """The same word of the owner, with what was refused and noticed since."""
+        return replace(self, refusals=refusals, alarms=alarms)
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    raw: str
+    authority: Authority
+
+
+class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The durable form; it may only grow, and unknown fields are left alone."""
+
+    fleet_id: str
+    device: str
+    epoch: int
+    fleet: FleetDocument
+    groups: list[str]
+    documents: dict[str, _Entry]
+    providers: list[ProviderDocument]
+    withdrawn: list[Withdrawal]
+    trust: TrustState
+    accepted_at: str
+
+
+def save_view(directory: Path, view: View) -> None:
+    """Make `view` the one that stands; durable when it returns. Findings are not kept."""
+    stored = _Stored(
+        fleet_id=view.fleet_id,
+        device=view.device,
+        epoch=view.epoch,
+        fleet=view.fleet,
+        groups=list(view.groups),
+        documents={
+            str(scope): _Entry(base64.b64encode(raw).decode(), view.authorities[scope])
+            for scope, raw in view.raw.items()
+        },
+        providers=list(view.providers.values()),
+        withdrawn=list(view.withdrawn.values()),
+        trust=view.trust,
+        accepted_at=instant(view.accepted_at),
+    )
+    data = msgspec.json.encode(stored, order="sorted")
+    twin = TwinFile(directory, _FILE)
+    try:
+        known = twin.load()
+    except Damaged:
+        known = None
+    if known is None or known.data != data:
+        twin.save(data)
+
+
+def load_view(directory: Path) -> View | None:
+    """The view that stands, or None if there never was one.
+
+    Raises:
+        Untrusted: `view-damaged`; what runs goes on, and the next acceptance makes a new one.
+    """
+    try:
+        content = TwinFile(directory, _FILE).load()
+        return None if content is None else _view(content.data, content.healed)
+    except (Damaged, msgspec.DecodeError, ValueError) as error:
+        raise Untrusted(
+            "view-damaged",
+            f"cannot read the accepted state in {directory}; the next contact with the fleet mends it",
+        ) from error
+
+
+def _view(data: bytes, healed: str) -> View:
+    stored = msgspec.json.decode(data, type=_Stored)
+    raw = {
+        parse_scope(name): base64.b64decode(entry.raw) for name, entry in stored.documents.items()
+    }
+    alarms = (Alarm(code="view-healed", says=f"the copy {healed} was damaged"),) if healed else ()
+    return View(
+        fleet_id=parse_fleet(stored.fleet_id),
+        device=parse_device(stored.device),
+        epoch=stored.epoch,
+        fleet=stored.fleet,
+        groups=tuple(parse_group(name) for name in stored.groups),
+        documents={scope: decode_state(document) for scope, document in raw.items()},
+        authorities={
+            parse_scope(name): entry.authority for name, entry in stored.documents.items()
+        },
+        raw=raw,
+        providers={ProviderName(entry.provider): entry for entry in stored.providers},
+        withdrawn={Digest(entry.digest): entry for entry in stored.withdrawn},
+        trust=stored.trust,
+        accepted_at=parse_instant(stored.accepted_at),
+        alarms=alarms,
+    )
