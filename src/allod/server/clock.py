@@ -1,0 +1,13 @@
+"""The only place where the server reads the clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """Implements `allod.server.ports.Clock`."""
+
+    def now(self) -> datetime:
+        """See the port."""
+        return datetime.now(UTC)

@@ -1,0 +1,200 @@
+"""The projection in SQLite, by SQLAlchemy Core: write-ahead log, synchronous FULL, one writer."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from allod.server.db import schema, statements
+from allod.server.ports import (
+    AlarmRaised,
+    DeviceRow,
+    Event,
+    FleetRead,
+    Published,
+    Reported,
+    TokenIssued,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from allod.domain.ids import DeviceId, FleetId
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=10000",
+        "trusted_schema=OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+class SqliteDatabase:
+    """Implements `allod.server.ports.Database` in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._writing = threading.Lock()
+        self._engine = sa.create_engine(
+            f"sqlite+pysqlite:///{path}", connect_args={"check_same_thread": False}
+        )
+        sa.event.listen(self._engine, "connect", _prepare)
+        with self._transaction() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self._writing, self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def _rows(self, query: sa.Select[Any]) -> list[sa.RowMapping]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def apply(self, *events: Event) -> None:
+        """See the port."""
+        with self._transaction() as connection:
+            for event in events:
+                for statement in statements.of(event):
+                    connection.execute(statement)
+
+    def forget(self, fleet: FleetId) -> None:
+        """See the port."""
+        with self._transaction() as connection:
+            for table in schema.metadata.sorted_tables:
+                connection.execute(sa.delete(table).where(table.c.fleet == fleet))
+
+    def fleets(self) -> tuple[FleetRead, ...]:
+        """See the port."""
+        query = sa.select(schema.fleets).order_by(schema.fleets.c.fleet)
+        return tuple(FleetRead(**row) for row in self._rows(query))
+
+    def fleet(self, fleet: FleetId) -> FleetRead | None:
+        """See the port."""
+        rows = self._rows(sa.select(schema.fleets).where(schema.fleets.c.fleet == fleet))
+        return FleetRead(**rows[0]) if rows else None
+
+    def publications(self, fleet: FleetId, *, after: int, limit: int) -> tuple[Published, ...]:
+        """See the port."""
+        table = schema.publications
+        query = (
+            sa.select(table)
+            .where(table.c.fleet == fleet, table.c.news > after)
+            .order_by(table.c.news)
+            .limit(limit)
+        )
+        return tuple(statements.published(row) for row in self._rows(query))
+
+    def devices(self, fleet: FleetId, *, after: str, limit: int) -> tuple[DeviceRow, ...]:
+        """See the port."""
+        query = statements.select_devices(fleet).where(schema.bindings.c.device > after)
+        rows = self._rows(query.order_by(schema.bindings.c.device).limit(limit))
+        return tuple(statements.device_row(row) for row in rows)
+
+    def device(self, fleet: FleetId, device: DeviceId) -> DeviceRow | None:
+        """See the port."""
+        query = statements.select_devices(fleet).where(schema.bindings.c.device == device)
+        rows = self._rows(query)
+        return statements.device_row(rows[0]) if rows else None
+
+    def retired(self, fleet: FleetId) -> frozenset[DeviceId]:
+        """See the port."""
+        table = schema.documents
+        query = sa.select(table.c.device).where(table.c.fleet == fleet, table.c.status == "retired")
+        return frozenset(row["device"] for row in self._rows(query))
+
+    def device_count(self, fleet: FleetId) -> int:
+        """See the port."""
+        table = schema.bindings
+        count = sa.func.count(sa.distinct(table.c.device)).label("devices")
+        return int(self._rows(sa.select(count).where(table.c.fleet == fleet))[0]["devices"])
+
+    def uses(self, fleet: FleetId, invite: str) -> frozenset[DeviceId]:
+        """See the port."""
+        table = schema.bindings
+        query = sa.select(table.c.device).where(
+            table.c.fleet == fleet, table.c.invite == invite, table.c.surplus.is_(False)
+        )
+        return frozenset(row["device"] for row in self._rows(query))
+
+    def reports(
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+    ) -> tuple[Reported, ...]:
+        """See the port."""
+        table = schema.reports
+        query = statements.select_reports(fleet, device).where(table.c.sequence > after)
+        query = query.order_by(table.c.epoch, table.c.sequence, table.c.digest).limit(limit)
+        return tuple(statements.reported(row) for row in self._rows(query))
+
+    def report(
+        self, fleet: FleetId, device: DeviceId, epoch: int, sequence: int
+    ) -> tuple[Reported, ...]:
+        """See the port."""
+        table = schema.reports
+        query = statements.select_reports(fleet, device).where(
+            table.c.epoch == epoch, table.c.sequence == sequence
+        )
+        return tuple(statements.reported(row) for row in self._rows(query))
+
+    def newest_report(self, fleet: FleetId, device: DeviceId, epoch: int) -> Reported | None:
+        """See the port."""
+        table = schema.reports
+        query = statements.select_reports(fleet, device).where(table.c.epoch == epoch)
+        rows = self._rows(query.order_by(table.c.sequence.desc()).limit(1))
+        return statements.reported(rows[0]) if rows else None
+
+    def old_heartbeats(
+        self, fleet: FleetId, device: DeviceId, *, keep: int
+    ) -> tuple[Reported, ...]:
+        """See the port."""
+        table = schema.reports
+        query = statements.select_reports(fleet, device).where(
+            table.c.kind == "heartbeat", table.c.forked.is_(False)
+        )
+        query = query.order_by(table.c.epoch.desc(), table.c.sequence.desc())
+        return tuple(statements.reported(row) for row in self._rows(query.limit(1000).offset(keep)))
+
+    def alarms(self, fleet: FleetId) -> tuple[AlarmRaised, ...]:
+        """See the port."""
+        table = schema.alarms
+        query = sa.select(table).where(table.c.fleet == fleet)
+        rows = self._rows(query.order_by(table.c.since, table.c.code, table.c.subject))
+        return tuple(statements.alarm(row) for row in rows)
+
+    def tokens(self, fleet: FleetId) -> tuple[TokenIssued, ...]:
+        """See the port."""
+        table = schema.tokens
+        query = sa.select(table).where(table.c.fleet == fleet)
+        return tuple(
+            statements.token(row) for row in self._rows(query.order_by(table.c.name, table.c.id))
+        )
+
+    def token(self, hash_: str) -> TokenIssued | None:
+        """See the port."""
+        rows = self._rows(sa.select(schema.tokens).where(schema.tokens.c.hash == hash_))
+        return statements.token(rows[0]) if rows else None
+
+    def close(self) -> None:
+        """See the port."""
+        self._engine.dispose()

@@ -1,0 +1,339 @@
+"""What the server needs of the world, by role, and the rows and events of its projection.
+
+Every port may be called from several threads at once. When a call that writes returns, what it
+wrote is durable, unless its docstring says otherwise; when it raises, it may or may not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from allod.domain.ids import DeviceId, Digest, FleetId
+from allod.wire.desired import ChangeNote
+
+
+class Clock(Protocol):
+    """The time of the machine."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Content-addressed bytes of one fleet: releases and configuration documents.
+
+    A blob is there whole, under the digest of its bytes, or not at all.
+    """
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of the blob; None if it is not there."""
+        ...
+
+    def read(
+        self, digest: Digest, *, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """The bytes from `offset` on, in pieces of at most 256 KiB.
+
+        Raises:
+            InvalidInput: `not-found`.
+        """
+        ...
+
+    def put(self, digest: Digest, pieces: Iterable[bytes]) -> int:
+        """Store a blob, verified while it streams, and return its size. Idempotent.
+
+        Raises:
+            InvalidInput: `digest-mismatch`; nothing is stored.
+        """
+        ...
+
+    def remove(self, digest: Digest) -> None:
+        """Remove a blob; one that is not there is fine."""
+        ...
+
+    def digests(self) -> Iterator[Digest]:
+        """All blobs, in no order."""
+        ...
+
+    def begin(self) -> str:
+        """Begin an upload in pieces and return its id (32 hex digits). Not durable."""
+        ...
+
+    def received(self, upload: str) -> int:
+        """How many bytes of the upload are there. Raises InvalidInput `not-found`."""
+        ...
+
+    def append(self, upload: str, piece: bytes, *, offset: int) -> int:
+        """Add a piece at `offset`, which must be what was received; not durable before `finish`.
+
+        Returns:
+            The bytes received now.
+
+        Raises:
+            InvalidInput: `not-found`.
+            Conflict: `wrong-offset`.
+        """
+        ...
+
+    def finish(self, upload: str, digest: Digest) -> int:
+        """Verify the upload, make it a blob and return its size.
+
+        Raises:
+            InvalidInput: `not-found`, or `digest-mismatch`; the upload is gone then.
+        """
+        ...
+
+    def abort(self, upload: str) -> None:
+        """Forget an upload; one that is not there is fine."""
+        ...
+
+
+class News(Protocol):
+    """The counter of publications of every fleet, and who waits for it. Not durable."""
+
+    def current(self, fleet: str) -> int | None:
+        """The counter; None for a fleet that this server does not have."""
+        ...
+
+    def announce(self, fleet: str, news: int) -> None:
+        """Set the counter and wake who waits. May be called from any thread."""
+        ...
+
+    async def wait(self, fleet: str, after: int, seconds: float) -> int | None:
+        """The counter once it differs from `after`, or None after `seconds`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A publication of a fleet took place."""
+
+    fleet: FleetId
+    news: int
+    at: datetime
+    kind: str  #: genesis, change, refresh or restore
+    roles: Mapping[str, int]  #: versions that it published
+    targets: tuple[str, ...] = ()
+    change: ChangeNote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRead:
+    """The newest verified documents say this of the fleet."""
+
+    fleet: FleetId
+    name: str
+    public: bool
+    news: int
+    trust: int
+    versions: Mapping[str, int]
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDocumented:
+    """The owner's own document of a device says this of it."""
+
+    fleet: FleetId
+    device: DeviceId
+    epoch: int
+    status: str
+    label: str
+    groups: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A binding record was verified and kept."""
+
+    fleet: FleetId
+    device: DeviceId
+    epoch: int
+    invite: str
+    groups: tuple[str, ...]
+    key: str  #: the device's public key as JSON
+    received: datetime
+    surplus: bool
+    facts: Mapping[str, str] = field(default_factory=dict)
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report was verified and kept."""
+
+    fleet: FleetId
+    device: DeviceId
+    epoch: int
+    sequence: int
+    digest: Digest  #: of the payload
+    previous: str | None
+    kind: str
+    received: datetime
+    agent: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    forked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRaised:
+    """Something that the owner should look at."""
+
+    fleet: FleetId
+    code: str
+    subject: str
+    says: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssued:
+    """A named token of the API exists."""
+
+    fleet: FleetId
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    hash: str  #: SHA-256 of the secret, hex
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRevoked:
+    """A named token of the API is gone."""
+
+    fleet: FleetId
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportForgotten:
+    """An old heartbeat was removed."""
+
+    fleet: FleetId
+    device: DeviceId
+    epoch: int
+    sequence: int
+
+
+Event = (
+    Published
+    | FleetRead
+    | DeviceDocumented
+    | Bound
+    | Reported
+    | AlarmRaised
+    | TokenIssued
+    | TokenRevoked
+    | ReportForgotten
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device as the projection has it."""
+
+    device: DeviceId
+    epoch: int
+    invite: str
+    key: str
+    groups: tuple[str, ...]
+    surplus: bool
+    facts: Mapping[str, str]
+    agent: str
+    label: str = ""
+    status: str = "active"
+    documented_epoch: int = 0
+    quarantined: bool = False
+    sequence: int = 0
+    reported: datetime | None = None
+
+
+class Database(Protocol):
+    """The projection: written by events alone, read by name.
+
+    Applying an event twice changes nothing. Times keep whole microseconds.
+    """
+
+    def apply(self, *events: Event) -> None:
+        """Apply all events in one transaction, or none."""
+        ...
+
+    def forget(self, fleet: FleetId) -> None:
+        """Remove everything about a fleet."""
+        ...
+
+    def fleets(self) -> tuple[FleetRead, ...]:
+        """All fleets by id."""
+        ...
+
+    def fleet(self, fleet: FleetId) -> FleetRead | None:
+        """One fleet."""
+        ...
+
+    def publications(self, fleet: FleetId, *, after: int, limit: int) -> tuple[Published, ...]:
+        """Publications with a higher counter than `after`, oldest first."""
+        ...
+
+    def devices(self, fleet: FleetId, *, after: str, limit: int) -> tuple[DeviceRow, ...]:
+        """Devices whose id is greater than `after`, by id."""
+        ...
+
+    def device(self, fleet: FleetId, device: DeviceId) -> DeviceRow | None:
+        """One device, with its newest binding."""
+        ...
+
+    def retired(self, fleet: FleetId) -> frozenset[DeviceId]:
+        """The devices that the owner retired."""
+        ...
+
+    def device_count(self, fleet: FleetId) -> int:
+        """How many devices are bound."""
+        ...
+
+    def uses(self, fleet: FleetId, invite: str) -> frozenset[DeviceId]:
+        """The devices admitted with an invite, surplus ones left out."""
+        ...
+
+    def reports(
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+    ) -> tuple[Reported, ...]:
+        """Reports with a higher sequence than `after`, by epoch and sequence."""
+        ...
+
+    def report(
+        self, fleet: FleetId, device: DeviceId, epoch: int, sequence: int
+    ) -> tuple[Reported, ...]:
+        """The reports that carry this epoch and sequence: none, one, or more if they fork."""
+        ...
+
+    def newest_report(self, fleet: FleetId, device: DeviceId, epoch: int) -> Reported | None:
+        """The report with the highest sequence of an epoch."""
+        ...
+
+    def old_heartbeats(
+        self, fleet: FleetId, device: DeviceId, *, keep: int
+    ) -> tuple[Reported, ...]:
+        """The heartbeats beyond the newest `keep`."""
+        ...
+
+    def alarms(self, fleet: FleetId) -> tuple[AlarmRaised, ...]:
+        """Alarms, oldest first; one code and subject stands once."""
+        ...
+
+    def tokens(self, fleet: FleetId) -> tuple[TokenIssued, ...]:
+        """Tokens by name."""
+        ...
+
+    def token(self, hash_: str) -> TokenIssued | None:
+        """The token with this hash."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...

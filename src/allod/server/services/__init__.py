@@ -1,0 +1,1 @@
+"""Use cases: plain functions and classes over the ports, run in worker threads."""
