@@ -38,7 +38,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
-            os.fchmod(fd, mode)
+            with contextlib.suppress(PermissionError):  # a FAT stick has no modes
+                os.fchmod(fd, mode)
             os.fsync(fd)
         finally:
             os.close(fd)

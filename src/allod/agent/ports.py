@@ -38,8 +38,10 @@ class Clock(Protocol):
 
 
 class Transport(Protocol):
-    """Where the fleet's files come from. Paths are relative, like 'tuf/timestamp.json'.
+    """Where the fleet's files come from.
 
+    Paths are relative to `/f/<fleet>/` of a location, like 'tuf/timestamp.json'; those that begin
+    with 'v2/' (the registry: 'v2/<fleet>/<provider>/<name>/…') to the location itself.
     Nothing that it returns is trusted. Raises Unavailable (`unreachable`, `too-slow`, …).
     """
 
