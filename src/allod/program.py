@@ -1,0 +1,180 @@
+"""The `allod` command: its composition root, the only module that knows both cli and server.
+
+Verbs are loaded when they are used, so that `allod --help` stays quick. To add one, add a line to
+`VERBS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from allod import __version__
+from allod.errors import AllodError, InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError
+
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+
+class Verb(NamedTuple):
+    """One verb or noun of the command: what `--help` says, and where its code lies."""
+
+    name: str
+    where: str  #: module:attribute, a cyclopts App or a function
+    help: str
+    group: str
+
+
+_START: Final = "Start"
+_CHANGE: Final = "Change"
+_KNOW: Final = "Know"
+_OWN: Final = "Own"
+
+VERBS: Final = (
+    Verb("init", "allod.cli.init:init", "Make a fleet of your own.", _START),
+    Verb("keys", "allod.cli.keys:app", "List, back up, restore, renew and rotate keys.", _OWN),
+    Verb(
+        "ceremony",
+        "allod.cli.ceremony:app",
+        "Sign with several root keys on separate machines.",
+        _OWN,
+    ),
+    Verb(
+        "trust",
+        "allod.cli.trust:app",
+        "Say where the fleet is served; repair floors; transfer.",
+        _OWN,
+    ),
+    Verb("people", "allod.cli.people:app", "Who may speak to the server.", _OWN),
+    Verb("token", "allod.cli.token:app", "Named tokens for programs.", _OWN),
+    Verb("completion", "allod.program:completion", "Shell completion.", _START),
+)
+
+
+def build() -> App:
+    """The command with all its verbs, none of them loaded yet."""
+    from cyclopts import App
+
+    app = App(
+        name="allod",
+        help="Software and configuration of your devices, under your own signature.",
+        version=__version__,
+        version_flags=["--version"],
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        help_on_error=False,
+    )
+    for verb in VERBS:
+        app.command(verb.where, name=verb.name, help=verb.help, group=verb.group)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status (by the branch of the error)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(given)
+        sys.stdout.flush()
+    except AllodError as error:
+        _show(error, json="--json" in given)
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("\nallod: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from allod.cli.options import provide_server
+
+    provide_server(_make_server)
+    try:
+        answer = build()(arguments)
+    except CycloptsError as error:
+        raise InvalidInput("bad-arguments", _misunderstood(error)) from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        from allod.errors import Unavailable
+
+        name = f" {error.filename}" if error.filename else ""
+        raise Unavailable("local-io", f"cannot use{name}: {error.strerror or error}") from error
+    return answer if isinstance(answer, int) else 0
+
+
+def _misunderstood(error: CycloptsError) -> str:
+    from cyclopts import UnknownCommandError
+
+    if isinstance(error, UnknownCommandError):
+        from difflib import get_close_matches
+
+        word = (error.unused_tokens or ["?"])[0]
+        near = get_close_matches(word, [verb.name for verb in VERBS], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see 'allod --help'"
+        return f"cannot understand {word[:40]!r}: {hint}"
+    text = " ".join(str(error).split())
+    return f"cannot understand the command: {text} (see --help)"
+
+
+def _show(error: AllodError, *, json: bool) -> None:
+    reasons = error.reasons if isinstance(error, Refused) else ()
+    if json:
+        import msgspec
+
+        problem = {
+            "code": error.code,
+            "message": error.message,
+            "reasons": list(reasons),
+            "details": {key: str(value) for key, value in error.details.items()},
+            "page": error.page,
+        }
+        sys.stderr.write(msgspec.json.encode({"error": problem}).decode() + "\n")
+        return
+    sys.stderr.write(f"allod: {error.message} [{error.code}]\n")
+    for reason in reasons:
+        sys.stderr.write(f"  because {reason}\n")
+
+
+def completion(
+    shell: Literal["bash", "zsh", "fish"] | None = None, *, install: bool = False
+) -> None:
+    """Print the completion script of a shell, or install it.
+
+    Args:
+        shell: Found from the environment unless given.
+        install: Put the script where the shell finds it, and load it from the start-up file.
+    """
+    from cyclopts.completion.detect import ShellDetectionError
+
+    app = build()
+    try:
+        if install:
+            path = app.install_completion(shell=shell)
+            sys.stdout.write(f"Completion is in {path}; start a new shell.\n")
+        else:
+            sys.stdout.write(app.generate_completion(shell=shell))
+    except ShellDetectionError as error:
+        raise InvalidInput(
+            "which-shell", "cannot tell your shell: say bash, zsh or fish"
+        ) from error
+
+
+def _make_server(directory: Path, url: str) -> bytes:
+    """The embedded server, for `allod init`."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    sys.exit(main())
