@@ -120,17 +120,17 @@ def decode_release(config: bytes, layers: Sequence[Layer]) -> Release:
             field at fault (`bad-package`, `bad-version`, `bad-access`, `bad-health`, …).
     """
     wire = decode(config, ReleaseWire, cap=CONFIG_CAP, what="the release's description")
+    _check_layers(wire.kind, tuple(layers))
     return release_from_wire(wire, tuple(layers))
 
 
-def release_from_wire(wire: ReleaseWire, layers: tuple[Layer, ...]) -> Release:
-    """Check every field and take over. Raises as `decode_release`."""
+def release_from_wire(wire: ReleaseWire, layers: tuple[Layer, ...] = ()) -> Release:
+    """Check every field (but not the layers) and take over. Raises as `decode_release`."""
     package = ids.parse_purl(wire.purl)
     if wire.name != ids.package_name(package):
         raise _bad(f"its name {wire.name[:80]!r} is not the last part of {package}")
     if not 0 <= wire.installed_size <= MAX_INSTALLED:
         raise _bad(f"an installed size of {wire.installed_size} bytes")
-    _check_layers(wire.kind, layers)
     interrupts = wire.interrupts or InterruptsWire(what="")
     if not 0 <= interrupts.seconds <= 7 * 86_400:
         raise _bad(f"an interruption of {interrupts.seconds} seconds")
@@ -366,9 +366,12 @@ def _configuration(wire: ConfigurationWire) -> release.ConfigurationSpec:
     )
 
 
+_LAYER_TYPES: Final = {Kind.TREE: oci.TREE_LAYER}
+
+
 def _check_layers(kind: Kind, layers: tuple[Layer, ...]) -> None:
     if not 1 <= len(layers) <= oci.MAX_LAYERS or len({one.digest for one in layers}) != len(layers):
         raise _bad(f"it has 1 to {oci.MAX_LAYERS} layers, each once")
     for layer in layers:
-        if kind is Kind.TREE and layer.media_type != oci.TREE_LAYER:
-            raise _bad(f"a layer of a tree is not of type {layer.media_type[:80]!r}")
+        if layer.media_type != _LAYER_TYPES[kind]:
+            raise _bad(f"a layer of kind {kind} is not of type {layer.media_type[:80]!r}")
