@@ -40,6 +40,7 @@ from allod.domain.ids import (
     Version,
     device_scope,
 )
+from allod.domain.resolution import DEFAULT_RETENTION
 from allod.errors import Conflict, InvalidInput, Refused
 
 #: How long a restart stays in the document after its latest time, so that devices that were
@@ -48,9 +49,6 @@ RESTART_MEMORY: Final = timedelta(days=30)
 
 #: The longest label of a device.
 LABEL_LENGTH: Final = 100
-
-#: How many earlier releases stay wanted where nobody says otherwise.
-DEFAULT_RETENTION: Final = 1
 
 
 def empty(fleet: FleetId, scope: Scope, *, epoch: int = 1) -> StateDocument:
