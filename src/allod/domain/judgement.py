@@ -1,0 +1,129 @@
+"""Whether a release may come onto this device: one objection a rule that says no.
+
+1. A withdrawn release comes to no new level.
+2. The description is that of the release that was ordered.
+3. Hardware and architecture fit what the device is.
+4. Constraints on the owner are accepted by name before it is installed.
+5. Access that what runs does not have is accepted by name before it is activated.
+6. Data that could not be taken back is accepted by the release's digest.
+7. Data that the release can't read has a copy that it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from allod.domain.access import new_access
+from allod.domain.desired import Level, ReleaseOrder
+from allod.domain.ids import Digest
+from allod.domain.observed import Facts, Observed
+from allod.domain.release import Release, is_one_way, reads_data_of
+from allod.domain.resolution import ResolvedPackage, ResolvedSoftware
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that said no."""
+
+    code: str
+    subject: str  #: a package
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where the release would come to."""
+
+    wanted: ResolvedPackage
+    software: ResolvedSoftware
+    has: Observed
+    facts: Facts
+    withdrawn: Mapping[Digest, str]
+
+
+def objections(order: ReleaseOrder, release: Release, at: Situation) -> tuple[Finding, ...]:
+    """What speaks against bringing `release` to the level of `order`; empty: nothing."""
+    found = [*_identity(order, release, at), *_fit(release, at)]
+    if order.level is not Level.TRANSFERRED:
+        found += _constraints(release, at)
+    if order.level is Level.ACTIVE:
+        found += [*_access(release, at), *_data(order, release, at)]
+    return tuple(Finding(code, at.wanted.package, reason) for code, reason in found)
+
+
+_Found = list[tuple[str, str]]
+
+
+def _identity(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
+    found: _Found = []
+    if order.digest in at.withdrawn:
+        found.append(("withdrawn", f"{order.version} was withdrawn: {at.withdrawn[order.digest]}"))
+    described = (release.package, release.provider, release.version)
+    if described != (at.wanted.package, order.provider, order.version):
+        found.append(("wrong-release", f"its description says {release.package} {release.version}"))
+    return found
+
+
+def _fit(release: Release, at: Situation) -> _Found:
+    found: _Found = []
+    if release.hardware and not at.facts.hardware.intersection(release.hardware):
+        has = ", ".join(sorted(at.facts.hardware)) or "unknown"
+        found.append(
+            ("wrong-hardware", f"it is for {', '.join(release.hardware)}; this device is {has}")
+        )
+    if release.architecture and release.architecture != at.facts.architecture:
+        found.append(
+            (
+                "wrong-architecture",
+                f"it is for {release.architecture}; this device is {at.facts.architecture}",
+            )
+        )
+    return found
+
+
+def _constraints(release: Release, at: Situation) -> _Found:
+    running = at.has.running_release
+    borne = {one.id for one in running.constraints} if running is not None else set()
+    return [
+        ("constraint-not-accepted", f"it limits the owner, and that is not accepted: {one.id}")
+        for one in release.constraints
+        if one.id not in borne | at.software.accepts.constraints
+    ]
+
+
+def _access(release: Release, at: Situation) -> _Found:
+    running = at.has.running_release
+    had = frozenset() if running is None else running.access
+    return [
+        ("access-not-accepted", f"it needs access that is not accepted: {name}")
+        for name in sorted(new_access(had | at.software.accepts.access, release.access))
+    ]
+
+
+def _data(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
+    running = at.has.running_release
+    one_way = running is not None and is_one_way(running, release)
+    if one_way and order.digest not in at.software.accepts.one_way:
+        return [("one-way-not-accepted", "its data can't be taken back, and that is not accepted")]
+    schema = at.has.schema
+    if schema is None or reads_data_of(release, schema) or _readable(at.has, release) is not None:
+        return []
+    return [("data-unreadable", f"it can't read the data here (schema {schema}), and no copy fits")]
+
+
+def _readable(has: Observed, release: Release) -> int | None:
+    """The newest copy of the data that the release can read."""
+    fitting = [number for number, schema in has.snapshots.items() if reads_data_of(release, schema)]
+    return max(fitting, default=None)
+
+
+def data_steps(has: Observed, release: Release | None) -> tuple[bool, int | None]:
+    """Whether to copy the data before `release` is activated, and which copy to put back."""
+    if release is None or release.data is None or has.schema is None:
+        return False, None
+    if not reads_data_of(release, has.schema):
+        return True, _readable(has, release)
+    running = has.running_release
+    unreadable_after = running is None or not reads_data_of(running, release.data.schema)
+    return unreadable_after and release.data.snapshot and running is not None, None

@@ -1,0 +1,79 @@
+"""What a device has: the facts from which a plan is made. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from allod.domain.desired import Level
+from allod.domain.ids import Digest, Purl
+from allod.domain.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is active of a package: read from the device, not from intentions."""
+
+    number: int  #: of the activation
+    digest: Digest
+    configuration: Digest | None  #: of the document; None: the release's default
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that did not work out."""
+
+    attempt: str  #: what was tried: see `plan.attempt_of`
+    digest: Digest
+    reason: str
+    at: datetime
+    retry_at: datetime | None = None  #: None: not before something newer is signed
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """An activation that waits for the next restart of the machine."""
+
+    attempt: str
+    boot: str  #: the boot during which it was prepared
+    packages: tuple[Purl, ...]  #: all that go together
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the device has of one package."""
+
+    package: Purl
+    held: Mapping[Digest, Level] = field(default_factory=dict)  #: transferred or installed
+    described: Mapping[Digest, Release] = field(default_factory=dict)
+    running: Running | None = None
+    failed: tuple[Failure, ...] = ()
+    history: tuple[Digest, ...] = ()  #: releases that were active, newest first
+    schema: int | None = None  #: under which its data is written; None: no data
+    snapshots: Mapping[int, int] = field(default_factory=dict)  #: number -> schema
+    armed: Armed | None = None
+    stuck: str = ""  #: why an earlier piece of work could not be brought to its end yet
+
+    @property
+    def running_release(self) -> Release | None:
+        """The description of what runs."""
+        return None if self.running is None else self.described.get(self.running.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the device is, as far as releases ask."""
+
+    hardware: frozenset[str] = frozenset()
+    architecture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """Somebody asks not to be disturbed."""
+
+    name: str
+    why: str
+    since: datetime

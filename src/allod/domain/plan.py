@@ -1,0 +1,492 @@
+"""The plan: what a device does next, and what it waits for. Pure: values in, values out.
+
+Rules, in the order in which they are applied to each package:
+
+1. Work that could not be brought to its end comes first: nothing else is planned for its unit.
+2. What nobody's word decides stays as it is.
+3. An order is judged as soon as its release's description is known, before its payload is
+   fetched: not withdrawn, the device's hardware, constraints, access and one-way data accepted.
+4. Orders rise from level to level; each level is an action of its own.
+5. Activation of a unit waits until all of it is installed and allowed, then for hold, window,
+   inhibitors and restart. An attempt that failed is not repeated until something newer is signed.
+6. Deletion is last, and only once what is wanted runs: a named list lacks the release, it does
+   not run, and retention does not keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from allod.domain.desired import ConfigurationOrder, Level, ReleaseOrder, When
+from allod.domain.ids import Digest, Purl
+from allod.domain.judgement import Finding, Situation, data_steps, objections
+from allod.domain.observed import Facts, Inhibition, Observed
+from allod.domain.resolution import (
+    Resolved,
+    ResolvedConfiguration,
+    ResolvedPackage,
+    ResolvedSoftware,
+    Unresolved,
+)
+from allod.domain.window import is_open, next_opening
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Fetch and verify a release's description."""
+
+    package: Purl
+    order: ReleaseOrder
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDocument:
+    """Fetch a configuration document."""
+
+    package: Purl
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Fetch a release's payload."""
+
+    package: Purl
+    order: ReleaseOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Stage a release beside what runs."""
+
+    package: Purl
+    order: ReleaseOrder
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One package's part in an activation."""
+
+    package: Purl
+    digest: Digest | None  #: what is to run; None: nothing
+    configuration: Digest | None  #: None: the release's default
+    attempt: str
+    snapshot: bool = False  #: copy the data before
+    restore: int | None = None  #: put back this copy of the data
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Switch a unit to what is wanted, now or at the next restart."""
+
+    members: tuple[Member, ...]
+    at_restart: bool = False
+    booted: bool = False  #: it waited for a restart, and that took place
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Take back what waits for the next restart: it is not wanted any more."""
+
+    package: Purl
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a release: the owner's list lacks it."""
+
+    package: Purl
+    digest: Digest
+
+
+Action = Describe | FetchDocument | Transfer | Install | Activate | Cancel | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is wanted and not yet true, and why not."""
+
+    package: Purl
+    what: str
+    version: str = ""
+    digest: Digest | None = None
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in order, and what can't be done now."""
+
+    actions: tuple[Action, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    refusals: tuple[Finding, ...] = ()
+    failed: Mapping[Purl, tuple[Digest, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a plan depends on besides packages."""
+
+    now: datetime  #: the time that the device decides by
+    boot: str
+    facts: Facts = field(default_factory=Facts)
+    inhibitions: tuple[Inhibition, ...] = ()
+    withdrawn: Mapping[Digest, str] = field(default_factory=dict)  #: why
+    documents: frozenset[Digest] = frozenset()  #: configuration documents that are on the device
+
+
+def attempt_of(package: ResolvedPackage, digest: Digest | None, document: Digest | None) -> str:
+    """What an attempt is known by: the same one is not repeated after it failed."""
+    changes = [
+        half.change if isinstance(half, ResolvedSoftware | ResolvedConfiguration) else ""
+        for half in (package.software, package.configuration)
+    ]
+    return "|".join((digest or "", document or "", *changes))
+
+
+def make_plan(resolved: Resolved, observed: Mapping[Purl, Observed], around: Surroundings) -> Plan:
+    """What to do next on a device in this situation."""
+    return _Planner(resolved, observed, around).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to run of one package."""
+
+    wanted: ResolvedPackage
+    has: Observed
+    digest: Digest | None
+    configuration: Digest | None
+    when: When
+    order: ReleaseOrder | None
+
+    @property
+    def changes(self) -> bool:
+        running = self.has.running
+        if running is None or self.digest is None:
+            return (running is None) != (self.digest is None)
+        return (running.digest, running.configuration) != (self.digest, self.configuration)
+
+    @property
+    def attempt(self) -> str:
+        return attempt_of(self.wanted, self.digest, self.configuration)
+
+
+class _Planner:
+    def __init__(
+        self, resolved: Resolved, observed: Mapping[Purl, Observed], around: Surroundings
+    ) -> None:
+        self.resolved = resolved
+        self.observed = observed
+        self.around = around
+        self.actions: list[Action] = []
+        self.waiting: list[Waiting] = []
+        self.refusals: list[Finding] = []
+        self.failed: dict[Purl, list[Digest]] = {}
+
+    def run(self) -> Plan:
+        targets = {}
+        for package, wanted in self.resolved.packages.items():
+            has = self.observed.get(package, Observed(package))
+            self._report_unresolved(wanted)
+            if has.stuck:
+                self.waiting.append(Waiting(package, "recover", waits_for=has.stuck))
+            else:
+                targets[package] = self._target(wanted, has)
+        self._cancel(targets)
+        ready = {package for package, target in targets.items() if self._raise(target)}
+        for unit in self._units(targets):
+            self._activate([targets[package] for package in unit if package in targets], ready)
+        for target in targets.values():
+            self._delete(target)
+        return Plan(
+            tuple(self.actions),
+            tuple(self.waiting),
+            tuple(dict.fromkeys(self.refusals)),
+            {package: tuple(dict.fromkeys(found)) for package, found in self.failed.items()},
+        )
+
+    # -- what is wanted
+
+    def _report_unresolved(self, wanted: ResolvedPackage) -> None:
+        for half in (wanted.software, wanted.configuration):
+            if isinstance(half, Unresolved) and half.code != "unnamed":
+                self.refusals.append(Finding(half.code, wanted.package, half.reason))
+
+    def _target(self, wanted: ResolvedPackage, has: Observed) -> _Target:
+        running = has.running
+        document = None if running is None else running.configuration
+        config_order = ConfigurationOrder(digest=document)
+        if isinstance(wanted.configuration, ResolvedConfiguration):
+            config_order = wanted.configuration.order
+        if isinstance(wanted.software, Unresolved):
+            digest = None if running is None else running.digest
+            return _Target(wanted, has, digest, config_order.digest, config_order.when, None)
+        order = wanted.software.active
+        if order is None:
+            return _Target(wanted, has, None, None, When.NOW, None)
+        whole = _Target(wanted, has, order.digest, config_order.digest, order.when, order)
+        if running is None:
+            return whole
+        if running.digest == order.digest:
+            return _Target(wanted, has, order.digest, config_order.digest, config_order.when, order)
+        apart = isinstance(wanted.configuration, ResolvedConfiguration) and (
+            wanted.configuration.change != wanted.software.change
+        )
+        if apart and running.configuration != config_order.digest and not self._now(order.when):
+            # A configuration that was signed by itself does not wait for the software's restart.
+            return _Target(
+                wanted, has, running.digest, config_order.digest, config_order.when, None
+            )
+        return whole
+
+    def _now(self, when: When) -> bool:
+        if when is When.WINDOW:
+            return is_open(self.resolved.windows, self.around.now)
+        return when is When.NOW
+
+    def _cancel(self, targets: dict[Purl, _Target]) -> None:
+        """What waits for a restart and is not wanted any more is taken back before all else."""
+        for package, target in list(targets.items()):
+            armed = target.has.armed
+            if armed is None:
+                continue
+            if armed.attempt == target.attempt and target.when is When.RESTART and target.changes:
+                continue
+            if isinstance(target.wanted.software, Unresolved) and target.order is None:
+                continue  # omission stops change, it does not take anything back
+            self.actions.append(Cancel(package))
+            for member in armed.packages:
+                targets.pop(member, None)
+
+    # -- levels
+
+    def _raise(self, target: _Target) -> bool:
+        """Plan what lifts the orders to their levels; whether the active one is ready to run."""
+        software = target.wanted.software
+        ready = True
+        if isinstance(software, ResolvedSoftware):
+            for order in software.releases:
+                lifted = self._lift(target, software, order)
+                if order == target.order:
+                    ready = lifted
+        return ready
+
+    def _lift(self, target: _Target, software: ResolvedSoftware, order: ReleaseOrder) -> bool:
+        package, has = target.wanted.package, target.has
+        level = has.held.get(order.digest)
+        runs = has.running is not None and has.running.digest == order.digest
+        reached = runs or level is Level.INSTALLED or level == order.level
+        if reached and (runs or order.level is not Level.ACTIVE):
+            return True
+        release = has.described.get(order.digest)
+        if release is None:
+            self._do(Describe(package, order), "describe", order)
+            return False
+        situation = Situation(
+            target.wanted, software, has, self.around.facts, self.around.withdrawn
+        )
+        found = objections(order, release, situation)
+        if found:
+            self.refusals.extend(found)
+            return False
+        attempt = attempt_of(target.wanted, order.digest, None)
+        if order.level is Level.ACTIVE:
+            attempt = attempt_of(target.wanted, order.digest, target.configuration)
+        if self._failed(target, attempt):
+            return False
+        if level is None:
+            self._do(Transfer(package, order), "transfer", order)
+            return False
+        if level is Level.TRANSFERRED:
+            self._do(Install(package, order, attempt), "install", order)
+            return False
+        return True
+
+    def _do(self, action: Describe | Transfer | Install, what: str, order: ReleaseOrder) -> None:
+        """Plan it, unless the owner holds everything."""
+        if self.resolved.holds:
+            self._wait(action.package, what, order, self.resolved.holds[0])
+        else:
+            self.actions.append(action)
+
+    def _failed(self, target: _Target, attempt: str) -> bool:
+        for failure in target.has.failed:
+            if failure.attempt != attempt:
+                continue
+            self.failed.setdefault(target.wanted.package, []).append(failure.digest)
+            if failure.retry_at is None or self.around.now < failure.retry_at:
+                waits = "a newer order" if failure.retry_at is None else "the next try"
+                self.waiting.append(
+                    Waiting(
+                        target.wanted.package,
+                        "activate",
+                        digest=failure.digest,
+                        waits_for=f"{waits}; it failed: {failure.reason}",
+                    )
+                )
+                return True
+        return False
+
+    def _wait(self, package: Purl, what: str, order: ReleaseOrder | None, why: str) -> None:
+        self.waiting.append(
+            Waiting(
+                package,
+                what,
+                "" if order is None else order.version,
+                None if order is None else order.digest,
+                why,
+            )
+        )
+
+    # -- activation
+
+    def _units(self, targets: Mapping[Purl, _Target]) -> list[tuple[Purl, ...]]:
+        """The packages that change, grouped by what is to go together."""
+        units: list[set[Purl]] = []
+        for package, target in targets.items():
+            software = target.wanted.software
+            partners = software.together if isinstance(software, ResolvedSoftware) else ()
+            joined = {package, *partners}
+            apart = [unit for unit in units if not unit & joined]
+            units = [*apart, joined.union(*(unit for unit in units if unit & joined))]
+        return [tuple(sorted(unit)) for unit in units]
+
+    def _activate(self, unit: list[_Target], ready: set[Purl]) -> None:
+        changing = [target for target in unit if target.changes]
+        if not changing:
+            return
+        if not self._same_scope(unit):
+            return
+        blocked = [
+            target
+            for target in unit
+            if target.wanted.package not in ready
+            or not self._document_there(target)
+            or (target.changes and self._failed(target, target.attempt))
+        ]
+        if blocked:
+            names = ", ".join(target.wanted.package for target in blocked)
+            for target in changing:
+                if target not in blocked:
+                    self._wait(target.wanted.package, "activate", target.order, names)
+            return
+        members = tuple(self._member(target) for target in changing)
+        self._schedule(changing, members)
+
+    def _same_scope(self, unit: list[_Target]) -> bool:
+        if len(unit) == 1 and not _partners(unit[0]):
+            return True
+        named = {partner for target in unit for partner in _partners(target)}
+        present = {target.wanted.package for target in unit}
+        scopes = {
+            target.wanted.software.scope
+            if isinstance(target.wanted.software, ResolvedSoftware)
+            else None
+            for target in unit
+        }
+        if named <= present and len(scopes) == 1 and None not in scopes:
+            return True
+        for target in unit:
+            reason = "packages that go together need one scope and one manager"
+            self.refusals.append(Finding("together-apart", target.wanted.package, reason))
+        return False
+
+    def _document_there(self, target: _Target) -> bool:
+        digest = target.configuration
+        if not target.changes or digest is None or digest in self.around.documents:
+            return True
+        half = target.wanted.configuration
+        size = half.order.size if isinstance(half, ResolvedConfiguration) else 0
+        if self.resolved.holds:
+            self._wait(target.wanted.package, "configure", target.order, self.resolved.holds[0])
+        else:
+            self.actions.append(FetchDocument(target.wanted.package, digest, size))
+        return False
+
+    def _member(self, target: _Target) -> Member:
+        release = None if target.digest is None else target.has.described.get(target.digest)
+        snapshot, restore = data_steps(target.has, release)
+        return Member(
+            target.wanted.package,
+            target.digest,
+            target.configuration,
+            target.attempt,
+            snapshot,
+            restore,
+        )
+
+    def _schedule(self, changing: list[_Target], members: tuple[Member, ...]) -> None:
+        whens = {target.when for target in changing}
+        armed = [target.has.armed for target in changing if target.has.armed is not None]
+        booted = bool(armed) and all(one.boot != self.around.boot for one in armed)
+        why = self._gate(whens, booted=booted)
+        if why:
+            for target in changing:
+                self._wait(target.wanted.package, _verb(target), target.order, why)
+        elif When.RESTART in whens and not booted:
+            for target in changing:
+                self._wait(target.wanted.package, _verb(target), target.order, "restart")
+            if not armed:
+                self.actions.append(Activate(members, at_restart=True))
+        else:
+            self.actions.append(Activate(members, booted=booted))
+
+    def _gate(self, whens: Iterable[When], *, booted: bool) -> str:
+        """What an activation has to wait for; empty: nothing."""
+        if self.resolved.holds:
+            return self.resolved.holds[0]
+        if booted or When.RESTART in whens:
+            return ""
+        if When.WINDOW in whens and not is_open(self.resolved.windows, self.around.now):
+            opening = next_opening(self.resolved.windows, self.around.now)
+            return (
+                "window: no scope sets one"
+                if opening is None
+                else f"window: opens {opening:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        return busy(self.around.inhibitions, self.resolved.override_inhibitors)
+
+    # -- deletion
+
+    def _delete(self, target: _Target) -> None:
+        software, has = target.wanted.software, target.has
+        if isinstance(software, Unresolved) or target.changes or self.resolved.holds:
+            return
+        active = software.active
+        if active is not None and (has.running is None or has.running.digest != active.digest):
+            return
+        keep = {order.digest for order in software.releases}
+        if has.running is not None:
+            keep.add(has.running.digest)
+            earlier = [digest for digest in has.history if digest not in keep]
+            keep.update(earlier[: self.resolved.retention])
+        self.actions.extend(
+            Delete(target.wanted.package, digest)
+            for digest in sorted(has.held)
+            if digest not in keep
+        )
+
+
+def _partners(target: _Target) -> tuple[Purl, ...]:
+    software = target.wanted.software
+    return software.together if isinstance(software, ResolvedSoftware) else ()
+
+
+def _verb(target: _Target) -> str:
+    running = target.has.running
+    if target.digest is None:
+        return "deactivate"
+    return "configure" if running is not None and running.digest == target.digest else "activate"
+
+
+def busy(inhibitions: Iterable[Inhibition], overridden: frozenset[str]) -> str:
+    """Who must not be disturbed, in words; empty: nobody."""
+    return next(
+        (f"busy: {one.name}: {one.why}" for one in inhibitions if one.name not in overridden),
+        "",
+    )
