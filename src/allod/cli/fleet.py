@@ -191,16 +191,26 @@ class LocalFleet:
         write_atomic(self.directory / "anchor" / "root.json", root)
 
     @property
-    def floors(self) -> Floors | None:
-        """What the server must not go below; None before the first verified answer.
+    def floors(self) -> Floors:
+        """What the server must not go below.
 
         Raises:
-            InvalidInput: the file is damaged: an alarm, never a first run.
+            Unavailable: `no-floors`; a lost file is an alarm, never a first run.
+            InvalidInput: the file is damaged; likewise.
         """
         from allod.trust.floors import decode_floors
 
         data = self._optional("floors.json")
-        return None if data is None else decode_floors(data)
+        if data is None:
+            raise Unavailable(
+                "no-floors",
+                f"cannot tell what was verified of {self.name} before: floors.json is missing; "
+                "restore it with 'allod keys restore'",
+            )
+        floors = decode_floors(data)
+        if floors.fleet != self.id:
+            raise InvalidInput("bad-floors", "cannot use floors.json: it belongs to another fleet")
+        return floors
 
     def save_floors(self, floors: Floors) -> None:
         """Keep `floors`, durably, before anything is done on their strength."""

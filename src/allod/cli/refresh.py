@@ -1,0 +1,121 @@
+"""Fetch the fleet's newest state and verify it here, under floors of this machine's own.
+
+The server may show the owner an old base, so that a new signature takes something back unseen
+(THREATS 60). So everything that a signature is made on goes through the same walk as on a device,
+and floors are durable before anything is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from allod.cli.options import now as clock
+from allod.errors import Unavailable
+from allod.trust.accepted import Repository, TargetFile
+from allod.trust.effects import Keep, Steps, drive
+from allod.trust.repository import descend
+from allod.wire.codec import decode
+from allod.wire.desired import STATE_CAP
+from allod.wire.trust import FleetDocument
+
+if TYPE_CHECKING:
+    from allod.cli.fleet import LocalFleet
+
+_T = TypeVar("_T")
+
+STALE = "stale"
+
+
+@dataclass(slots=True)
+class View:
+    """The newest state that was proved here.
+
+    Attributes:
+        fleet: whose it is.
+        repository: what `descend` accepted.
+        expired: what is past its date, if anything; it can be read and renewed, no more.
+    """
+
+    fleet: LocalFleet
+    repository: Repository
+    expired: str | None = None
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """Role -> version, as proved."""
+        return self.repository.versions
+
+    def run(self, steps: Steps[_T]) -> _T:
+        """Let steps of `trust` fetch from the fleet's server and keep in its directory."""
+        return _drive(self.fleet, steps)
+
+    def load_all(self) -> None:
+        """Verify every role: what signing and listing need."""
+        self.run(self.repository.load_all())
+
+    def target(self, path: str, *, cap: int = STATE_CAP) -> TargetFile | None:
+        """A document; None only if the signed metadata proves that there is none."""
+        return self.run(self.repository.target(path, cap))
+
+    def document(self, path: str, type_: type[_T], *, cap: int = STATE_CAP) -> _T | None:
+        """A document, read; None only if it is proved not to be there."""
+        found = self.target(path, cap=cap)
+        return None if found is None else decode(found.data, type_, cap=cap, what=path)
+
+    @property
+    def fleet_document(self) -> FleetDocument:
+        """`fleet.json`. Raises Unavailable `not-found` where the owner never signed one."""
+        found = self.document("fleet.json", FleetDocument)
+        if found is None:
+            raise Unavailable("not-found", "cannot go on: the fleet has no fleet.json")
+        return found
+
+
+def refresh(fleet: LocalFleet, *, allow_expired: bool = False, at: datetime | None = None) -> View:
+    """Fetch and verify the newest state.
+
+    Args:
+        fleet: whose.
+        allow_expired: go on where only dates are over, as they were at this machine's time
+            floor: so that the owner can renew what has expired.
+        at: the time to judge by; this machine's clock unless given.
+
+    Raises:
+        Untrusted: `rollback`, `equivocation`, `auth`, … : the server shows what must not be.
+        Unavailable: `stale`, `withheld`, `server-unreachable`.
+    """
+    floors = fleet.floors
+    moment = clock() if at is None else at
+    expired: str | None = None
+    try:
+        repository = _drive(fleet, descend(fleet.anchor, floors, fleet.cached(), moment))
+    except Unavailable as error:
+        if error.code != STALE or not allow_expired:
+            raise
+        expired = str(error.details.get("role", "something"))
+        repository = _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), floors.time))
+    fleet.save_anchor(root=repository.anchor.root, trust=repository.anchor.trust)
+    _follow(fleet, repository)
+    return View(fleet, repository, expired)
+
+
+def _follow(fleet: LocalFleet, repository: Repository) -> None:
+    """A rotation that was cut short goes on: keys that are named are the current ones."""
+    root = repository.root
+    fleet.keys.reconcile({role: root.roles[role].keyids for role in ("root", "targets")})
+
+
+def _drive(fleet: LocalFleet, steps: Steps[_T]) -> _T:
+    client = fleet.client
+
+    def get(path: str, cap: int) -> bytes | None:
+        return client.file(path, cap=cap)
+
+    def keep(effect: Keep) -> None:
+        fleet.save_floors(effect.floors)
+        fleet.save_cache(effect.files, drop=effect.forget)
+
+    return drive(steps, get, keep)
