@@ -1,0 +1,197 @@
+"""What a signature would mean, read back from the bytes that it would stand under (THREATS 9).
+
+Nothing that the editing code believed to have done comes in here: only the files of before, all
+verified, and the files that are about to be signed. Whatever differs between the two is shown:
+documents by what they say, all else field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import TargetFile, Targets
+
+from allod.domain.desired import StateDocument
+from allod.domain.difference import Difference, differences
+from allod.domain.ids import FleetId, Scope, parse_scope
+from allod.errors import Untrusted
+from allod.trust.metadata import TARGETS, read
+from allod.wire.codec import parse_strict
+from allod.wire.desired import STATE_CAP, decode_state
+
+OldTarget = Callable[[str], bytes | None]
+
+
+def read_back(
+    fleet: FleetId,
+    before: Mapping[str, bytes],
+    metadata: Mapping[str, bytes],
+    targets: Mapping[str, bytes],
+    old_target: OldTarget,
+) -> tuple[Difference, ...]:
+    """Everything that signing `metadata` would change.
+
+    Args:
+        fleet: whose documents they are to be.
+        before: role -> verified file, as it is now.
+        metadata: role -> file that is about to be signed.
+        targets: path -> content of every target that the new files name and the old do not.
+        old_target: the verified content of a target as it is now.
+
+    Raises:
+        Untrusted: `not-what-was-meant`, if the files do not fit together: a target that is not
+            the one whose digest is signed, a version that skips, another fleet's address.
+    """
+    found: list[Difference] = []
+    states: tuple[dict[Scope, StateDocument], dict[Scope, StateDocument]] = ({}, {})
+    seen: set[str] = set()
+    for role in sorted(metadata):
+        old = read(before[role], role).signed if role in before else None
+        new = read(metadata[role], role).signed
+        if not isinstance(new, Targets):
+            raise _unfit(f"{role} is not for the owner's daily key to sign")
+        if new.version != (old.version if old is not None else 0) + 1:
+            raise _unfit(f"the version of {role} is not the next one")
+        found.extend(_role(role, old, new))
+        for path in sorted(_changed(old, new)):
+            seen.add(path)
+            was = old_target(path) if old is not None and path in old.targets else None
+            becomes = _content(new.targets.get(path), path, targets)
+            found.extend(_target(fleet, path, was, becomes, states))
+    surplus = targets.keys() - seen
+    if surplus:
+        raise _unfit(f"{min(surplus)} is to be uploaded, and nothing signed names it")
+    return (*differences(*states), *found)
+
+
+def _unfit(why: str) -> Untrusted:
+    return Untrusted("not-what-was-meant", f"cannot sign this change: {why}")
+
+
+def _changed(old: Targets | None, new: Targets) -> frozenset[str]:
+    had = {} if old is None else old.targets
+    return frozenset(
+        path for path in had.keys() | new.targets.keys() if had.get(path) != new.targets.get(path)
+    )
+
+
+def _content(info: TargetFile | None, path: str, targets: Mapping[str, bytes]) -> bytes | None:
+    if info is None:
+        return None
+    data = targets.get(path)
+    if data is None:
+        raise _unfit(f"the content of {path} is missing")
+    try:
+        info.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise _unfit(f"{path} is not the document whose digest would be signed") from error
+    return data
+
+
+def _target(
+    fleet: FleetId,
+    path: str,
+    was: bytes | None,
+    becomes: bytes | None,
+    states: tuple[dict[Scope, StateDocument], dict[Scope, StateDocument]],
+) -> Iterator[Difference]:
+    if path.startswith("state/"):
+        scope = parse_scope(path.removeprefix("state/").removesuffix(".json"))
+        for data, side in zip((was, becomes), states, strict=True):
+            if data is not None:
+                side[scope] = read_state(data, fleet, scope)
+        return
+    old, new = (
+        None if data is None else parse_strict(data, cap=STATE_CAP, what=path)
+        for data in (was, becomes)
+    )
+    if isinstance(new, dict) and new.get("fleet") != fleet:
+        raise _unfit(f"{path} is another fleet's")
+    if old is None:
+        yield Difference(path, "file-new", f"{path} is new")
+    if new is None:
+        yield Difference(path, "file-gone", f"{path} is gone")
+    yield from json_differences(path, old, new)
+
+
+def read_state(data: bytes, fleet: FleetId, scope: Scope) -> StateDocument:
+    """A document of desired state at its own address.
+
+    Raises:
+        InvalidInput: it cannot be read.
+        Untrusted: `wrong-scope`, `wrong-fleet`: it stands where it does not belong.
+    """
+    document = decode_state(data)
+    if document.scope != scope:
+        raise Untrusted("wrong-scope", f"cannot use {scope}: its document is {document.scope}'s")
+    if document.fleet != fleet:
+        raise Untrusted("wrong-fleet", f"cannot use {scope}: its document is another fleet's")
+    return document
+
+
+def _role(role: str, old: Targets | None, new: Targets) -> Iterator[Difference]:
+    """What a role's file says beside its targets: life, keys and delegations."""
+    name = f"the owner's {'list' if role == TARGETS else role}"
+    before = None if old is None else old.expires
+    if before is None or new.expires < before:
+        says = f"{name} is good until {new.expires:%Y-%m-%d}"
+        yield Difference(role, "expires", says, after=f"{new.expires:%Y-%m-%dT%H:%M:%SZ}")
+    first, second = (
+        None if signed is None else _outside(signed.to_dict()) for signed in (old, new)
+    )
+    yield from json_differences(role, first, second)
+
+
+def _outside(value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: part for key, part in value.items() if key not in {"targets", "version", "expires"}
+    }
+
+
+def json_differences(subject: str, old: Any, new: Any, path: str = "") -> Iterator[Difference]:
+    """Field by field, two JSON values; nothing if they are equal."""
+    if old == new and type(old) is type(new):
+        return
+    if isinstance(old, dict | None) and isinstance(new, dict | None) and (old or new):
+        first, second = old or {}, new or {}
+        for key in sorted(first.keys() | second.keys()):
+            yield from json_differences(
+                subject, first.get(key), second.get(key), f"{path}.{key}" if path else key
+            )
+        return
+    if isinstance(old, list) and isinstance(new, list):
+        for item in old:
+            if item not in new:
+                yield _field(subject, path, item, None)
+        for item in new:
+            if item not in old:
+                yield _field(subject, path, None, item)
+        if all(item in new for item in old) and all(item in old for item in new):
+            yield _field(subject, path, old, new)
+        return
+    yield _field(subject, path, old, new)
+
+
+_SHOWN = 200
+
+
+def _field(subject: str, path: str, old: Any, new: Any) -> Difference:
+    before, after = (None if value is None else _text(value) for value in (old, new))
+    name = path or subject
+    if before is None:
+        says = f"{name}: {after}"
+    elif after is None:
+        says = f"{name}: no longer {before}"
+    else:
+        says = f"{name}: {before} → {after}"
+    return Difference(subject, "field", says, before=before, after=after)
+
+
+def _text(value: Any) -> str:
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
