@@ -115,7 +115,7 @@ class Gate(Protocol):
             The SHA-256 that the body must have, if the caller signed it.
 
         Raises:
-            Untrusted: `unauthenticated`.
-            Refused: `forbidden`.
+            Refused: `unauthenticated`, `forbidden`.
+            Untrusted: `bad-signature`, `signature-too-old`.
         """
         ...

@@ -15,6 +15,7 @@ from allod.wire.oci import Descriptor, Index, Manifest
 from allod.wire.release import CONFIG_CAP, decode_release
 
 TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
+_ELSEWHERE: Final = "application/vnd.oci.image.layer.nondistributable."  #: never pushed (OCI)
 MAX_REFERRERS: Final = 1000  #: of one subject, so that the answer stays below 4 MiB
 
 
@@ -122,6 +123,8 @@ def _check_named(store: FleetStore, repository: Repository, document: Manifest |
     if len(document.layers) > oci.MAX_LAYERS:
         raise InvalidInput("bad-manifest", f"cannot take more than {oci.MAX_LAYERS} layers")
     for one in (document.config, *document.layers):
+        if one.media_type.startswith(_ELSEWHERE):
+            continue
         size = store.blobs.size(parse_digest(one.digest))
         if size is None:
             raise _missing(one.digest)
