@@ -64,6 +64,15 @@ class ApiKey:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, its body read."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
 def tls_context(pins: Sequence[str]) -> ssl.SSLContext:
     """A context that trusts `pins` (PEM) alone and ignores dates; without pins, the system's.
 
@@ -177,6 +186,20 @@ class ApiClient:
     def _exchange(
         self, method: str, path: str, body: bytes, headers: dict[str, str], cap: int
     ) -> bytes:
+        answer = self.exchange(method, path, body=body, headers=headers, cap=cap)
+        if httpx2.codes.is_success(answer.status):
+            return answer.body
+        raise _error_of(answer.status, answer.body, path)
+
+    def exchange(
+        self, method: str, path: str, *, body: bytes, headers: dict[str, str], cap: int
+    ) -> Answer:
+        """One exchange as it is, whatever the status, and never repeated.
+
+        Raises:
+            Unavailable: `server-unreachable`; its detail `unsent` says that nothing was sent.
+            Untrusted: `wrong-certificate`, `too-large`.
+        """
         url = httpx2.URL(self.location.url + path)
         sent = dict(headers)
         if body:
@@ -187,9 +210,7 @@ class ApiClient:
             with self._open().stream(method, url, headers=sent, content=body) as answer:
                 limit = cap if answer.is_success else _ERROR_CAP
                 data = _read_body(answer, limit)
-                if answer.is_success:
-                    return data
-                raise _error_of(answer.status_code, data, path)
+                return Answer(answer.status_code, answer.headers, data)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise self._unreachable(error, unsent=True) from error
         except httpx2.TransportError as error:
