@@ -27,7 +27,7 @@ class InviteFloors(Document, kw_only=True):
     """What the device must not go below from its first minute."""
 
     roles: dict[str, int]
-    snapshot: str | None = None  #: digest of the snapshot file that the CLI verified
+    snapshot: str | None = None  #: digest of the signed part of the snapshot that the CLI verified
     time: str
     log: dict[str, str] = {}  #: log origin -> checkpoint, once the fleet has logs
 

@@ -19,7 +19,8 @@ from allod.errors import InvalidInput
 MAX_DEPTH: Final = 24
 MAX_ITEMS: Final = 1_000_000
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and an unfinished string reaches to the end: one pass, whatever the bytes are.
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
 

@@ -1,0 +1,430 @@
+"""The repository that was proved: roles under their floors, and files asked for one by one.
+
+Made by `repository.descend`; python-tuf's `TrustedMetadataSet` applies the rules of TUF, what is
+added here is named above the code that adds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
+from tuf.api.metadata import Metadata, MetaFile, Root, Targets
+from tuf.api.metadata import TargetFile as TargetInfo
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+
+from allod.domain.ids import Digest, sha256
+from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
+from allod.trust.anchor import Anchor
+from allod.trust.effects import Keep, Need, Steps
+from allod.trust.floors import Floors
+from allod.trust.metadata import (
+    ROOT,
+    SNAPSHOT,
+    SNAPSHOT_CAP,
+    TARGETS,
+    TARGETS_CAP,
+    TIMESTAMP,
+    TIMESTAMP_CAP,
+    cache_name,
+    cached_target,
+    check_address,
+    digest_of,
+    metadata_path,
+    read,
+    tuf_rules,
+)
+from allod.wire.report import Alarm
+from allod.wire.trust import TrustStatement
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Which rules hold beside those of TUF."""
+
+    statements: bool = True  #: trust/<N>.json is walked after the root chain
+    addressed: bool = True  #: every targets file says its fleet and role
+    rotation_lowers: bool = False  #: a rotation of online keys alone lowers floors (TUF 5.3.11)
+    visits: int = 1024  #: roles asked for one path; more is an error and never 'not found'
+
+
+ALLOD: Final = Profile()
+PLAIN_TUF: Final = Profile(statements=False, addressed=False, rotation_lowers=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFile:
+    """One file that the owner (or who they delegated to) signed."""
+
+    path: str
+    data: bytes
+    digest: Digest
+    role: str
+    version: int
+
+
+@dataclass(slots=True)
+class Repository:
+    """The newest state that was proved. Made by `descend` alone.
+
+    Attributes:
+        floors: as they stand after everything that was verified so far.
+        anchor: newest root and trust statement.
+        decided: the time that expiry is judged by: never before the time floor.
+        alarms: what the owner should look at, although it stopped nothing.
+    """
+
+    floors: Floors
+    anchor: Anchor
+    decided: datetime
+    statement: TrustStatement | None
+    alarms: list[Alarm]
+    trusted: TrustedMetadataSet
+    cached: Mapping[str, bytes]
+    profile: Profile
+    pending: dict[str, bytes] = field(default_factory=dict)
+    verified: dict[str, bytes] = field(default_factory=dict)
+    forget: tuple[str, ...] = ()
+    kept: Floors | None = None
+    refused: dict[str, Untrusted] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Root:
+        """The newest root."""
+        return self.trusted.root
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Role -> file, of every role that was verified so far."""
+        return dict(self.verified)
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """Role -> version as the snapshot says; root and timestamp beside them."""
+        listed = {
+            name.removesuffix(".json"): meta.version
+            for name, meta in self.trusted.snapshot.meta.items()
+        }
+        return {
+            **listed,
+            ROOT: self.trusted.root.version,
+            TIMESTAMP: self.trusted.timestamp.version,
+            SNAPSHOT: self.trusted.snapshot.version,
+        }
+
+    def target(self, path: str, cap: int) -> Steps[TargetFile | None]:
+        """The target file `path`; None only if the signed metadata proves that there is none.
+
+        Raises:
+            Untrusted: `auth`, `rollback`, `mix-and-match`, `wrong-role`, `too-many-roles`, …
+            Unavailable: `stale`, `withheld`.
+        """
+        try:
+            found = yield from self._find(path)
+        except AllodError:
+            yield from self.keep()
+            raise
+        # 5. Floors of the roles that were loaded on the way are durable before the file is used.
+        yield from self.keep()
+        if found is None:
+            return None
+        info, role = found
+        return (yield from self._fetch(info, role, cap))
+
+    def load_all(self) -> Steps[None]:
+        """Load every role of the tree of delegations: for whoever signs or checks it whole.
+
+        Raises:
+            Untrusted, Unavailable: as `target`.
+        """
+        waiting = [(TARGETS, ROOT)]
+        seen: set[str] = set()
+        try:
+            while waiting:
+                role, delegator = waiting.pop()
+                if role in seen:
+                    continue
+                seen.add(role)
+                delegations = (yield from self.load(role, delegator)).delegations
+                if delegations is not None and delegations.roles is not None:
+                    waiting.extend((name, role) for name in delegations.roles)
+                elif delegations is not None and delegations.succinct_roles is not None:
+                    waiting.extend((name, role) for name in delegations.succinct_roles.get_roles())
+        except AllodError:
+            yield from self.keep()
+            raise
+        yield from self.keep()
+
+    def settle(self, *, owner_time: datetime | None = None, epoch: int = 0) -> Steps[None]:
+        """Raise time floor and epoch by what the owner signed, and keep what is not kept yet.
+
+        A time beyond the life of the timestamp that it came with does not count: the owner's
+        clock was wrong, and a floor there would lock the device out (THREATS 49).
+        """
+        if owner_time is not None and owner_time <= self.trusted.timestamp.expires:
+            self.floors = self.floors.raised_time(owner_time)
+        self.floors = self.floors.raised_epoch(epoch)
+        yield from self.keep()
+
+    def keep(self) -> Steps[None]:
+        if self.floors != self.kept or self.pending or self.forget:
+            yield Keep(self.floors, dict(self.pending), self.forget)
+            self.kept = self.floors
+            self.pending.clear()
+            self.forget = ()
+
+    def note(self, role: str, data: bytes, *, keep_file: bool = True) -> None:
+        """`role` was verified: raise its floor, remember its file."""
+        metadata = read(data, role)
+        digest = digest_of(metadata.signed_bytes)
+        version = metadata.signed.version
+        if role == ROOT:
+            self.floors = self.floors.with_root(version, digest)
+        else:
+            self.floors = self.floors.raised(role, version, digest)
+        self.verified[role] = data
+        name = cache_name(role)
+        if keep_file and self.cached.get(name) != data:
+            self.pending[name] = data
+
+    def _cached_role(self, role: str) -> tuple[bytes, Metadata[Any]] | None:
+        """The cached file, if it is the one at the floor.
+
+        One that cannot be read is an alarm, not a first run: the floors hold without it. One
+        beside the floor (a repair, a cut between floors and files) is not used.
+        """
+        data = self.cached.get(cache_name(role))
+        if data is None:
+            return None
+        try:
+            metadata = read(data, role)
+        except InvalidInput as error:
+            self._damaged(cache_name(role), error)
+            return None
+        if metadata.signed.version != self.floors.roles.get(role):
+            return None
+        if digest_of(metadata.signed_bytes) != self.floors.digests.get(role):
+            return None
+        return data, metadata
+
+    def _damaged(self, name: str, error: AllodError) -> None:
+        self.alarms.append(Alarm(code="cache-damaged", says=f"cannot use the cached {name}: {error}"))
+        self.forget = (*self.forget, name)
+
+    def _check_floor(self, role: str, data: bytes) -> None:
+        """Neither below the floor nor another document at it.
+
+        Raises:
+            Untrusted: `rollback` (THREATS 4, 55 in part), `equivocation` (one version, two digests).
+        """
+        metadata = read(data, role)
+        floor = self.floors.roles.get(role, 0)
+        version = metadata.signed.version
+        if version < floor:
+            raise Untrusted(
+                "rollback",
+                f"cannot accept {role} version {version}: version {floor} was seen before",
+                role=role, version=version, floor=floor,
+            )
+        known = self.floors.digests.get(role)
+        if version == floor and known is not None and known != digest_of(metadata.signed_bytes):
+            raise Untrusted(
+                "equivocation",
+                f"cannot accept {role} version {version}: it is not the one seen before",
+                role=role, version=version,
+            )
+
+    # 4. TUF, from the top: each role under the one before.
+
+    def load_timestamp(self) -> Steps[None]:
+        cached = self._cached_role(TIMESTAMP)
+        if cached is not None:
+            try:
+                with tuf_rules(TIMESTAMP):
+                    self.trusted.update_timestamp(cached[0])
+            except AllodError:
+                cached = None if TIMESTAMP not in self.trusted else cached  # expired: still a floor
+        data = yield Need(metadata_path(TIMESTAMP, None), TIMESTAMP_CAP)
+        if data is None:
+            raise _withheld(TIMESTAMP)
+        with tuf_rules(TIMESTAMP):
+            read(data, TIMESTAMP)
+            try:
+                self.trusted.update_timestamp(data)
+            except EqualVersionNumberError:
+                self._check_floor(TIMESTAMP, data)
+                if self.trusted.timestamp.is_expired(self.decided):
+                    raise ExpiredMetadataError("timestamp.json is expired") from None
+                data = cached[0] if cached is not None else data
+            self._check_floor(TIMESTAMP, data)
+            if self.trusted.timestamp.snapshot_meta.version < self.floors.roles.get(SNAPSHOT, 0):
+                raise Untrusted("rollback", "cannot accept timestamp: its snapshot is older", role=TIMESTAMP)
+        self.note(TIMESTAMP, data)
+
+    def load_snapshot(self) -> Steps[None]:
+        meta = self.trusted.timestamp.snapshot_meta
+        cached = self._cached_role(SNAPSHOT)
+        if cached is not None:
+            try:
+                with tuf_rules(SNAPSHOT):
+                    self.trusted.update_snapshot(cached[0], trusted=True)
+                    if meta.version == cached[1].signed.version:
+                        # The same version with other bytes: two snapshots under one number.
+                        meta.verify_length_and_hashes(cached[0])
+                        self._check_listed(cached[1].signed.meta)
+                        self.note(SNAPSHOT, cached[0])
+                        return
+            except AllodError:
+                pass
+        data = yield from self._fetch_role(SNAPSHOT, meta, SNAPSHOT_CAP)
+        with tuf_rules(SNAPSHOT):
+            signed = read(data, SNAPSHOT).signed
+            if SNAPSHOT in self.trusted:
+                missing = self.trusted.snapshot.meta.keys() - signed.meta.keys()
+                if missing:
+                    raise _missing(min(missing))
+            self.trusted.update_snapshot(data)
+            self._check_floor(SNAPSHOT, data)
+        self._check_listed(signed.meta)
+        self.note(SNAPSHOT, data)
+
+    def _check_listed(self, listed: Mapping[str, MetaFile]) -> None:
+        """Every role that was ever verified stands in the snapshot, not below its floor.
+
+        Otherwise the holder of the online keys mixes roles of two epochs, or makes a role that
+        restrains somebody vanish (THREATS 4, 26). The snapshot is not the owner's word: it
+        raises no floor of a role, only the role's own signers do (THREATS 6).
+        """
+        for role, floor in self.floors.roles.items():
+            if role in {TIMESTAMP, SNAPSHOT}:
+                continue
+            meta = listed.get(f"{role}.json")
+            if meta is None:
+                raise _missing(role)
+            if meta.version < floor:
+                raise Untrusted(
+                    "rollback",
+                    f"cannot accept the snapshot: it has {role} version {meta.version},"
+                    f" version {floor} was seen before",
+                    role=role, version=meta.version, floor=floor,
+                )
+
+    def load(self, role: str, delegator: str) -> Steps[Targets]:
+        """A targets role, under its delegator; from the cache if the snapshot lists it so.
+
+        Raises:
+            Untrusted, Unavailable: the same again if the role was refused before.
+        """
+        if role in self.refused:
+            raise self.refused[role]
+        try:
+            return (yield from self._load(role, delegator))
+        except Untrusted as error:
+            self.refused[role] = error
+            raise
+
+    def _load(self, role: str, delegator: str) -> Steps[Targets]:
+        if self.trusted.contains(role, delegator):
+            known: Targets = self.trusted[role]
+            return known
+        meta = self.trusted.snapshot.meta.get(f"{role}.json")
+        if meta is None:
+            raise _missing(role)
+        cached = self._cached_role(role)
+        if cached is not None and self._accepted(role, delegator, cached[0]):
+            self.note(role, cached[0])
+            return self.trusted[role]
+        data = yield from self._fetch_role(role, meta, TARGETS_CAP)
+        with tuf_rules(role):
+            signed = read(data, role).signed
+            loaded = self.trusted.update_delegated_targets(data, role, delegator)
+            if self.profile.addressed:
+                check_address(signed, self.anchor.fleet, role)
+            self._check_floor(role, data)
+        self.note(role, data)
+        return loaded
+
+    def _accepted(self, role: str, delegator: str, data: bytes) -> bool:
+        try:
+            with tuf_rules(role):
+                self.trusted.update_delegated_targets(data, role, delegator)
+        except AllodError:
+            return False
+        return True
+
+    def _fetch_role(self, role: str, meta: MetaFile, cap: int) -> Steps[bytes]:
+        version = meta.version if self.trusted.root.consistent_snapshot else None
+        data = yield Need(metadata_path(role, version), min(meta.length or cap, cap))
+        if data is None:
+            raise _withheld(role)
+        return data
+
+    def _find(self, path: str) -> Steps[tuple[TargetInfo, str] | None]:
+        """Preorder, depth first, as TUF 5.6.7; every role on the way is loaded and fresh."""
+        waiting = [(TARGETS, ROOT)]
+        visited: set[str] = set()
+        while waiting:
+            role, delegator = waiting.pop()
+            if role in visited:
+                continue
+            if len(visited) >= self.profile.visits:
+                # Stock clients stop quietly here and say 'not found'.
+                raise Untrusted("too-many-roles", f"cannot look for {path}: too many delegations")
+            visited.add(role)
+            targets = yield from self.load(role, delegator)
+            info = targets.targets.get(path)
+            if info is not None:
+                return info, role
+            if targets.delegations is not None:
+                children = []
+                for name, terminating in targets.delegations.get_roles_for_target(path):
+                    children.append((name, role))
+                    if terminating:
+                        waiting = []
+                        break
+                waiting.extend(reversed(children))
+        return None
+
+    def _fetch(self, info: TargetInfo, role: str, cap: int) -> Steps[TargetFile]:
+        if info.length > cap:
+            raise Untrusted("too-large", f"cannot accept {info.path}: {info.length} bytes, at most {cap}")
+        name = cached_target(info.path)
+        data = self.cached.get(name)
+        if data is None or not _matches(info, data):
+            data = yield Need(self._target_path(info), info.length)
+            if data is None:
+                raise _withheld(info.path)
+            with tuf_rules(info.path):
+                # 13, 10: what the source or the way altered has another length or digest.
+                info.verify_length_and_hashes(data)
+            self.pending[name] = data
+        return TargetFile(info.path, data, sha256(data), role, self.trusted[role].version)
+
+    def _target_path(self, info: TargetInfo) -> str:
+        path = info.get_prefixed_paths()[0] if self.trusted.root.consistent_snapshot else info.path
+        return "tuf/targets/" + quote(path, safe="/")
+
+
+def _matches(info: TargetInfo, data: bytes) -> bool:
+    try:
+        with tuf_rules(info.path):
+            info.verify_length_and_hashes(data)
+    except AllodError:
+        return False
+    return True
+
+
+def _withheld(what: str) -> Unavailable:
+    """Not there although it must be: a fault of the source, never an empty answer (THREATS 8)."""
+    return Unavailable("withheld", f"cannot go on: the source does not have {what}", what=what)
+
+
+def _missing(role: str) -> Untrusted:
+    return Untrusted(
+        "role-missing", f"cannot accept the snapshot: it lacks {role}", role=role.removesuffix(".json")
+    )
+
+

@@ -1,0 +1,180 @@
+"""The owner's repository, from the anchor to the newest proved state (DESIGN §7).
+
+`descend` walks steps 1, 2, 4 and 5 of the order of acceptance and hands out a `Repository`, from
+which single target files are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from tuf.api.metadata import Root
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+from tuf.ngclient.config import EnvelopeType
+
+from allod.domain.ids import DeviceId
+from allod.errors import AllodError, Untrusted
+from allod.trust import statements
+from allod.trust.accepted import ALLOD, PLAIN_TUF, Profile, Repository, TargetFile
+from allod.trust.anchor import Anchor, check_root
+from allod.trust.effects import Need, Steps
+from allod.trust.floors import Floors
+from allod.trust.metadata import (
+    ROOT,
+    ROOT_CAP,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    cache_name,
+    digest_of,
+    metadata_path,
+    read,
+    tuf_rules,
+)
+from allod.wire.report import Alarm
+
+__all__ = ["ALLOD", "PLAIN_TUF", "Profile", "Repository", "TargetFile", "descend"]
+
+MAX_ROOTS: Final = 1024  #: root rotations of one walk
+
+
+def descend(
+    anchor: Anchor,
+    floors: Floors,
+    cached: Mapping[str, bytes],
+    now: datetime,
+    *,
+    device: DeviceId | None = None,
+    profile: Profile = ALLOD,
+) -> Steps[Repository]:
+    """Walk from the anchor to the newest proved state (DESIGN §7, steps 1, 2, 4 and 5).
+
+    Args:
+        anchor: what was brought in person; the cache may hold a newer root, checked by the floors.
+        floors: as they were kept.
+        cached: flat name -> bytes, as they were kept; nothing in it is trusted.
+        now: what the machine's clock says; it may be wrong by decades.
+        device: who asks, for repairs that name devices.
+
+    Raises:
+        Untrusted: `auth`, `rollback`, `equivocation`, `mix-and-match`, `role-missing`,
+            `wrong-fleet`, `wrong-role`, `root-withheld`, `bad-metadata`, …
+        Unavailable: `stale`, `withheld`, and whatever the source raises.
+    """
+    if anchor.fleet != floors.fleet:
+        raise Untrusted("wrong-fleet", "cannot start: anchor and floors are of two fleets")
+    repository = _start(anchor, floors, cached, profile)
+    try:
+        # 1. Strict parsing and caps stand in `metadata.read`, before anything else sees a file:
+        #    no bomb, no ambiguity, no number that overflows (THREATS 51).
+        # 2. The root chain, then the trust statements under the newest root.
+        yield from _root_chain(repository)
+        if profile.statements:
+            yield from _statements(repository, device)
+        # The time that is decided on: never before the floor, so a clock in 1970 shows nothing
+        # as fresh that was not; a clock in the future only makes things stale, and leaves no
+        # trace in the floors (THREATS 49).
+        repository.decided = max(now, repository.floors.time)
+        repository.trusted.reference_time = repository.decided
+        # 4. TUF: what is true now (the log's share comes with the log).
+        yield from repository.load_timestamp()
+        yield from repository.load_snapshot()
+        yield from repository.load(TARGETS, ROOT)
+    except AllodError:
+        # 5. Floors rise by what was verified, whatever is refused later.
+        yield from repository.keep()
+        raise
+    # 5. Floors are durable before anything below is used.
+    yield from repository.keep()
+    return repository
+
+
+def _start(anchor: Anchor, floors: Floors, cached: Mapping[str, bytes], profile: Profile) -> Repository:
+    """From the cached root, if it is the very one of the floor; else from the anchor's."""
+    alarms: list[Alarm] = []
+    start = anchor.root
+    data = cached.get(cache_name(ROOT))
+    if data is not None:
+        try:
+            checked = check_root(data)
+        except Untrusted as error:
+            alarms.append(Alarm(code="cache-damaged", says=f"cannot use the cached root: {error}"))
+        else:
+            if (checked.root.version, checked.digest) == (floors.root_version, floors.root_digest):
+                start = data
+    with tuf_rules(ROOT):
+        read(start, ROOT)
+        trusted = TrustedMetadataSet(start, EnvelopeType.METADATA)
+    repository = Repository(
+        floors=floors,
+        anchor=anchor,
+        decided=floors.time,
+        statement=None,
+        alarms=alarms,
+        trusted=trusted,
+        cached=cached,
+        profile=profile,
+        kept=floors,
+    )
+    repository.verified[ROOT] = start
+    return repository
+
+
+def _root_chain(repository: Repository) -> Steps[None]:
+    """N+1 until the source has no more; each signed by the thresholds of N and of N+1.
+
+    One stolen root key, or the server, cannot make a root (THREATS 35).
+    """
+    trusted, floors = repository.trusted, repository.floors
+    newest = repository.verified[ROOT]
+    digest = digest_of(read(newest, ROOT).signed_bytes)
+    online = _online(trusted.root)
+    for _ in range(MAX_ROOTS):
+        _check_root_floor(trusted.root.version, digest, floors)
+        data = yield Need(metadata_path(ROOT, trusted.root.version + 1), ROOT_CAP)
+        if data is None:
+            break
+        with tuf_rules(ROOT):
+            metadata = read(data, ROOT)
+            trusted.update_root(data)
+        newest, digest = data, digest_of(metadata.signed_bytes)
+    if trusted.root.version < floors.root_version:
+        # The source hides roots that were seen before: keys that were revoked would be good again.
+        raise Untrusted(
+            "root-withheld",
+            f"cannot accept root version {trusted.root.version}: {floors.root_version} was seen before",
+        )
+    repository.note(ROOT, newest)
+    repository.anchor = Anchor(repository.anchor.fleet, newest, repository.anchor.trust)
+    if repository.profile.rotation_lowers and _online(trusted.root) != online:
+        repository.floors = repository.floors.without_roles()
+
+
+def _check_root_floor(version: int, digest: str, floors: Floors) -> None:
+    if version == floors.root_version and digest != floors.root_digest:
+        raise Untrusted(
+            "equivocation", f"cannot accept root version {version}: it is not the one seen before"
+        )
+
+
+def _online(root: Root) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(root.roles[TIMESTAMP].keyids), frozenset(root.roles[SNAPSHOT].keyids)
+
+
+def _statements(repository: Repository, device: DeviceId | None) -> Steps[None]:
+    chain = yield from statements.walk(
+        repository.anchor, repository.floors, repository.root, repository.cached, device
+    )
+    repository.floors = chain.floors
+    repository.statement = chain.statement
+    if chain.raw is not None:
+        repository.anchor = Anchor(repository.anchor.fleet, repository.anchor.root, chain.raw)
+        if repository.cached.get(statements.CACHED) != chain.raw:
+            repository.pending[statements.CACHED] = chain.raw
+    if chain.repaired:
+        # Floors fell by name; the cache of before would lift them again.
+        kept = {cache_name(ROOT), statements.CACHED}
+        repository.forget = tuple(name for name in repository.cached if name not in kept)
+        repository.cached = {name: data for name, data in repository.cached.items() if name in kept}

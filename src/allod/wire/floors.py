@@ -1,0 +1,24 @@
+"""The durable form of the trust floors (docs/spec/trust.md, "Floors")."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from allod.wire.codec import Document
+
+
+class FloorsFile(Document, kw_only=True):
+    """What a device or an owner's machine must never go below."""
+
+    type: Literal["allod.floors"] = "allod.floors"
+    format: Literal[1] = 1
+    fleet: str
+    root_version: int
+    root_digest: str
+    trust_number: int
+    trust_digest: str | None
+    roles: dict[str, int]
+    digests: dict[str, str]
+    time: str
+    epoch: int
+    logs: dict[str, str] = {}
