@@ -1,0 +1,199 @@
+"""What the device keeps of releases and configuration documents: verified, and found by digest.
+
+    packages/<package>/releases/<hex>   which blobs make up a release that was verified
+    accepted/documents/<hex>            configuration documents
+
+Everything is checked by its digest again when it is read; a record that is damaged counts as
+missing, so that the release is verified anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+from allod.agent.files import names_in
+from allod.agent.transfer import Blobs
+from allod.domain.ids import Digest, Purl, file_name, parse_digest, purl_of_file, sha256
+from allod.domain.release import Layer, Release
+from allod.durable import make_directory, remove_file, write_atomic
+from allod.errors import InvalidInput, Unavailable
+from allod.wire import oci
+from allod.wire.codec import Document, decode, encode
+from allod.wire.release import CONFIG_CAP, decode_release
+
+MANIFEST_CAP: Final = 256 * 1024  #: bytes of a manifest that a device is willing to read
+_RECORD_CAP: Final = 64 * 1024
+_HEX: Final = 64
+
+
+class ReleaseRecord(Document, frozen=True, kw_only=True):
+    """Which blobs make up a release that was verified."""
+
+    type: Literal["allod.release-record"] = "allod.release-record"
+    format: Literal[1] = 1
+    provider: str
+    manifest: str  #: digest of the manifest for this platform; the order may name an index
+    statement: str  #: digest of the provider's envelope
+
+
+class Holdings:
+    """Releases and documents that are kept here.
+
+    Args:
+        blobs: the device's blobs.
+        packages: `packages` of the state directory.
+    """
+
+    def __init__(self, blobs: Blobs, packages: Path) -> None:
+        self._blobs = blobs
+        self._packages = packages
+
+    def _keep(
+        self, package: Purl, digest: Digest, provider: str, manifest: Digest, statement: Digest
+    ) -> None:
+        """Write down, durably, what was verified."""
+        record = ReleaseRecord(provider=provider, manifest=manifest, statement=statement)
+        place = self._record_path(package, digest)
+        make_directory(place.parent)
+        write_atomic(place, encode(record))
+
+    def described(self, package: Purl, digest: Digest) -> Release | None:
+        """The description, if it is kept here whole; its digests are checked again."""
+        manifest = self._kept(package, digest)
+        if manifest is None:
+            return None
+        config = self._blobs.read(manifest.config, cap=CONFIG_CAP)
+        return None if config is None else decode_release(config, manifest.layers)
+
+    def _kept(self, package: Purl, digest: Digest) -> oci.ReleaseManifest | None:
+        record = self._record(package, digest)
+        if record is None:
+            return None
+        data = self._blobs.read(parse_digest(record.manifest), cap=MANIFEST_CAP)
+        if data is None:
+            return None
+        return oci.release_manifest(oci.decode_manifest(data))
+
+    def _record_path(self, package: Purl, digest: Digest) -> Path:
+        place = self._packages / file_name(package) / "releases"
+        return place / digest.removeprefix("sha256:")
+
+    def _record(self, package: Purl, digest: Digest) -> ReleaseRecord | None:
+        """What was verified; damaged counts as missing, and is verified anew."""
+        with contextlib.suppress(OSError, InvalidInput):
+            data = self._record_path(package, digest).read_bytes()
+            return decode(data, ReleaseRecord, cap=_RECORD_CAP)
+        return None
+
+    def _provider_of(self, package: Purl, digest: Digest) -> str:
+        record = self._record(package, digest)
+        return "" if record is None else record.provider
+
+    def held(self, package: Purl) -> frozenset[Digest]:
+        """The releases whose description and payload are kept whole."""
+        found = set()
+        for digest in self._recorded(package):
+            manifest = self._kept(package, digest)
+            if manifest is not None and all(
+                self._blobs.has(layer.digest, layer.size) for layer in manifest.layers
+            ):
+                found.add(digest)
+        return frozenset(found)
+
+    def _recorded(self, package: Purl) -> Iterator[Digest]:
+        for name in names_in(self._packages / file_name(package) / "releases"):
+            if len(name) == _HEX:
+                yield Digest(f"sha256:{name}")
+
+    @contextmanager
+    def open(self, package: Purl, digest: Digest) -> Iterator[Mapping[Layer, BinaryIO]]:
+        """The payload of a release that is held; who unpacks it checks its digests again."""
+        manifest = self._kept(package, digest)
+        if manifest is None:
+            raise Unavailable("not-described", f"cannot open {digest}: its description is gone")
+        with ExitStack() as files:
+            try:
+                opened = {
+                    layer: files.enter_context(self._blobs.open(layer.digest))
+                    for layer in manifest.layers
+                }
+            except FileNotFoundError as error:
+                raise Unavailable(
+                    "not-held", f"cannot open {digest}: its payload is not here"
+                ) from error
+            yield opened
+
+    def damaged(self, package: Purl, digest: Digest) -> None:
+        """Drop the payload, whose bytes were found changed, so that it is fetched anew."""
+        manifest = self._kept(package, digest)
+        for layer in () if manifest is None else manifest.layers:
+            self._blobs.discard(layer.digest)
+
+    def forget(self, package: Purl, digest: Digest) -> None:
+        """Remove description and payload, but for what other releases need too."""
+        gone = self._blobs_of(package, digest)
+        remove_file(self._record_path(package, digest))
+        needed: set[Digest] = set()
+        for other in self._all_packages():
+            for release in self._recorded(other):
+                needed |= self._blobs_of(other, release)
+        for blob in gone - needed:
+            self._blobs.discard(blob)
+
+    def _all_packages(self) -> Iterator[Purl]:
+        for name in names_in(self._packages):
+            with contextlib.suppress(InvalidInput):
+                yield purl_of_file(name)
+
+    def _blobs_of(self, package: Purl, digest: Digest) -> set[Digest]:
+        record = self._record(package, digest)
+        if record is None:
+            return set()
+        found = {digest, parse_digest(record.manifest), parse_digest(record.statement)}
+        manifest = self._kept(package, digest)
+        if manifest is not None:
+            found |= {manifest.config, *(layer.digest for layer in manifest.layers)}
+        return found
+
+    def progress(self, package: Purl, digest: Digest) -> float | None:
+        """How much of the payload is here, 0 to 1; None: nothing is known."""
+        manifest = self._kept(package, digest)
+        if manifest is None:
+            return None
+        total = sum(layer.size for layer in manifest.layers)
+        there = sum(
+            layer.size
+            if self._blobs.has(layer.digest, layer.size)
+            else self._blobs.arrived(layer.digest)
+            for layer in manifest.layers
+        )
+        return 1.0 if total == 0 else min(1.0, there / total)
+
+    def read_document(self, digest: Digest) -> bytes | None:
+        """A configuration document, if it is kept here and whole."""
+        with contextlib.suppress(OSError):
+            data = self._document_path(digest).read_bytes()
+            return data if sha256(data) == digest else None
+        return None
+
+    def keep_documents(self, wanted: Iterable[Digest]) -> None:
+        """Remove all configuration documents but these."""
+        kept = {digest.removeprefix("sha256:") for digest in wanted}
+        for name in names_in(self._documents):
+            if name not in kept:
+                remove_file(self._documents / name)
+
+    def _keep_document(self, digest: Digest, data: bytes) -> None:
+        make_directory(self._documents)
+        write_atomic(self._document_path(digest), data)
+
+    @property
+    def _documents(self) -> Path:
+        return self._packages.parent / "accepted" / "documents"
+
+    def _document_path(self, digest: Digest) -> Path:
+        return self._documents / digest.removeprefix("sha256:")

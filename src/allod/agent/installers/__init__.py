@@ -1,0 +1,1 @@
+"""Installers by kind: each puts releases of its kind in place, several side by side."""
