@@ -1,0 +1,150 @@
+"""Publishing a release: build or open, sign as its provider, push. Any step may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from allod.cli.output import Output
+from allod.domain.ids import Digest, Purl, Version, package_name
+from allod.domain.release import Release
+from allod.durable import make_directory
+from allod.errors import Conflict, InvalidInput
+from allod.packaging.build import Built, build_directory, open_built
+from allod.packaging.layout import Layout
+from allod.packaging.statement import sign_release
+from allod.wire import oci
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer
+
+    from allod.cli.client import ApiClient
+    from allod.cli.registry_client import RegistryClient
+
+#: Gives the signers of a provider; asked only once it is known what would be signed.
+Signers = Callable[[str], Sequence["Signer"]]
+_UPLOADS: Final = ".uploads"  #: below a layout: where unfinished uploads stand
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRelease:
+    """A release that the fleet's registry holds, with its provider's statement."""
+
+    purl: Purl
+    version: Version
+    digest: Digest
+    release: Release  #: of the first platform
+    releases: tuple[Release, ...]  #: one a platform
+    pushed: bool = True  #: False: it was there already
+
+
+def open_or_build(
+    source: Path,
+    *,
+    version: str | None = None,
+    output: Path | None = None,
+    out: Output | None = None,
+) -> Built:
+    """The release in `source`: an OCI layout as it is, or a directory, built.
+
+    Raises:
+        InvalidInput: the description, the tree or the layout is at fault.
+        Conflict: `changed-while-reading`.
+    """
+    if Layout(source).exists():
+        return open_built(source, version)
+    if not source.is_dir():
+        raise InvalidInput("no-release", f"cannot find a release at {source}: it is no directory")
+    with (out or Output(json=True)).progress("Packing") as advance:
+        return build_directory(source, output, version=version, progress=advance)
+
+
+def publish_release(
+    source: Path,
+    provider: str | None,
+    signers: Signers,
+    client: ApiClient,
+    *,
+    version: str | None = None,
+    output: Output | None = None,
+) -> PublishedRelease:
+    """Build (or open), sign and push a release.
+
+    Args:
+        source: a directory with `allod.toml`, or an OCI layout.
+        provider: who it must be from; None: whoever it says.
+        signers: gives the provider's signers.
+        client: the fleet's server.
+        version: overrides what the description says.
+        output: shows progress.
+
+    Raises:
+        Conflict: `version-taken`, the registry holds other bytes under this version.
+        InvalidInput: `wrong-provider`, or what is wrong with the release.
+        AllodError: the registry or a key can't be had.
+    """
+    out = output or Output(json=True)
+    built = open_or_build(source, version=version, out=out)
+    if provider is not None and built.release.provider != provider:
+        raise InvalidInput(
+            "wrong-provider",
+            f"cannot publish {source} for {provider}: it is a release of {built.release.provider}",
+        )
+    return push_built(built, signers, client, out)
+
+
+def push_built(built: Built, signers: Signers, client: ApiClient, out: Output) -> PublishedRelease:
+    """Sign and push what was built. Raises as `publish_release`."""
+    from allod.cli.registry_client import RegistryClient
+
+    release = built.release
+    registry = RegistryClient(client, f"{release.provider}/{package_name(release.package)}")
+    present = registry.resolve(release.version)
+    if present not in {None, built.digest}:
+        raise Conflict(
+            "version-taken",
+            f"cannot push {release.package} {release.version}: the registry has other bytes under "
+            "this version; give it a new one (version in allod.toml, or --version)",
+            present=present,
+            built=built.digest,
+        )
+    sign_release(built, signers(release.provider))
+    _push(built, registry, out)
+    return PublishedRelease(
+        release.package, release.version, built.digest, release, built.releases, present is None
+    )
+
+
+def _push(built: Built, registry: RegistryClient, out: Output) -> None:
+    """Blobs first, then what names them; the statement before the version becomes known."""
+    layout = built.layout
+    _push_document(layout, registry, built.descriptor.digest, out)
+    for descriptor, statement in layout.referrers(built.digest, oci.STATEMENT):
+        for blob in (statement.config, *statement.layers):
+            with layout.open(blob.digest) as file:
+                registry.push_blob(blob.digest, blob.size, file)
+        raw = layout.get(descriptor.digest)
+        registry.push_manifest(descriptor.digest, descriptor.media_type, raw)
+    raw = layout.get(built.digest)
+    registry.push_manifest(built.release.version, built.descriptor.media_type, raw)
+
+
+def _push_document(layout: Layout, registry: RegistryClient, digest: str, out: Output) -> None:
+    raw = layout.get(digest)
+    document = oci.decode_document(raw)
+    if isinstance(document, oci.Index):
+        for part in document.manifests:
+            _push_document(layout, registry, part.digest, out)
+        registry.push_manifest(digest, oci.INDEX, raw)
+        return
+    uploads = layout.directory / _UPLOADS
+    make_directory(uploads)
+    blobs = (document.config, *document.layers)
+    with out.progress("Pushing", sum(blob.size for blob in blobs)) as advance:
+        for blob in blobs:
+            memory = uploads / blob.digest.removeprefix("sha256:")
+            with layout.open(blob.digest) as file:
+                registry.push_blob(blob.digest, blob.size, file, progress=advance, memory=memory)
+    registry.push_manifest(digest, oci.MANIFEST, raw)
