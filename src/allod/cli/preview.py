@@ -8,6 +8,7 @@ documents by what they say, all else field by field.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -22,6 +23,16 @@ from allod.wire.codec import parse_strict
 from allod.wire.desired import STATE_CAP, decode_state
 
 OldTarget = Callable[[str], bytes | None]
+States = dict[Scope, StateDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the bytes say: every difference, and the documents that differ, before and after."""
+
+    differences: tuple[Difference, ...]
+    before: Mapping[Scope, StateDocument]
+    after: Mapping[Scope, StateDocument]
 
 
 def read_back(
@@ -30,7 +41,7 @@ def read_back(
     metadata: Mapping[str, bytes],
     targets: Mapping[str, bytes],
     old_target: OldTarget,
-) -> tuple[Difference, ...]:
+) -> Reading:
     """Everything that signing `metadata` would change.
 
     Args:
@@ -45,7 +56,7 @@ def read_back(
             the one whose digest is signed, a version that skips, another fleet's address.
     """
     found: list[Difference] = []
-    states: tuple[dict[Scope, StateDocument], dict[Scope, StateDocument]] = ({}, {})
+    states: tuple[States, States] = ({}, {})
     seen: set[str] = set()
     for role in sorted(metadata):
         old = read(before[role], role).signed if role in before else None
@@ -63,7 +74,7 @@ def read_back(
     surplus = targets.keys() - seen
     if surplus:
         raise _unfit(f"{min(surplus)} is to be uploaded, and nothing signed names it")
-    return (*differences(*states), *found)
+    return Reading((*differences(*states), *found), *states)
 
 
 def _unfit(why: str) -> Untrusted:
@@ -95,7 +106,7 @@ def _target(
     path: str,
     was: bytes | None,
     becomes: bytes | None,
-    states: tuple[dict[Scope, StateDocument], dict[Scope, StateDocument]],
+    states: tuple[States, States],
 ) -> Iterator[Difference]:
     if path.startswith("state/"):
         scope = parse_scope(path.removeprefix("state/").removesuffix(".json"))

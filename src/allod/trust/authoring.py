@@ -137,6 +137,7 @@ class RepositoryDraft:
         self._published = dict(published)
         self._dirty: set[str] = set() if newest_root is not None else {ROOT, *roles}
         self._targets: dict[str, bytes] = {}
+        self._note: dict[str, object] = {}
 
     @classmethod
     def genesis(
@@ -201,6 +202,11 @@ class RepositoryDraft:
         """The roles that `sign` will sign anew."""
         return frozenset(self._dirty)
 
+    @property
+    def contents(self) -> Mapping[str, bytes]:
+        """Target path -> content, of every target that the edit has set."""
+        return dict(self._targets)
+
     def target(self, path: str) -> TargetFile | None:
         """What the draft says of a target path."""
         return self._role_of(path)[1].targets.get(path)
@@ -225,6 +231,14 @@ class RepositoryDraft:
         if targets.targets.pop(path, None) is not None:
             self._targets.pop(path, None)
             self._dirty.add(role)
+
+    def note(self, change: Mapping[str, object]) -> None:
+        """Sign along, in every file of this edit, which change it is and why (JSON values)."""
+        self._note = dict(change)
+
+    def propose(self, now: datetime) -> Mapping[str, bytes]:
+        """Role -> file as `sign`, at the same `now`, will sign it: to be shown first (THREATS 9)."""
+        return {role: self._prepare(role, now).to_bytes() for role in sorted(self._dirty - {ROOT})}
 
     def delegate(self, role: str, keys: RoleKeys, paths: Sequence[str]) -> None:
         """Let `keys` speak for `paths`, terminating. A role's name is never used twice.
@@ -280,14 +294,17 @@ class RepositoryDraft:
         devices.keys = dict(_by_id(keys))
         self._dirty |= {TARGETS, DEVICES, *bins.get_roles()}
 
-    def renew(self, now: datetime) -> frozenset[str]:
-        """Mark every loaded role whose life is half over, the root too; they are returned."""
+    def renew(self, now: datetime, *, root: bool = True) -> frozenset[str]:
+        """Mark every loaded role whose life is half over, the root too (unless it is signed
+        elsewhere); they are returned.
+        """
         due = {
             role for role, metadata in self._roles.items()
             if role not in self._dirty and metadata.signed.expires - now < self.lives.targets / 2
             and self._is_ours(role)
         }
-        if ROOT not in self._dirty and self._root.signed.expires - now < self.lives.root / 2:
+        half_over = self._root.signed.expires - now < self.lives.root / 2
+        if root and ROOT not in self._dirty and half_over:
             due.add(ROOT)
         self._dirty |= due
         return frozenset(due)
@@ -342,12 +359,7 @@ class RepositoryDraft:
         return root
 
     def _finish(self, role: str, now: datetime, signers: Mapping[str, Sequence[Signer]]) -> bytes:
-        metadata = self._roles[role]
-        signed = metadata.signed
-        signed.version = self._published.get(role, 0) + 1
-        signed.expires = _after(now, self.lives.targets)
-        signed.unrecognized_fields[ADDRESS] = {"fleet": self.fleet, "role": role}
-        metadata.signatures.clear()
+        metadata = self._prepare(role, now)
         payload = metadata.signed_bytes
         for signer in signers.get(role if not self._is_ours(role) else TARGETS, ()):
             metadata.sign(signer, append=True)
@@ -359,6 +371,18 @@ class RepositoryDraft:
                 role=role, missing=result.missing,
             )
         return metadata.to_bytes()
+
+    def _prepare(self, role: str, now: datetime) -> Metadata[Targets]:
+        metadata = self._roles[role]
+        signed = metadata.signed
+        signed.version = self._published.get(role, 0) + 1
+        signed.expires = _after(now, self.lives.targets)
+        address: dict[str, object] = {"fleet": self.fleet, "role": role}
+        signed.unrecognized_fields[ADDRESS] = address | (
+            {"change": self._note} if self._note else {}
+        )
+        metadata.signatures.clear()
+        return metadata
 
     def _delegator(self, role: str) -> Root | Targets:
         if role == TARGETS:

@@ -1,0 +1,389 @@
+"""The devices of the fleet and what they last said, checked here.
+
+The server is asked what there is, and believed in nothing: a device is one because its binding
+record carries the signatures of an invite of the owner and of its own key, a report counts under
+that key (THREATS 5). What was seen before is remembered, so that the server can neither show an
+older report nor let a device vanish unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final, Literal
+
+from allod.cli.base import Base
+from allod.domain.desired import Level, StateDocument
+from allod.domain.ids import (
+    DeviceId,
+    Scope,
+    device_scope,
+    parse_device,
+    parse_digest,
+    parse_group,
+    parse_purl,
+    parse_version,
+)
+from allod.domain.overview import (
+    Actual,
+    ActualPackage,
+    ActualRelease,
+    Member,
+    PendingWork,
+    Remark,
+)
+from allod.durable import write_atomic
+from allod.errors import AllodError, Unavailable, Untrusted
+from allod.trust.binding import Binding, verify_binding
+from allod.trust.metadata import ROOT_CAP, metadata_path
+from allod.trust.past import check_root_chain
+from allod.trust.report import SignedReport, verify_report
+from allod.wire.api import (
+    BindingEntry,
+    BindingList,
+    DeviceList,
+    DeviceSummary,
+    ReportEntry,
+    ReportList,
+)
+from allod.wire.binding import BindingFile
+from allod.wire.codec import Document, decode, encode, parse_instant
+from allod.wire.report import PackageReport, Report
+
+_SEEN_CAP: Final = 64 * 1024 * 1024
+
+
+class Seen(Document, frozen=True, kw_only=True):
+    """The newest report of a device that this machine has verified."""
+
+    epoch: int
+    sequence: int
+    digest: str
+
+
+class SeenFile(Document, frozen=True, kw_only=True):
+    """`seen.json` of a fleet on the owner's machine."""
+
+    type: Literal["allod.seen"] = "allod.seen"
+    format: Literal[1] = 1
+    devices: dict[str, Seen] = {}  # noqa: RUF012 — msgspec copies it
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device: its record, its newest verified report, and what the server adds."""
+
+    member: Member
+    binding: Binding
+    signed: SignedReport | None
+    summary: DeviceSummary | None
+
+    @property
+    def report(self) -> Report | None:
+        """What it last said."""
+        return None if self.signed is None else self.signed.report
+
+
+@dataclass
+class Members:
+    """The devices of a fleet, each verified when it is first looked at.
+
+    Args:
+        base: the owner's newest documents.
+        reports: whether reports are fetched too.
+    """
+
+    base: Base
+    reports: bool = True
+
+    @cached_property
+    def roots(self) -> Mapping[int, bytes]:
+        """The proved root files, by version."""
+        newest = self.base.view.repository.root
+        files = []
+        for version in range(1, newest.version + 1):
+            data = self.base.fleet.client.file(metadata_path("root", version), cap=ROOT_CAP)
+            if data is None:
+                raise Unavailable("withheld", f"cannot go on: the server lacks root {version}")
+            files.append(data)
+        chain = check_root_chain(files, self.base.fleet_id).value
+        if chain[-1].digest != self.base.view.repository.floors.root_digest:
+            raise Untrusted("equivocation", "cannot go on: the server shows two newest roots")
+        return {checked.root.version: data for checked, data in zip(chain, files, strict=True)}
+
+    @cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices of the newest binding each, by id."""
+        bindings, rejected = self._bindings()
+        uses = Counter(binding.invite.id for binding, _ in bindings.values())
+        summaries = self._summaries()
+        seen = self._seen()
+        found = [
+            self._device(binding, entry, summaries.get(device), seen.devices.get(device), uses)
+            for device, (binding, entry) in sorted(bindings.items())
+        ]
+        found = [_with(one, rejected.get(one.binding.device, ())) for one in found]
+        if self.reports:
+            self._remember(seen, found)
+        return tuple(found)
+
+    @cached_property
+    def all(self) -> tuple[Member, ...]:
+        """The devices as the domain sees them."""
+        return tuple(device.member for device in self.devices)
+
+    @cached_property
+    def vanished(self) -> tuple[Remark, ...]:
+        """Alarms for devices that were seen before and are not shown any more."""
+        shown = {device.binding.device for device in self.devices}
+        return tuple(
+            Remark("device-hidden", "the server does not show this device any more", device)
+            for device in sorted(self._seen().devices)
+            if device not in shown
+        )
+
+    def documents(self) -> dict[Scope, StateDocument]:
+        """The documents as devices take them: of an earlier binding they count no more."""
+        epochs = {member.device: member.epoch for member in self.all}
+        return {
+            scope: document
+            for scope, document in self.base.states.items()
+            if document.device is None
+            or document.device.epoch >= epochs.get(DeviceId(scope.name), 0)
+        }
+
+    # -- what the server has ----------------------------------------------------------------
+
+    def _bindings(
+        self,
+    ) -> tuple[dict[DeviceId, tuple[Binding, BindingEntry]], dict[DeviceId, tuple[Remark, ...]]]:
+        found: dict[DeviceId, tuple[Binding, BindingEntry]] = {}
+        rejected: dict[DeviceId, tuple[Remark, ...]] = {}
+        after: str | None = None
+        while True:
+            query = f"?after={after}" if after is not None else ""
+            page = self.base.fleet.client.get(f"bindings{query}", BindingList)
+            for entry in page.bindings:
+                device = parse_device(entry.device)
+                try:
+                    binding = self.check(entry)
+                except AllodError as error:
+                    remark = Remark("binding-refused", error.message)
+                    rejected[device] = (*rejected.get(device, ()), remark)
+                    continue
+                known = found.get(device)
+                if known is None or known[0].record.epoch < binding.record.epoch:
+                    found[device] = (binding, entry)
+            if page.next is None or page.next == after:
+                return found, rejected
+            after = page.next
+
+    def check(self, entry: BindingEntry) -> Binding:
+        """Verify one binding record as the server shows it. Raises Untrusted, InvalidInput."""
+        file = encode(BindingFile(invite=entry.invite, record=entry.record))
+        binding = verify_binding(file, self.roots.get).value
+        if binding.device != entry.device or binding.record.fleet != self.base.fleet_id:
+            raise Untrusted("wrong-device", "cannot use a binding: it is another device's")
+        return binding
+
+    def _summaries(self) -> dict[str, DeviceSummary]:
+        found: dict[str, DeviceSummary] = {}
+        after: str | None = None
+        while True:
+            query = f"?after={after}" if after is not None else ""
+            page = self.base.fleet.client.get(f"devices{query}", DeviceList)
+            found.update({one.device: one for one in page.devices})
+            if page.next is None or page.next == after:
+                return found
+            after = page.next
+
+    def entries(self, device: DeviceId, after: int) -> list[ReportEntry]:
+        """A device's reports beyond a sequence number, as the server has them, unverified."""
+        found: list[ReportEntry] = []
+        while True:
+            page = self.base.fleet.client.get(f"devices/{device}/reports?after={after}", ReportList)
+            found.extend(page.reports)
+            if page.next is None or page.next <= after:
+                return found
+            after = page.next
+
+    # -- one device ---------------------------------------------------------------------------
+
+    def _device(
+        self,
+        binding: Binding,
+        entry: BindingEntry,
+        summary: DeviceSummary | None,
+        seen: Seen | None,
+        uses: Counter[str],
+    ) -> Device:
+        member = self._member(binding, entry, summary, uses)
+        if not self.reports or summary is None or summary.sequence == 0:
+            lost = seen is not None and self.reports
+            return Device(_alarmed(member, *(_withheld() if lost else ())), binding, None, summary)
+        remarks: list[Remark] = []
+        signed: SignedReport | None = None
+        received = ""
+        for one in self.entries(binding.device, summary.sequence - 1):
+            if one.epoch != binding.record.epoch:
+                continue
+            if one.forked:
+                remarks.append(Remark("clone", "two devices speak with one key"))
+            try:
+                signed = verify_report(
+                    encode(one.report),
+                    binding.record.key,
+                    fleet=self.base.fleet_id,
+                    device=binding.device,
+                    epoch=binding.record.epoch,
+                ).value
+                received = one.received
+            except AllodError as error:
+                remarks.append(Remark("report-refused", error.message))
+        remarks += _compared(signed, seen)
+        actual = None if signed is None else actual_of(signed.report, received)
+        member = replace(_alarmed(member, *remarks), actual=actual)
+        return Device(member, binding, signed, summary)
+
+    def _member(
+        self,
+        binding: Binding,
+        entry: BindingEntry,
+        summary: DeviceSummary | None,
+        uses: Counter[str],
+    ) -> Member:
+        own = self.base.state(device_scope(binding.device))
+        record = own.device if own is not None else None
+        if record is not None and record.epoch < binding.record.epoch:
+            record = None
+        groups = tuple(parse_group(name) for name in binding.invite.groups)
+        alarms: list[Remark] = []
+        crowded = uses[binding.invite.id] > binding.invite.uses
+        if entry.surplus or crowded:
+            alarms.append(
+                Remark(
+                    "surplus-binding",
+                    f"{uses[binding.invite.id]} devices came with the invite {binding.invite.id}, "
+                    f"which is for {binding.invite.uses}",
+                )
+            )
+        if summary is not None and summary.quarantined:
+            alarms.append(Remark("clone", "two devices speak with one key"))
+        return Member(
+            binding.device,
+            binding.record.epoch,
+            groups if record is None or record.groups is None else record.groups,
+            label="" if record is None else record.label,
+            retired=record is not None and record.status == "retired",
+            surplus=entry.surplus,
+            alarms=tuple(alarms),
+        )
+
+    # -- memory -------------------------------------------------------------------------------
+
+    def _seen(self) -> SeenFile:
+        path = self.base.fleet.directory / "seen.json"
+        if not path.exists():
+            return SeenFile()
+        return decode(path.read_bytes(), SeenFile, cap=_SEEN_CAP, what=str(path))
+
+    def _remember(self, seen: SeenFile, devices: list[Device]) -> None:
+        known = dict(seen.devices)
+        for signed in (device.signed for device in devices):
+            if signed is None:
+                continue
+            report = signed.report
+            now = Seen(epoch=report.epoch, sequence=report.sequence, digest=signed.digest)
+            before = known.get(report.device)
+            if before is None or (before.epoch, before.sequence) < (now.epoch, now.sequence):
+                known[report.device] = now
+        if known != seen.devices:
+            path = self.base.fleet.directory / "seen.json"
+            write_atomic(path, encode(SeenFile(devices=known)))
+
+
+def _with(device: Device, remarks: tuple[Remark, ...]) -> Device:
+    return replace(device, member=_alarmed(device.member, *remarks)) if remarks else device
+
+
+def _alarmed(member: Member, *remarks: Remark) -> Member:
+    return replace(member, alarms=tuple(dict.fromkeys((*member.alarms, *remarks))))
+
+
+def _withheld() -> tuple[Remark, ...]:
+    return (Remark("reports-withheld", "the server does not show reports that were seen before"),)
+
+
+def _compared(signed: SignedReport | None, seen: Seen | None) -> tuple[Remark, ...]:
+    """The newest report against the newest that was seen: never older, never another."""
+    if seen is None:
+        return ()
+    if signed is None:
+        return _withheld()
+    report = signed.report
+    if (report.epoch, report.sequence) < (seen.epoch, seen.sequence):
+        return _withheld()
+    same = (report.epoch, report.sequence) == (seen.epoch, seen.sequence)
+    if same and signed.digest != seen.digest:
+        return (Remark("clone", "the device signed two reports under one number"),)
+    return ()
+
+
+def actual_of(report: Report, received: str) -> Actual:
+    """A verified report as the domain sees it."""
+    said = parse_instant(report.at)
+    taken = parse_instant(received) if received else datetime.max.replace(tzinfo=UTC)
+    return Actual(
+        heard=min(said, taken),
+        sequence=report.sequence,
+        roles=report.trust.roles,
+        packages={parse_purl(one.package): _package(one) for one in report.packages},
+        refusals=tuple(
+            Remark(one.code, "; ".join(one.reasons) or one.code, one.subject)
+            for one in report.refusals
+        ),
+        alarms=tuple(Remark(one.code, one.says) for one in report.alarms),
+        inhibitors=tuple(f"{one.name}: {one.why}" for one in report.inhibitors),
+        constraints=tuple(report.constraints),
+        restarts={one.id: one.state for one in report.restarts},
+        changes=tuple(
+            f"{one.at} {one.package} {one.what} {one.before or '-'} → {one.after or '-'} "
+            f"{one.outcome}" + (f": {one.why}" if one.why else "")
+            for one in report.changes
+        ),
+        stale=report.trust.stale,
+    )
+
+
+def _package(one: PackageReport) -> ActualPackage:
+    configured = one.configuration
+    digest = configured.digest
+    return ActualPackage(
+        package=parse_purl(one.package),
+        state=one.state,
+        releases=tuple(
+            ActualRelease(
+                parse_version(release.version),
+                parse_digest(release.digest),
+                Level(release.level),
+                intact=release.measured is None or release.measured.ok or release.measured.healed,
+                changed=tuple(release.measured.changed) if release.measured is not None else (),
+            )
+            for release in one.releases
+        ),
+        configuration=None if digest is None else parse_digest(digest),
+        configuration_intact=configured.measured is None
+        or configured.measured.ok
+        or configured.measured.healed,
+        local=tuple(configured.local),
+        pending=tuple(
+            PendingWork(work.what, work.version or "", work.waits_for, work.progress)
+            for work in one.pending
+        ),
+        failed=frozenset(parse_digest(failed) for failed in one.failed),
+        healthy=one.healthy,
+        constraints=tuple(one.constraints),
+    )

@@ -1,0 +1,141 @@
+"""The newest verified picture of a fleet: documents, devices, releases; each looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from allod.cli.base import Base, newest
+from allod.cli.catalog import Catalog, PackageVersion
+from allod.cli.consequences import Surroundings
+from allod.cli.members import Members
+from allod.cli.options import now as clock
+from allod.cli.phrases import choices
+from allod.cli.scopes import all_groups, find_scope
+from allod.domain.desired import StateDocument
+from allod.domain.edit import empty
+from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
+from allod.domain.overview import Member
+from allod.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from allod.cli.fleet import LocalFleet
+
+
+@dataclass
+class Picture:
+    """What a verb sees of the fleet.
+
+    Args:
+        base: the owner's documents, verified.
+        members: the devices, verified when first looked at.
+        now: when it was taken.
+    """
+
+    base: Base
+    members: Members
+    now: datetime
+
+    @property
+    def fleet(self) -> LocalFleet:
+        """Whose it is."""
+        return self.base.fleet
+
+    @cached_property
+    def devices(self) -> tuple[Member, ...]:
+        """The devices."""
+        return self.members.all
+
+    @cached_property
+    def groups(self) -> tuple[GroupName, ...]:
+        """Groups that have a document or a device."""
+        return all_groups(self.base.groups, self.devices)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The releases that can be had."""
+        return Catalog(self.fleet.client, self.base.fleet_id, self.base.providers)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the consequences of a change depend on."""
+        return Surroundings(self.devices, self.catalog, self.base.withdrawn)
+
+    def scope(self, text: str) -> Scope:
+        """The group or device that a user names. Raises InvalidInput."""
+        if text in self.base.groups and not any(
+            text in {member.label, member.device} for member in self.devices
+        ):
+            return find_scope(f"groups/{text}", self.groups, ())
+        return find_scope(text, self.groups, self.devices)
+
+    def document(self, scope: Scope) -> StateDocument:
+        """The scope's document, or the one to begin with.
+
+        A device's document that was made for an earlier binding begins anew: devices ignore it.
+        """
+        known = self.base.state(scope)
+        if scope.kind == "groups":
+            return known if known is not None else empty(self.base.fleet_id, scope)
+        epoch = self.epoch(DeviceId(scope.name))
+        if known is None or known.device is None or known.device.epoch < epoch:
+            return empty(self.base.fleet_id, scope, epoch=epoch)
+        return known
+
+    def epoch(self, device: DeviceId) -> int:
+        """How often the device was bound."""
+        return next((m.epoch for m in self.devices if m.device == device), 1)
+
+    def packages(self) -> tuple[Purl, ...]:
+        """Every package that a document names or a device has."""
+        named = {
+            Purl(key)
+            for document in self.base.states.values()
+            for key in document.packages
+            if not is_pattern(key)
+        }
+        held = {
+            package
+            for member in self.devices
+            if member.actual is not None
+            for package in member.actual.packages
+        }
+        return tuple(sorted(named | held))
+
+    def package(self, named: PackageVersion, *, among: Sequence[Purl] | None = None) -> Purl:
+        """The known package that a user names.
+
+        Raises:
+            InvalidInput: `unknown-package` (and says what there is), `ambiguous-package`.
+        """
+        known = self.packages() if among is None else among
+        whole = named.purl
+        found = [
+            p for p in known if p == whole or (whole is None and package_name(p) == named.name)
+        ]
+        if len(found) > 1:
+            raise InvalidInput(
+                "ambiguous-package",
+                f"cannot tell which {named.name} is meant: {choices(found)}; say it in full",
+            )
+        if not found:
+            raise InvalidInput(
+                "unknown-package",
+                f"cannot find the package {named.package[:80]!r}; there are: "
+                + choices([package_name(p) for p in known]),
+            )
+        return found[0]
+
+
+def take(fleet: LocalFleet, *, reports: bool = True) -> Picture:
+    """Fetch and verify everything anew.
+
+    Raises:
+        Untrusted: the server shows what must not be.
+        Unavailable: it cannot be reached, or what it has is past its date.
+    """
+    base = newest(fleet)
+    return Picture(base, Members(base, reports=reports), clock())
