@@ -1,10 +1,11 @@
 """Whether a release may come onto this device: one objection a rule that says no.
 
-1. A withdrawn release comes to no new level.
+1. A withdrawn release comes to no new level, nor one whose provider is distrusted.
 2. The description is that of the release that was ordered.
 3. Hardware and architecture fit what the device is.
 4. Constraints on the owner are accepted by name before it is installed.
-5. Access that what runs does not have is accepted by name before it is activated.
+5. Access that what runs does not have is accepted by name before it is activated, and no release
+   gets more than its provider may ask for.
 6. Data that could not be taken back is accepted by the release's digest.
 7. Data that the release can't read has a copy that it can.
 """
@@ -12,11 +13,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from allod.domain.access import new_access
 from allod.domain.desired import Level, ReleaseOrder
-from allod.domain.ids import Digest
+from allod.domain.ids import Digest, ProviderName
 from allod.domain.observed import Facts, Observed
 from allod.domain.release import Release, is_one_way, reads_data_of
 from allod.domain.resolution import ResolvedPackage, ResolvedSoftware
@@ -32,6 +33,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderLimits:
+    """What the owner thinks of a provider."""
+
+    distrusted: str = ""  #: why; empty: trusted
+    access: frozenset[str] | None = None  #: the most that its releases may need; None: any
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Where the release would come to."""
 
@@ -40,6 +49,7 @@ class Situation:
     has: Observed
     facts: Facts
     withdrawn: Mapping[Digest, str]
+    providers: Mapping[ProviderName, ProviderLimits] = field(default_factory=dict)
 
 
 def objections(order: ReleaseOrder, release: Release, at: Situation) -> tuple[Finding, ...]:
@@ -59,6 +69,9 @@ def _identity(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
     found: _Found = []
     if order.digest in at.withdrawn:
         found.append(("withdrawn", f"{order.version} was withdrawn: {at.withdrawn[order.digest]}"))
+    distrusted = at.providers.get(order.provider, ProviderLimits()).distrusted
+    if distrusted:
+        found.append(("distrusted-provider", f"{order.provider} is distrusted: {distrusted}"))
     described = (release.package, release.provider, release.version)
     if described != (at.wanted.package, order.provider, order.version):
         found.append(("wrong-release", f"its description says {release.package} {release.version}"))
@@ -95,7 +108,12 @@ def _constraints(release: Release, at: Situation) -> _Found:
 def _access(release: Release, at: Situation) -> _Found:
     running = at.has.running_release
     had = frozenset() if running is None else running.access
+    most = at.providers.get(release.provider, ProviderLimits()).access
+    beyond = frozenset() if most is None else new_access(most, release.access)
     return [
+        ("access-beyond-provider", f"{release.provider} may not ask for {name}")
+        for name in sorted(beyond)
+    ] + [
         ("access-not-accepted", f"it needs access that is not accepted: {name}")
         for name in sorted(new_access(had | at.software.accepts.access, release.access))
     ]

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from allod.domain.desired import ConfigurationOrder, Level, ReleaseOrder, When
-from allod.domain.ids import Digest, Purl
-from allod.domain.judgement import Finding, Situation, data_steps, objections
+from allod.domain.ids import Digest, ProviderName, Purl
+from allod.domain.judgement import Finding, ProviderLimits, Situation, data_steps, objections
 from allod.domain.observed import Facts, Inhibition, Observed
 from allod.domain.resolution import (
     Resolved,
@@ -136,6 +136,7 @@ class Surroundings:
     facts: Facts = field(default_factory=Facts)
     inhibitions: tuple[Inhibition, ...] = ()
     withdrawn: Mapping[Digest, str] = field(default_factory=dict)  #: why
+    providers: Mapping[ProviderName, ProviderLimits] = field(default_factory=dict)
     documents: frozenset[Digest] = frozenset()  #: configuration documents that are on the device
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from allod.domain.desired import (
     OWNER,
@@ -45,8 +45,6 @@ from allod.domain.ids import (
     pattern_covers,
 )
 from allod.domain.release import HealthCheck
-
-DEFAULT_RETENTION: Final = 1  #: earlier releases kept after commit if no scope says how many
 
 _T = TypeVar("_T")
 
@@ -105,7 +103,7 @@ class Resolved:
     packages: Mapping[Purl, ResolvedPackage] = field(default_factory=dict)
     windows: tuple[Window, ...] = ()
     drift: DriftPolicy = DriftPolicy.REPORT
-    retention: int = DEFAULT_RETENTION
+    retention: int = 1
     bandwidth: int | None = None  #: bytes per second
     override_inhibitors: frozenset[str] = frozenset()
     holds: tuple[str, ...] = ()  #: why nothing may change; empty: it may
@@ -118,8 +116,19 @@ def scopes_of(device: DeviceId, groups: Iterable[GroupName]) -> tuple[Scope, ...
     return (device_scope(device), *dict.fromkeys(group_scope(group) for group in groups))
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where no scope sets it; the owner's `fleet.json` says."""
+
+    drift: DriftPolicy = DriftPolicy.HEAL
+    retention: int = 1  #: earlier releases kept after commit
+
+
 def resolve(
-    scopes: Sequence[Scope], documents: Mapping[Scope, StateDocument], present: Iterable[Purl] = ()
+    scopes: Sequence[Scope],
+    documents: Mapping[Scope, StateDocument],
+    present: Iterable[Purl] = (),
+    defaults: Defaults = Defaults(),
 ) -> Resolved:
     """What the owner's documents mean for a device with these scopes.
 
@@ -127,6 +136,7 @@ def resolve(
         scopes: in the order in which they are read.
         documents: the owner's, as far as there are any; others than those of `scopes` are ignored.
         present: packages that the device has, so that those which nobody names are listed too.
+        defaults: what holds where no scope sets it.
     """
     ordered = [documents[scope] for scope in scopes if scope in documents]
     named = {
@@ -141,8 +151,8 @@ def resolve(
             package: _package(package, ordered, settings) for package in sorted({*named, *present})
         },
         windows=_first(settings, lambda one: one.windows or None) or (),
-        drift=_first(settings, lambda one: one.drift) or DriftPolicy.REPORT,
-        retention=_retention(settings),
+        drift=_first(settings, lambda one: one.drift) or defaults.drift,
+        retention=_retention(settings, defaults),
         bandwidth=_first(settings, lambda one: one.bandwidth),
         override_inhibitors=_first(settings, lambda one: one.override_inhibitors) or frozenset(),
         holds=_holds(ordered),
@@ -161,9 +171,9 @@ def _first(settings: Iterable[Settings], pick: Callable[[Settings], _T | None]) 
     return next((value for one in settings if (value := pick(one)) is not None), None)
 
 
-def _retention(settings: Iterable[Settings]) -> int:
+def _retention(settings: Iterable[Settings], defaults: Defaults) -> int:
     wanted = _first(settings, lambda one: one.retention_releases)
-    return DEFAULT_RETENTION if wanted is None else max(0, wanted)
+    return max(0, defaults.retention if wanted is None else wanted)
 
 
 def _holds(ordered: Iterable[StateDocument]) -> tuple[str, ...]:

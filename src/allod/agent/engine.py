@@ -1,0 +1,333 @@
+"""The agent's one function: observe, authorise, plan, act, report (DESIGN §1, 5).
+
+`recover` goes on with what a power cut interrupted, and needs neither network nor documents;
+`converge` makes true what the owner's documents say, as far as it may happen now. Both may be
+stopped at any point and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from allod.agent.activation import Activations
+from allod.agent.engine_acts import Actor, Findings
+from allod.agent.engine_drift import Warden
+from allod.agent.engine_observe import observe, running_of, works
+from allod.agent.engine_ports import World
+from allod.agent.engine_restart import RestartBook
+from allod.agent.engine_settle import Settler
+from allod.agent.engine_steps import Bench
+from allod.agent.engine_work import Carrier
+from allod.agent.journal import JournalStore
+from allod.agent.reporting import Ledger
+from allod.agent.state_dir import StateDir
+from allod.agent.view import View
+from allod.domain.desired import DriftPolicy, Restart
+from allod.domain.ids import Digest, Purl
+from allod.domain.judgement import ProviderLimits
+from allod.domain.machine import Event, State
+from allod.domain.observed import Inhibition, Observed
+from allod.domain.plan import Activate, Cancel, Plan, Surroundings, busy, make_plan
+from allod.domain.resolution import (
+    Defaults,
+    Resolved,
+    ResolvedConfiguration,
+    ResolvedSoftware,
+    resolve,
+)
+from allod.domain.restarts import Decision, RestartState
+from allod.errors import AllodError
+from allod.wire.codec import instant, parse_instant
+from allod.wire.report import ChangeReport, RestartReport
+from allod.wire.trust import ProviderDocument
+
+SELF: Final = Purl("pkg:generic/allod/agent")  #: the agent is a package under the same rules
+MAX_ROUNDS: Final = 200  #: of planning in one run; a guard against a bug
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What whoever runs the machine decided."""
+
+    bandwidth: int | None = None  #: bytes per second
+    measure_seconds: float = 6 * 3600.0
+    complain: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended, as far as the report needs it."""
+
+    resolved: Resolved
+    plan: Plan
+    observed: Mapping[Purl, Observed]
+    findings: Findings
+    inhibitions: tuple[Inhibition, ...]
+    restarts: list[RestartReport] = field(default_factory=list)
+    restart: tuple[str, Restart] | None = None  #: one that is due now: see `Engine.restart`
+    handed_over: bool = False  #: a new agent is in place and goes on
+
+
+class Engine:
+    """Brings one device to what its owner wants.
+
+    Args:
+        state: its state directory, which nobody else changes meanwhile.
+        world: all that it acts through.
+        ledger: where changes are noted for the report.
+        settings: what whoever runs the machine decided.
+        own: the activation of the agent's package that this process runs from; None: none.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        world: World,
+        ledger: Ledger,
+        settings: EngineSettings | None = None,
+        *,
+        own: int | None = None,
+    ) -> None:
+        self._settings = settings or EngineSettings()
+        self._world = world
+        self._ledger = ledger
+        self._own = own
+        self._now = world.clock.now()
+        journals = JournalStore(state)
+        self.bench = Bench(state, world, journals, Activations(state), self._settings.complain)
+        self._settler = Settler(self.bench, ledger)
+        self._carrier = Carrier(self.bench, self._settler, SELF, lambda: self._now)
+        self.warden = Warden(self.bench, self._settings.measure_seconds)
+        self._book = RestartBook(state.agent)
+        self.findings = Findings()
+
+    # -- recovery
+
+    def recover(self, view: View | None = None) -> None:
+        """Bring what was interrupted to its end: start-up is recovery.
+
+        Args:
+            view: the last one that was accepted, for the owner's health checks.
+        """
+        self._look_at(view)
+        for package in self.bench.journals.packages():
+            try:
+                self._carrier.recover(package)
+            except (AllodError, OSError) as error:
+                self.findings.failed("recover", package, error)
+        for package in sorted(self.bench.journals.damaged):
+            self.findings.alarm("journal-damaged", f"both copies of the journal of {package}")
+        self._ensure_services()
+
+    def _look_at(self, view: View | None) -> Resolved:
+        """Take over what the documents say about how to work; the time is at least theirs."""
+        self._now = self._world.clock.now()
+        if view is None:
+            return Resolved()
+        self._now = max(self._now, view.accepted_at, parse_instant(view.trust.time))
+        resolved = resolve(
+            view.scopes,
+            view.documents,
+            self.bench.journals.packages(),
+            Defaults(
+                DriftPolicy(view.fleet.defaults.drift), view.fleet.defaults.retention_releases
+            ),
+        )
+        self._carrier.owner_checks = {
+            package: wanted.health for package, wanted in resolved.packages.items()
+        }
+        limits = [limit for limit in (resolved.bandwidth, self._settings.bandwidth) if limit]
+        self._carrier.bandwidth = min(limits, default=None)
+        self._settler.retention = resolved.retention
+        return resolved
+
+    # -- convergence
+
+    def converge(self, view: View) -> Outcome:
+        """Do all that the owner's documents want and that may happen now."""
+        resolved = self._look_at(view)
+        boot = self._world.clock.boot_id()
+        self._ledger.see_boot(boot)
+        inhibitions = self._world.inhibitors.held()
+        actor = Actor(self.bench, self._carrier, self.findings, view, resolved)
+        plan, observed = self._rounds(view, resolved, actor, inhibitions)
+        outcome = Outcome(resolved, plan, observed, self.findings, inhibitions)
+        outcome.handed_over = self._handed_over()
+        self.findings.refusals.extend(plan.refusals)
+        if not outcome.handed_over:
+            self._look_after(view, resolved, inhibitions, boot)
+            self._restarts(resolved, outcome, boot)
+        outcome.observed = self._observe(resolved)
+        return outcome
+
+    def _rounds(
+        self,
+        view: View,
+        resolved: Resolved,
+        actor: Actor,
+        inhibitions: tuple[Inhibition, ...],
+    ) -> tuple[Plan, Mapping[Purl, Observed]]:
+        """Plan and act until nothing is left that could be done in this run."""
+        tried: set[object] = set()
+        for _ in range(MAX_ROUNDS):
+            observed = self._observe(resolved)
+            around = Surroundings(
+                self._now,
+                self._world.clock.boot_id(),
+                self._world.host.fitness(),
+                inhibitions,
+                {digest: entry.why for digest, entry in view.withdrawn.items()},
+                {name: _limits(entry) for name, entry in view.providers.items()},
+                self._documents(resolved, observed),
+            )
+            plan = make_plan(resolved, observed, around)
+            todo = [action for action in plan.actions if action not in tried]
+            if not todo or self._handed_over():
+                return plan, observed
+            # The agent itself comes last: what follows it is the work of the next one.
+            todo.sort(key=_is_self)
+            for action in todo:
+                tried.add(action)
+                actor.act(action)
+                if isinstance(action, Activate | Cancel):
+                    break
+        raise RuntimeError(f"no end after {MAX_ROUNDS} rounds of planning")
+
+    def _observe(self, resolved: Resolved) -> dict[Purl, Observed]:
+        ordered: dict[Purl, tuple[Digest, ...]] = {}
+        for package, wanted in resolved.packages.items():
+            software = wanted.software
+            releases = software.releases if isinstance(software, ResolvedSoftware) else ()
+            ordered[package] = tuple(order.digest for order in releases)
+        return observe(self.bench, ordered)
+
+    def _documents(
+        self, resolved: Resolved, observed: Mapping[Purl, Observed]
+    ) -> frozenset[Digest]:
+        """The configuration documents that are here; others than those in use are removed."""
+        wanted: set[Digest] = set()
+        for package, entry in observed.items():
+            half = (
+                resolved.packages[package].configuration if package in resolved.packages else None
+            )
+            if isinstance(half, ResolvedConfiguration) and half.order.digest is not None:
+                wanted.add(half.order.digest)
+            if entry.running is not None and entry.running.configuration is not None:
+                wanted.add(entry.running.configuration)
+        return frozenset(
+            digest for digest in wanted if self._world.source.read_document(digest) is not None
+        )
+
+    def _handed_over(self) -> bool:
+        work = self.bench.journals.load(SELF).work
+        if work is None or work.state is not State.PROBATION:
+            return False
+        return self.bench.activations.number(SELF) != self._own
+
+    def prove(self) -> None:
+        """This run was whole and verified: if it was a new agent's probation, it is over.
+
+        A run of another agent than the one on probation means that the new one had its chance.
+        """
+        work = self.bench.journals.load(SELF).work
+        if work is None or work.state is not State.PROBATION:
+            return
+        if self._own == work.members[0].number:
+            self._carrier.outcome(SELF, Event.HEALTHY)
+        elif self.bench.activations.number(SELF) != work.members[0].number:
+            self._carrier.refuse(SELF, "the new agent had no verified run in its time")
+
+    # -- looking after what runs
+
+    def _look_after(
+        self, view: View, resolved: Resolved, inhibitions: tuple[Inhibition, ...], boot: str
+    ) -> None:
+        self._ensure_services()
+        for digest, entry in view.withdrawn.items():
+            for package in self.bench.journals.packages():
+                running = running_of(self.bench, package)
+                if running is not None and running.digest == digest:
+                    says = f"{package} runs a release that was withdrawn: {entry.why}"
+                    self.findings.alarm("withdrawn-runs", says)
+        self.warden.measure(self.bench.journals.packages(), self._now, boot)
+        disturbed = busy(inhibitions, resolved.override_inhibitors)
+        under_way = works(self.bench)
+        for package in self.warden.drifted():
+            self.findings.alarm("drift", f"something of {package} was changed on the device")
+            if resolved.drift is not DriftPolicy.HEAL or disturbed or package in under_way:
+                continue
+            try:
+                self.warden.heal(package, self._now, bandwidth=self._carrier.bandwidth)
+                self._note_healed(package)
+            except (AllodError, OSError) as error:
+                self.findings.failed("heal", package, error)
+
+    def _note_healed(self, package: Purl) -> None:
+        change = ChangeReport(at=instant(self._now), package=package, what="healed")
+        self._ledger.record(f"{package}#healed#{self._ledger.state.sequence}", change, path=None)
+
+    def _ensure_services(self) -> None:
+        """What should run and does not is started."""
+        under_way = works(self.bench)
+        for package in self.bench.journals.packages():
+            running = running_of(self.bench, package)
+            work = under_way.get(package)
+            if running is None or (work is not None and work.state is not State.WAITING):
+                continue
+            try:
+                release = self.bench.release(package, running.digest)
+                unit = self.bench.unit(package, release)
+                if unit is not None and not self._world.services.state(package).running:
+                    self._world.services.start(unit)
+                    says = f"the service of {package} did not run, and was started"
+                    self.findings.alarm("service-started", says)
+            except (AllodError, OSError) as error:
+                self.findings.failed("start", package, error)
+
+    # -- restarts
+
+    def _restarts(self, resolved: Resolved, outcome: Outcome, boot: str) -> None:
+        """Decide on scheduled restarts; the one that is due is done by `restart`, after the report."""
+        why = resolved.holds[0] if resolved.holds else ""
+        why = why or busy(outcome.inhibitions, resolved.override_inhibitors)
+        decided = self._book.decide(resolved.restarts, now=self._now, boot=boot, busy=bool(why))
+        for key, restart, decision in decided:
+            if decision is Decision.FINISH:
+                self._ledger.record(
+                    f"restart#{key}",
+                    ChangeReport(
+                        at=instant(self._now), package="", what="restarted", after=restart.id
+                    ),
+                    path=None,
+                )
+                self._book.write(key, RestartState.DONE, boot, self._now)
+            elif decision is Decision.MISS:
+                self._book.write(key, RestartState.MISSED, boot, self._now)
+            elif decision is Decision.BEGIN and outcome.restart is None:
+                outcome.restart = (key, restart)
+        outcome.restarts = self._book.report(resolved.restarts)
+
+    def restart(self, outcome: Outcome) -> bool:
+        """Do the scheduled restart that is due, if any: journalled first.
+
+        Returns:
+            whether the machine is about to restart.
+        """
+        if outcome.restart is None or outcome.handed_over:
+            return False
+        key, restart = outcome.restart
+        self._book.write(key, RestartState.BEGUN, self._world.clock.boot_id(), self._now)
+        self._world.restarter.restart(f"restart {restart.id}, ordered by the owner")
+        return True
+
+
+def _limits(provider: ProviderDocument) -> ProviderLimits:
+    access = None if provider.access is None else frozenset(provider.access)
+    return ProviderLimits(provider.distrusted or "", access)
+
+
+def _is_self(action: object) -> bool:
+    members = action.members if isinstance(action, Activate) else ()
+    return any(member.package == SELF for member in members)

@@ -1,0 +1,240 @@
+"""The report of a run: what the device is and has, as it was found, and why it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import allod
+from allod.agent.engine import Engine, Outcome
+from allod.agent.engine_observe import works
+from allod.agent.engine_ports import World
+from allod.agent.reporting import Ledger
+from allod.agent.view import View
+from allod.domain.desired import OWNER, Level
+from allod.domain.ids import Digest, Purl, Scope, sha256
+from allod.domain.machine import State
+from allod.domain.observed import Observed
+from allod.domain.plan import Waiting
+from allod.domain.resolution import ResolvedPackage, ResolvedSoftware, Unresolved
+from allod.wire.codec import encode, instant
+from allod.wire.report import (
+    Alarm,
+    Boot,
+    ConfigurationOnDevice,
+    Inhibitor,
+    Inventory,
+    Measured,
+    PackageReport,
+    Pending,
+    Refusal,
+    ReleaseOnDevice,
+    Report,
+)
+
+_LevelName = Literal["transferred", "installed", "active"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Makes reports.
+
+    Args:
+        world: the device.
+        ledger: their chain.
+        heartbeat: seconds after which a report that says nothing new is made all the same.
+    """
+
+    world: World
+    ledger: Ledger
+    heartbeat: float = 3600.0
+
+    def report(self, engine: Engine, outcome: Outcome, view: View) -> Report | None:
+        """Make the report of this run, if there is something to say; it is in the outbox then."""
+        now = max(self.world.clock.now(), view.accepted_at)
+        draft = self._content(engine, outcome, view, now)
+        if not self.ledger.due(draft, now, self.heartbeat):
+            return None
+        return self.ledger.publish(lambda sequence, head: _numbered(draft, sequence, head))
+
+    def _content(self, engine: Engine, outcome: Outcome, view: View, now: datetime) -> Report:
+        state = self.ledger.state
+        changes = list(self.ledger.pending())
+        refusals, alarms = self._findings(outcome, view, now)
+        packages = [
+            _package(engine, outcome, package, observed)
+            for package, observed in outcome.observed.items()
+        ]
+        return Report(
+            fleet=view.fleet_id,
+            device=view.device,
+            epoch=view.epoch,
+            sequence=0,
+            previous=None,
+            kind="change" if changes else "heartbeat",
+            at=instant(now),
+            agent=allod.__version__,
+            boot=Boot(id=state.boot, count=state.boots),
+            uptime=self.world.host.uptime(),
+            facts=dict(self.world.host.facts()),
+            trust=view.trust,
+            packages=packages,
+            inventory=self._inventory(),
+            changes=changes,
+            refusals=refusals,
+            alarms=alarms,
+            inhibitors=[
+                Inhibitor(name=one.name, why=one.why, since=instant(one.since))
+                for one in outcome.inhibitions
+            ],
+            restarts=outcome.restarts,
+            constraints=sorted({name for package in packages for name in package.constraints}),
+            journey=state.journey,
+        )
+
+    def _findings(
+        self, outcome: Outcome, view: View, now: datetime
+    ) -> tuple[list[Refusal], list[Alarm]]:
+        refused: dict[tuple[str, str], list[str]] = {}
+        for finding in outcome.findings.refusals:
+            reasons = refused.setdefault((finding.code, finding.subject), [])
+            if finding.reason not in reasons:
+                reasons.append(finding.reason)
+        for scope, key, reason in outcome.resolved.unreadable:
+            refused.setdefault(("unreadable-entry", f"{scope} {key}"), [reason])
+        said = [*outcome.findings.alarms, *((a.code, a.says) for a in self.ledger.alarms)]
+        names = {f"refusal {code} {subject}" for code, subject in refused}
+        names |= {f"alarm {code} {says}" for code, says in said}
+        since = self.ledger.since(frozenset(names), now)
+        refusals = [
+            Refusal(
+                code=code,
+                reasons=reasons,
+                subject=subject,
+                since=since[f"refusal {code} {subject}"],
+            )
+            for (code, subject), reasons in sorted(refused.items())
+        ]
+        alarms = [
+            Alarm(code=code, says=says, since=since[f"alarm {code} {says}"]) for code, says in said
+        ]
+        return [*view.refusals, *refusals], [*view.alarms, *alarms]
+
+    def _inventory(self) -> Inventory:
+        """Software that Allod does not manage; whole only when it is not what was sent last."""
+        software = self.world.host.software()
+        dpkg, pip = list(software.dpkg), list(software.pip)
+        digest = sha256(encode([dpkg, pip]))
+        if digest == self.ledger.state.inventory:
+            return Inventory(digest=digest)
+        return Inventory(digest=digest, dpkg=dpkg, pip=pip)
+
+
+def _numbered(draft: Report, sequence: int, head: str | None) -> Report:
+    fields = {name: getattr(draft, name) for name in Report.__struct_fields__}
+    fields |= {"sequence": sequence, "previous": head}
+    return Report(**{name: fields[name] for name in fields if name not in {"type", "format"}})
+
+
+def _package(engine: Engine, outcome: Outcome, package: Purl, observed: Observed) -> PackageReport:
+    wanted = outcome.resolved.packages.get(package)
+    measure = engine.warden.measures.packages.get(package)
+    running = observed.running
+    measured: Mapping[str, Measured] = {} if measure is None else measure.releases
+    releases = [
+        _release(observed, digest, level, measured.get(digest))
+        for digest, level in sorted(_levels(observed).items())
+    ]
+    release = observed.running_release
+    waiting = [*outcome.plan.waiting, *outcome.findings.waiting]
+    return PackageReport(
+        package=package,
+        state=_state(engine, package, observed),
+        releases=releases,
+        configuration=ConfigurationOnDevice(
+            digest=None if running is None else running.configuration,
+            measured=None if measure is None else measure.configuration,
+            local=[] if measure is None else list(measure.local),
+        ),
+        manager=_manager(wanted),
+        scope=None if (scope := _scope(wanted)) is None else str(scope),
+        pending=[_pending(engine, one) for one in waiting if one.package == package],
+        failed=sorted({failure.digest for failure in observed.failed if failure.digest}),
+        healthy=_healthy(engine, package, observed),
+        constraints=[] if release is None else sorted(one.id for one in release.constraints),
+    )
+
+
+def _levels(observed: Observed) -> dict[Digest, _LevelName]:
+    names: dict[Level, _LevelName] = {
+        Level.TRANSFERRED: "transferred",
+        Level.INSTALLED: "installed",
+        Level.ACTIVE: "active",
+    }
+    levels = {digest: names[level] for digest, level in observed.held.items()}
+    if observed.running is not None:
+        levels[observed.running.digest] = "active"
+    return levels
+
+
+def _release(
+    observed: Observed, digest: Digest, level: _LevelName, measured: Measured | None
+) -> ReleaseOnDevice:
+    described = observed.described.get(digest)
+    return ReleaseOnDevice(
+        provider="" if described is None else described.provider,
+        version="" if described is None else described.version,
+        digest=digest,
+        level=level,
+        measured=measured,
+    )
+
+
+def _state(engine: Engine, package: Purl, observed: Observed) -> str:
+    work = works(engine.bench).get(package)
+    if work is not None:
+        return work.state
+    if observed.running is not None:
+        return State.ACTIVE
+    levels = set(observed.held.values())
+    if Level.INSTALLED in levels:
+        return State.INSTALLED
+    return State.TRANSFERRED if levels else State.ABSENT
+
+
+def _healthy(engine: Engine, package: Purl, observed: Observed) -> bool | None:
+    """Whether its service runs; None: it has none."""
+    release = observed.running_release
+    if release is None or release.service is None:
+        return None
+    return engine.bench.world.services.state(package).running
+
+
+def _manager(wanted: ResolvedPackage | None) -> str:
+    if wanted is not None and isinstance(wanted.software, Unresolved):
+        return wanted.software.manager
+    return OWNER
+
+
+def _scope(wanted: ResolvedPackage | None) -> Scope | None:
+    if wanted is None:
+        return None
+    half = wanted.software
+    if isinstance(half, ResolvedSoftware) or half.scope is not None:
+        return half.scope
+    return wanted.configuration.scope
+
+
+def _pending(engine: Engine, waiting: Waiting) -> Pending:
+    progress = None
+    if waiting.digest is not None and waiting.what in {"transfer", "install"}:
+        progress = engine.bench.world.source.progress(waiting.package, waiting.digest)
+    return Pending(
+        what=waiting.what,
+        version=waiting.version or None,
+        digest=waiting.digest,
+        waits_for=waiting.waits_for,
+        progress=progress,
+    )

@@ -1,0 +1,98 @@
+"""The book of scheduled restarts: journalled before they are done, never repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from allod.agent.twin import Damaged, TwinFile
+from allod.domain.desired import Restart
+from allod.domain.ids import Scope
+from allod.domain.restarts import Decision, RestartRecord, RestartState, decide, restart_key
+from allod.wire.codec import instant, parse_instant
+from allod.wire.report import RestartReport
+
+_REMEMBERED: Final = 1000
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    state: RestartState
+    boot: str
+    at: str
+
+
+class RestartBook:
+    """What became of every scheduled restart.
+
+    Args:
+        directory: where the book lies.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._twin = TwinFile(directory, "restarts")
+        self.damaged = False
+        self._entries = self._load()
+
+    def _load(self) -> dict[str, _Entry]:
+        try:
+            content = self._twin.load()
+            if content is not None:
+                return msgspec.json.decode(content.data, type=dict[str, _Entry])
+        except (Damaged, msgspec.DecodeError):
+            self.damaged = True
+        return {}
+
+    def _record(self, key: str) -> RestartRecord | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        return RestartRecord(entry.state, entry.boot, parse_instant(entry.at))
+
+    def write(self, key: str, state: RestartState, boot: str, now: datetime) -> None:
+        """Remember what became of one; durable when it returns."""
+        entry = _Entry(state=state, boot=boot, at=instant(now))
+        entries = {**self._entries, key: entry}
+        for oldest in sorted(entries, key=lambda name: entries[name].at)[:-_REMEMBERED]:
+            del entries[oldest]
+        self._twin.save(msgspec.json.encode(entries))
+        self._entries = entries
+        self.damaged = False
+
+    def decide(
+        self,
+        restarts: Iterable[tuple[Scope, Restart]],
+        *,
+        now: datetime,
+        boot: str,
+        busy: bool,
+    ) -> list[tuple[str, Restart, Decision]]:
+        """What is to be done about each.
+
+        After the loss of both copies of the book nothing that was due before is done: a restart
+        is rather missed than repeated.
+        """
+        found = []
+        for scope, restart in restarts:
+            key = restart_key(scope, restart)
+            decision = decide(restart, self._record(key), now=now, boot=boot, busy=busy)
+            if self.damaged and restart.at <= now and decision is Decision.BEGIN:
+                decision = Decision.MISS
+            found.append((key, restart, decision))
+        return found
+
+    def report(self, restarts: Iterable[tuple[Scope, Restart]]) -> list[RestartReport]:
+        """As it stands in the report."""
+        told = []
+        for scope, restart in restarts:
+            record = self._record(restart_key(scope, restart))
+            state: Literal["waiting", "done", "missed"] = "waiting"
+            at = restart.at
+            if record is not None and record.state is not RestartState.BEGUN:
+                state = "done" if record.state is RestartState.DONE else "missed"
+                at = record.at
+            told.append(RestartReport(id=restart.id, state=state, at=instant(at)))
+        return told
