@@ -10,6 +10,7 @@ links): what the service writes later does not reach it. Take one only while the
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from allod.agent.files import copy_tree, names_in, remove_tree, replace_tree, settle_tree
@@ -40,7 +41,7 @@ class DataSnapshots:
         make_directory(place)
         return place
 
-    def taken(self, package: Purl) -> frozenset[int]:
+    def numbers(self, package: Purl) -> frozenset[int]:
         """The activations before which a snapshot was taken."""
         names = names_in(self._directory / file_name(package))
         return frozenset(int(name) for name in names if name.isdigit())
@@ -91,11 +92,13 @@ class DataSnapshots:
                 remove_tree(partial)
             raise
 
-    def drop(self, package: Purl, number: int) -> None:
-        """Remove a copy, or what is left of one."""
-        place = self._place(package, number)
-        remove_tree(_beside(place, "partial"))
-        remove_tree(place)
+    def prune(self, package: Purl, keep: Iterable[int]) -> None:
+        """Remove all snapshots of the package but those in `keep`, and what is half-done."""
+        home = self._directory / file_name(package)
+        wanted = {str(number) for number in keep}
+        for name in names_in(home):
+            if name not in wanted:
+                remove_tree(home / name)
 
 
 def _beside(place: Path, suffix: str) -> Path:

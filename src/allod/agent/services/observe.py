@@ -36,7 +36,7 @@ _WRITES: Final = os.O_WRONLY | os.O_RDWR
 
 def observed_access(pids: Iterable[int], *, own: Iterable[str] = ()) -> frozenset[str]:
     """The access that these processes are using now; paths below `own` and the system's are not listed."""
-    roots = tuple(path.rstrip("/") + "/" for path in own)
+    roots = tuple(os.path.realpath(path).rstrip("/") + "/" for path in own)
     used: set[str] = set()
     for pid in pids:
         sockets: set[str] = set()
@@ -48,6 +48,33 @@ def observed_access(pids: Iterable[int], *, own: Iterable[str] = ()) -> frozense
         if sockets:
             used.update(_sockets(pid, sockets))
     return frozenset(used)
+
+
+def undeclared(used: Iterable[str], declared: Iterable[str]) -> frozenset[str]:
+    """What of `used` no declared name covers (a bare name covers its narrow forms, a path what is below it)."""
+    known = frozenset(declared)
+    writes = tuple(
+        name.removeprefix("path.write:") for name in known if name.startswith("path.write:")
+    )
+    reads = tuple(
+        name.removeprefix("path.read:") for name in known if name.startswith("path.read:")
+    )
+    covered = {
+        name
+        for name in used
+        if name in known
+        or name.partition(":")[0] in known
+        or (name.startswith("path.write:") and _below(name.removeprefix("path.write:"), writes))
+        or (
+            name.startswith("path.read:")
+            and _below(name.removeprefix("path.read:"), reads + writes)
+        )
+    }
+    return frozenset(used) - covered
+
+
+def _below(path: str, roots: Iterable[str]) -> bool:
+    return any((path + "/").startswith(root.rstrip("/") + "/") for root in roots)
 
 
 def _descriptors(pid: int) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from allod.agent.ports import RunState, ServiceUnit
-from allod.agent.services.observe import observed_access
+from allod.agent.services.observe import observed_access, undeclared
 from allod.agent.services.processes import (
     KERNEL_BOOT_ID,
     Seen,
@@ -138,10 +138,7 @@ class ProcessServiceManager:
             return frozenset()
         known = (unit["directory"], unit["configuration"], unit["data"] or unit["directory"])
         used = observed_access([member.pid for member in session_of(seen)], own=known)
-        declared = frozenset(unit["access"])
-        return frozenset(
-            name for name in used if name not in declared and name.partition(":")[0] not in declared
-        )
+        return undeclared(used, unit["access"])
 
 
 def check_services(
