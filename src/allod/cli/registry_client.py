@@ -28,6 +28,7 @@ from allod.wire.oci import Descriptor, Index
 
 CHUNK: Final = 8 * 1024 * 1024
 _ERROR_CAP: Final = 64 * 1024
+MAX_LISTED: Final = 1_000_000
 _UPLOAD: Final = re.compile(r"/v2/[a-z0-9/._+-]{1,400}/blobs/uploads/[A-Za-z0-9_.=-]{1,400}")
 _RECEIVED: Final = re.compile(r"0-([0-9]{1,18})")
 _RETRIED: Final = frozenset({429, 502, 503, 504})
@@ -151,15 +152,18 @@ class RegistryClient:
 
     def tags(self) -> list[str]:
         """All tags; none if the repository is not there."""
+        return self._pages(f"{self._base}/tags/list", "tags")
+
+    def _pages(self, start: str, field: str) -> list[str]:
         found: list[str] = []
-        path: str | None = f"{self._base}/tags/list"
-        while path is not None and len(found) < 1_000_000:  # noqa: PLR2004
+        path: str | None = start
+        while path is not None and len(found) < MAX_LISTED:
             reply = self._send("GET", path, cap=oci.MANIFEST_CAP, missing=True)
             if reply.status == httpx2.codes.NOT_FOUND:
                 return found
-            page = parse_strict(reply.body, cap=oci.MANIFEST_CAP, what="the list of tags")
-            found += [str(tag) for tag in page.get("tags") or []]
-            path = _next_page(reply.headers.get("link", ""), self._base)
+            page = parse_strict(reply.body, cap=oci.MANIFEST_CAP, what="the registry's list")
+            found += [str(name) for name in page.get(field) or []]
+            path = _next_page(reply.headers.get("link", ""), start)
         return found
 
     # -- push ------------------------------------------------------------------------------
@@ -310,12 +314,18 @@ def _received(reply: Answer) -> int:
     return end + 1 if end else 0
 
 
-def _next_page(link: str, base: str) -> str | None:
+def _next_page(link: str, start: str) -> str | None:
     fits = re.match(r'<([^>]{1,1000})>\s*;\s*rel="?next"?', link)
     if fits is None:
         return None
     target = urlsplit(fits.group(1))
-    return f"{target.path}?{target.query}" if target.path == f"{base}/tags/list" else None
+    return f"{target.path}?{target.query}" if target.path == start else None
+
+
+def repositories(api: ApiClient) -> list[str]:
+    """What the registry holds of a fleet: "<provider>/<name>"."""
+    client = RegistryClient(api, "")
+    return client._pages(f"/v2/{api.fleet}/_catalog", "repositories")  # noqa: SLF001 - same module
 
 
 def _error_of(status: int, body: bytes, path: str) -> errors.AllodError:

@@ -25,14 +25,17 @@ from allod.server.registry.ports import Action, Caller, FleetStores, Gate, Repos
 Handler = Callable[[Request], Awaitable[Answer]]
 
 _PART: Final = r"[a-z0-9](?:[a-z0-9._+-]{0,61}[a-z0-9+])?"
-_REPOSITORY: Final = rf"/v2/(?P<fleet>[0-9a-f]{{64}})/(?P<provider>{_PART})/(?P<name>{_PART})"
+_FLEET: Final = r"/v2/(?P<fleet>[0-9a-f]{64})"
+_REPOSITORY: Final = _FLEET + rf"/(?P<provider>{_PART})/(?P<name>{_PART})"
 
 #: What stands after the repository -> what each method does. This table is the whole surface.
 _ROUTES: Final[tuple[tuple[re.Pattern[str], Mapping[str, Handler]], ...]] = tuple(
-    (re.compile(_REPOSITORY + tail, re.ASCII), handlers)
-    for tail, handlers in (
-        (r"/blobs/uploads/?", {"POST": blobs.begin}),
+    (re.compile(head + tail, re.ASCII), handlers)
+    for head, tail, handlers in (
+        (_FLEET, r"/_catalog", {"GET": manifests.catalog}),
+        (_REPOSITORY, r"/blobs/uploads/?", {"POST": blobs.begin}),
         (
+            _REPOSITORY,
             r"/blobs/uploads/(?P<argument>[0-9a-f]{32})",
             {
                 "GET": blobs.status,
@@ -41,13 +44,14 @@ _ROUTES: Final[tuple[tuple[re.Pattern[str], Mapping[str, Handler]], ...]] = tupl
                 "DELETE": blobs.cancel,
             },
         ),
-        (r"/blobs/(?P<argument>[^/]{1,200})", {"GET": blobs.pull, "HEAD": blobs.pull}),
+        (_REPOSITORY, r"/blobs/(?P<argument>[^/]{1,200})", {"GET": blobs.pull, "HEAD": blobs.pull}),
         (
+            _REPOSITORY,
             r"/manifests/(?P<argument>[^/]{1,200})",
             {"GET": manifests.pull, "HEAD": manifests.pull, "PUT": manifests.push},
         ),
-        (r"/tags/list", {"GET": manifests.tags}),
-        (r"/referrers/(?P<argument>[^/]{1,200})", {"GET": manifests.referrers}),
+        (_REPOSITORY, r"/tags/list", {"GET": manifests.tags}),
+        (_REPOSITORY, r"/referrers/(?P<argument>[^/]{1,200})", {"GET": manifests.referrers}),
     )
 )
 _PULLING: Final = frozenset({"GET", "HEAD"})
@@ -88,7 +92,7 @@ class RegistryApp:
             await asyncio.to_thread(self._gate.admit, None, Action.PULL, caller)
             return Answer(200, (("content-type", "application/json"),), b"{}")
         fits, handlers = _route(path)
-        parts = fits.groupdict()
+        parts = {"provider": "", "name": "", "argument": ""} | fits.groupdict()
         handler = handlers.get(caller.method)
         pulling = caller.method in _PULLING and "/blobs/uploads/" not in path
         action = Action.PULL if pulling else Action.PUSH
@@ -105,9 +109,9 @@ class RegistryApp:
         request = Request(
             store=store,
             repository=repository,
-            base=f"/v2/{parts['fleet']}/{repository}",
+            base=f"/v2/{parts['fleet']}/{repository}" if parts["name"] else f"/v2/{parts['fleet']}",
             caller=caller,
-            argument=parts.get("argument") or "",
+            argument=parts["argument"],
             query=read_query(caller.query),
             body=Body(receive, digest),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -56,13 +57,7 @@ async def push(request: Request) -> Answer:
 
 async def tags(request: Request) -> Answer:
     """GET of the tags (end-8)."""
-    limit = MAX_PAGE
-    if "n" in request.query:
-        said = request.query["n"]
-        if not said.isascii() or not said.isdecimal() or len(said) > len(str(1 << 31)):
-            raise InvalidInput("bad-query", f"cannot use {said[:20]!r} as a number of tags")
-        limit = min(int(said), MAX_PAGE)
-    last = request.query.get("last", "")
+    limit, last = _page(request)
     found = await asyncio.to_thread(
         request.store.catalogue.tags, request.repository, after=last, limit=limit + 1
     )
@@ -70,13 +65,35 @@ async def tags(request: Request) -> Answer:
         raise InvalidInput(
             "repository-unknown", f"cannot find {request.repository}: nothing was pushed there"
         )
-    shown = found[:limit]
-    headers = [_JSON]
-    if len(found) > limit and shown:
-        after = quote(shown[-1], safe="")
-        headers.append(("link", f'<{request.base}/tags/list?n={limit}&last={after}>; rel="next"'))
-    name = request.base.removeprefix("/v2/")
-    return Answer(200, tuple(headers), msgspec.json.encode({"name": name, "tags": list(shown)}))
+    headers = _next(request, "tags/list", found, limit)
+    body = {"name": request.base.removeprefix("/v2/"), "tags": list(found[:limit])}
+    return Answer(200, headers, msgspec.json.encode(body))
+
+
+async def catalog(request: Request) -> Answer:
+    """GET of the fleet's repositories, in the form that Docker's registry has for all of them."""
+    limit, last = _page(request)
+    known = await asyncio.to_thread(request.store.catalogue.repositories)
+    found = [name for name in map(str, known) if name > last][: limit + 1]
+    headers = _next(request, "_catalog", found, limit)
+    return Answer(200, headers, msgspec.json.encode({"repositories": found[:limit]}))
+
+
+def _page(request: Request) -> tuple[int, str]:
+    said = request.query.get("n", str(MAX_PAGE))
+    if not said.isascii() or not said.isdecimal() or len(said) > len(str(1 << 31)):
+        raise InvalidInput("bad-query", f"cannot use {said[:20]!r} as a number of entries")
+    return min(int(said), MAX_PAGE), request.query.get("last", "")
+
+
+def _next(
+    request: Request, what: str, found: Sequence[str], limit: int
+) -> tuple[tuple[str, str], ...]:
+    """The fields of a page; with a link to the next one if there is more."""
+    if not 0 < limit < len(found):
+        return (_JSON,)
+    target = f"{request.base}/{what}?n={limit}&last={quote(found[limit - 1], safe='')}"
+    return (_JSON, ("link", f'<{target}>; rel="next"'))
 
 
 async def referrers(request: Request) -> Answer:
