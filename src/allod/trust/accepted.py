@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Targets
@@ -35,6 +34,7 @@ from allod.trust.metadata import (
     check_address,
     digest_of,
     metadata_path,
+    quote,
     read,
     tuf_rules,
 )
@@ -328,15 +328,14 @@ class Repository:
 
     def _load(self, role: str, delegator: str) -> Steps[Targets]:
         if self.trusted.contains(role, delegator):
-            known: Targets = self.trusted[role]
-            return known
+            return self._targets(role)
         meta = self.trusted.snapshot.meta.get(f"{role}.json")
         if meta is None:
             raise _missing(role)
         cached = self._cached_role(role)
         if cached is not None and self._accepted(role, delegator, cached[0]):
             self.note(role, cached[0])
-            return self.trusted[role]
+            return self._targets(role)
         data = yield from self._fetch_role(role, meta, TARGETS_CAP)
         with tuf_rules(role):
             signed = read(data, role).signed
@@ -345,6 +344,12 @@ class Repository:
                 check_address(signed, self.anchor.fleet, role)
             self._check_floor(role, data)
         self.note(role, data)
+        return loaded
+
+    def _targets(self, role: str) -> Targets:
+        loaded = self.trusted[role]
+        if not isinstance(loaded, Targets):
+            raise RuntimeError(f"{role} is no targets role")  # noqa: TRY004 - a bug, no input
         return loaded
 
     def _accepted(self, role: str, delegator: str, data: bytes) -> bool:
@@ -405,7 +410,7 @@ class Repository:
 
     def _target_path(self, info: TargetInfo) -> str:
         path = info.get_prefixed_paths()[0] if self.trusted.root.consistent_snapshot else info.path
-        return "tuf/targets/" + quote(path, safe="/")
+        return "tuf/targets/" + quote(path, safe=b"/")
 
 
 def _matches(info: TargetInfo, data: bytes) -> bool:

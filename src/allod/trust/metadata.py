@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import quote
 
 from securesystemslib.exceptions import Error as SecureSystemsError
 from tuf.api import exceptions as tuf_errors
@@ -33,6 +32,16 @@ BINS: Final = "devices-bins"
 ADDRESS: Final = "allod"  #: field of the signed part that holds fleet and role
 
 
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+
+
+def quote(text: str, *, safe: bytes = b"") -> str:
+    """Percent-encode as RFC 3986 does; what is in `safe` stays."""
+    return "".join(
+        chr(byte) if byte in _PLAIN or byte in safe else f"%{byte:02X}" for byte in text.encode()
+    )
+
+
 def cap_of(role: str) -> int:
     """The most bytes that a role's file may have."""
     return {ROOT: ROOT_CAP, TIMESTAMP: TIMESTAMP_CAP, SNAPSHOT: SNAPSHOT_CAP}.get(role, TARGETS_CAP)
@@ -40,18 +49,18 @@ def cap_of(role: str) -> int:
 
 def cache_name(role: str) -> str:
     """The flat name under which a role's file is cached."""
-    return quote(role, safe="") + ".json"
+    return quote(role) + ".json"
 
 
 def cached_target(path: str) -> str:
     """The flat name under which a target file is cached."""
-    return quote(path, safe="") + ".target"
+    return quote(path) + ".target"
 
 
 def metadata_path(role: str, version: int | None) -> str:
     """Where a role's file lies, relative to /f/<fleet>/."""
     prefix = "" if version is None else f"{version}."
-    return f"tuf/{prefix}{quote(role, safe='')}.json"
+    return f"tuf/{prefix}{quote(role)}.json"
 
 
 def digest_of(signed_bytes: bytes) -> str:

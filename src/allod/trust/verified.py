@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar, final
 
 T_co = TypeVar("T_co", covariant=True)
+_T = TypeVar("_T")
 
 _SEAL: Final = object()
 
@@ -30,6 +31,6 @@ class Verified(Generic[T_co]):
         return f"Verified({self.value!r}, by={sorted(self.by)})"
 
 
-def seal(value: T_co, by: frozenset[str]) -> Verified[T_co]:
+def seal(value: _T, by: frozenset[str]) -> Verified[_T]:
     """Mark `value` as verified. For modules of `allod.trust` alone (an architecture test holds it)."""
     return Verified(value, by, seal=_SEAL)
