@@ -172,8 +172,20 @@ def completion(
 
 
 def _make_server(directory: Path, url: str) -> bytes:
-    """The embedded server, for `allod init`."""
-    raise NotImplementedError
+    """The embedded server, for `allod init`; it listens beyond this machine if its name does."""
+    from urllib.parse import urlsplit
+
+    from allod.cli.options import now
+    from allod.server.setup import initialise
+
+    local = urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+    settings = initialise(
+        directory,
+        url=url,
+        now=now(),
+        address="127.0.0.1" if local else "0.0.0.0",  # noqa: S104
+    )
+    return settings.layout.offer.read_bytes()
 
 
 if __name__ == "__main__":

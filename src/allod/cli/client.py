@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from allod import errors
-from allod.wire.api import Problem
+from allod.wire.api import ENROLMENT_HEADER, Problem
 from allod.wire.codec import decode, encode
 from allod.wire.httpsig import content_digest, sign_request
 
@@ -118,11 +118,13 @@ class ApiClient:
         location: the server's address and pins.
         fleet: the fleet's id.
         key: signs every request; without one they go unsigned.
+        enrolment: the server's own secret, for whoever has no key that it knows (recovery).
     """
 
     location: Location
     fleet: str
     key: ApiKey | None = None
+    enrolment: str | None = None
     sleep: Callable[[float], None] = time.sleep
     _client: httpx2.Client | None = field(default=None, repr=False)
 
@@ -204,6 +206,8 @@ class ApiClient:
         sent = dict(headers)
         if body:
             sent.setdefault("content-type", "application/json")
+        if self.enrolment is not None:
+            sent[ENROLMENT_HEADER] = self.enrolment
         if self.key is not None:
             sent |= self.key.headers(method, url, body)
         try:

@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from allod.cli.keystore import KeyStore
+import msgspec
+
+from allod.cli.keystore import KeyRecord, KeyStore
 from allod.cli.passphrase import Passphrase
 from allod.domain.ids import FleetId, parse_fleet, parse_name
 from allod.durable import make_directory, remove_file, write_atomic
@@ -156,11 +158,24 @@ class LocalFleet:
             self._client = ApiClient(self.settings.server, self.id, api_key(self.keys))
         return self._client
 
+    def use(self, client: ApiClient) -> None:
+        """Speak to the server by another client from now on."""
+        self._client = client
+
     def save_settings(self, settings: LocalSettings) -> None:
         """Replace the settings, durably."""
         write_atomic(self.directory / "fleet.json", encode(settings))
         self.settings = settings
         self._client = None
+
+    def repin(self, location: Location) -> None:
+        """The fleet's server has other pins, as a verified trust statement says."""
+        client = self._client
+        self.save_settings(msgspec.structs.replace(self.settings, server=location))
+        if client is not None:
+            client.location = location
+            client.close()
+            self._client = client
 
     # -- what was verified here ------------------------------------------------------------
 
@@ -251,15 +266,19 @@ class LocalFleet:
 
 
 def api_key(keys: KeyStore) -> ApiKey | None:
-    """The key that signs requests; its private half is opened at the first request."""
+    """The key that signs requests, if one lies here."""
+    held = [r for r in keys.records("api") if r.file is not None and r.state == "current"]
+    if not held:
+        return None
+    return signing_key(keys, held[-1])
+
+
+def signing_key(keys: KeyStore, record: KeyRecord) -> ApiKey:
+    """One API key; its private half is opened at the first request."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from allod.cli.client import ApiKey
 
-    held = [r for r in keys.records("api") if r.file is not None and r.state == "current"]
-    if not held:
-        return None
-    record = held[-1]
     opened: list[Ed25519PrivateKey] = []
 
     def sign(data: bytes) -> bytes:

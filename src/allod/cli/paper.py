@@ -20,6 +20,7 @@ from allod.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from securesystemslib.signer import Signer
 
 LINES: Final = 5
 _BYTES: Final = 8
@@ -135,6 +136,14 @@ def read_sheet(path: Path) -> Ed25519PrivateKey:
     return read_paper(lines_of_sheet(text))
 
 
+def fleet_of_sheet(path: Path) -> str:
+    """The fleet's id as it stands on a sheet. Raises InvalidInput `bad-paper`."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("fleet "):
+            return line.removeprefix("fleet ").strip()
+    raise InvalidInput("bad-paper", f"cannot find the fleet's number in {path}: give --id")
+
+
 def type_paper(ask: Callable[[str], str] | None = None) -> Ed25519PrivateKey:
     """Have the five lines typed in; a wrong line is asked for again.
 
@@ -162,6 +171,13 @@ def type_paper(ask: Callable[[str], str] | None = None) -> Ed25519PrivateKey:
             continue
         typed.append(line)
     return read_paper(typed)
+
+
+def paper_signer(path: Path | None) -> Signer:
+    """A signer with the recovery key, from a file or typed in. Raises InvalidInput `bad-paper`."""
+    from securesystemslib.signer import CryptoSigner
+
+    return CryptoSigner(read_sheet(path) if path is not None else type_paper())
 
 
 def _terminal(question: str) -> str:

@@ -10,14 +10,13 @@ This module is pure: bytes, keys and times in, values out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
-from securesystemslib.signer import Key, Signer
-from tuf.api.metadata import Metadata, Root
+from securesystemslib.signer import Signer
+from tuf.api.metadata import Root
 
 from allod.domain.ids import sha256
 from allod.errors import InvalidInput, Refused, Untrusted
@@ -47,14 +46,6 @@ class Proposal(Document, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class RoleKeys:
-    """Who is to hold a role."""
-
-    keys: tuple[Key, ...]
-    threshold: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Missing:
     """How many signatures a part of a proposal has, and needs."""
 
@@ -62,41 +53,6 @@ class Missing:
     have: int
     need: int
     holders: tuple[str, ...]  #: key ids that could still sign
-
-
-def first_root(roles: Mapping[str, RoleKeys], *, expires: datetime) -> bytes:
-    """Root version 1, unsigned."""
-    root = Root(version=1, expires=expires, consistent_snapshot=True)
-    _name(root, roles)
-    return Metadata(root).to_bytes()
-
-
-def next_root(base: bytes, roles: Mapping[str, RoleKeys], *, expires: datetime) -> bytes:
-    """The root after `base`, unsigned: `roles` are named anew, the others stay as they are.
-
-    Raises:
-        InvalidInput: `bad-threshold`, `bad-metadata`.
-    """
-    root: Root = read(base, ROOT).signed
-    root.version += 1
-    root.expires = expires
-    for role in roles:
-        for key_id in list(root.roles[role].keyids):
-            root.revoke_key(key_id, role)
-    _name(root, roles)
-    return Metadata(root).to_bytes()
-
-
-def _name(root: Root, roles: Mapping[str, RoleKeys]) -> None:
-    for role, named in roles.items():
-        if not 1 <= named.threshold <= len({key.keyid for key in named.keys}):
-            raise InvalidInput(
-                "bad-threshold",
-                f"cannot let {named.threshold} of {len(named.keys)} keys hold the role {role}",
-            )
-        for key in named.keys:
-            root.add_key(key, role)
-        root.roles[role].threshold = named.threshold
 
 
 def sign_proposal(proposal: Proposal, signers: Sequence[Signer]) -> Proposal:

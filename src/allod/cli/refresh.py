@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from allod.cli.options import now as clock
-from allod.errors import Unavailable
+from allod.errors import AllodError, Unavailable
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.effects import Keep, Steps, drive
 from allod.trust.repository import descend
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-STALE = "stale"
+STALE: Final = "stale"
+#: What a server says to a key that it does not know (any more).
+NOT_KNOWN: Final = frozenset({"unauthenticated", "unknown-key", "bad-signature", "forbidden"})
 
 
 @dataclass(slots=True)
@@ -91,21 +93,48 @@ def refresh(fleet: LocalFleet, *, allow_expired: bool = False, at: datetime | No
     moment = clock() if at is None else at
     expired: str | None = None
     try:
-        repository = _drive(fleet, descend(fleet.anchor, floors, fleet.cached(), moment))
+        repository = _walk(fleet, moment)
     except Unavailable as error:
         if error.code != STALE or not allow_expired:
             raise
         expired = str(error.details.get("role", "something"))
-        repository = _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), floors.time))
+        repository = _walk(fleet, floors.time)
     fleet.save_anchor(root=repository.anchor.root, trust=repository.anchor.trust)
     _follow(fleet, repository)
     return View(fleet, repository, expired)
 
 
+def _walk(fleet: LocalFleet, moment: datetime) -> Repository:
+    """The walk; where the server no longer knows the API key, with the one that waits.
+
+    So a rotation of that key that was cut short between the server and this machine goes on.
+    """
+    try:
+        return _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), moment))
+    except AllodError as error:
+        waiting = [record for record in fleet.keys.records("api") if record.state == "next"]
+        if error.code not in NOT_KNOWN or not waiting:
+            raise
+        from allod.cli.client import ApiClient
+        from allod.cli.fleet import signing_key
+
+        location = fleet.client.location
+        fleet.use(ApiClient(location, fleet.id, signing_key(fleet.keys, waiting[-1])))
+        repository = _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), moment))
+        fleet.keys.reconcile({"api": [waiting[-1].id]})
+        return repository
+
+
 def _follow(fleet: LocalFleet, repository: Repository) -> None:
-    """A rotation that was cut short goes on: keys that are named are the current ones."""
+    """What was cut short goes on: keys that are named are current, and so are the server's pins."""
     root = repository.root
     fleet.keys.reconcile({role: root.roles[role].keyids for role in ("root", "targets")})
+    statement, server = repository.statement, fleet.settings.server
+    if statement is None or server is None:
+        return
+    for anchor in statement.anchors:
+        if anchor.url == server.url and anchor != server:
+            fleet.repin(anchor)
 
 
 def _drive(fleet: LocalFleet, steps: Steps[_T]) -> _T:

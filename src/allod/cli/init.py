@@ -1,0 +1,300 @@
+"""`allod init`: make a fleet of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from allod.cli.options import OPTIONS, Options, make_server, now
+from allod.domain.ids import parse_name
+from allod.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from allod.cli.fleet import LocalFleet
+    from allod.cli.genesis import Plan
+    from allod.cli.keystore import KeyStore
+    from allod.wire.api import ServerOffer
+
+Yes = Annotated[bool, Parameter(negative="")]
+
+
+def init(
+    name: str,
+    *,
+    profile: Literal["home", "production"] = "home",
+    url: str = "https://localhost:8443",
+    server: Path | None = None,
+    server_offer: Path | None = None,
+    public: Yes = False,
+    recovery_file: Path | None = None,
+    root_key: tuple[Path, ...] = (),
+    threshold: int = 2,
+    proposal: Path | None = None,
+    options: Options = OPTIONS,
+) -> None:
+    """Make a fleet of your own. Run it again if it was cut short: it goes on where it was.
+
+    At home: a root key on this machine and one on paper, each enough alone. In production: root
+    keys on separate machines ('allod ceremony key' on each), so many of which sign together.
+
+    Args:
+        name: What you call it.
+        profile: home, or production.
+        url: How devices reach the server that is made here.
+        server: Where to make the server; beside the fleet, unless given.
+        server_offer: Use a server that is there already: its offer.json.
+        public: What the fleet runs is no secret: devices read without a token.
+        recovery_file: Home: write the recovery key to this file instead of showing it, and read
+            it back from there.
+        root_key: Production: public halves of the root keys.
+        threshold: Production: how many of them sign together.
+        proposal: Production: the file that goes round for signatures.
+        options: Options of every verb.
+    """
+    from allod.cli.fleet import home_directory
+    from allod.cli.genesis import PENDING, PLAN
+    from allod.cli.keystore import KeyStore
+
+    parse_name(name, "a fleet's name")
+    directory = home_directory() / "fleets" / name
+    if (directory / PENDING).exists():
+        _deliver(_known(directory, options), options)
+        return
+    if (directory / "fleet.json").exists() and (
+        profile != "home" or not (directory / PLAN).exists()
+    ):
+        raise Conflict("exists", f"cannot make the fleet {name}: it is there already")
+    if profile == "production" and (not root_key or proposal is None):
+        raise InvalidInput(
+            "bad-arguments",
+            "cannot begin a production fleet: give --root-key for each root key, and --proposal",
+        )
+    keys = KeyStore(directory / "keys", options.passphrase())
+    if not (keys.directory / "index.json").exists():
+        keys.create()
+    place = None if server_offer is not None else server or home_directory() / "server"
+    offer = _offer(server_offer, place, url)
+    if profile == "home":
+        _begin_home(directory, name, keys, offer, place, public, recovery_file, options)
+    elif proposal is not None:
+        _begin_production(
+            directory, name, keys, offer, place, public, root_key, threshold, proposal, options
+        )
+
+
+def _known(directory: Path, options: Options) -> LocalFleet:
+    from allod.cli.fleet import LocalFleet
+
+    return LocalFleet.at(directory, passphrase=options.passphrase())
+
+
+def _offer(file: Path | None, place: Path | None, url: str) -> ServerOffer:
+    from allod.cli.client import check_url
+    from allod.cli.publishing import read_offer
+    from allod.wire.api import ServerOffer
+    from allod.wire.codec import decode
+
+    if file is not None:
+        return read_offer(file)
+    if place is None:
+        raise InvalidInput("bad-arguments", "cannot tell where the server is to be")
+    if (place / "offer.json").exists():
+        return read_offer(place / "offer.json")
+    raw = make_server(place, check_url(url))
+    return decode(raw, ServerOffer, cap=1024 * 1024, what="the server's offer")
+
+
+def _plan(
+    directory: Path,
+    name: str,
+    keys: KeyStore,
+    offer: ServerOffer,
+    place: Path | None,
+    *,
+    public: bool,
+    profile: Literal["home", "production"],
+    roots: tuple[object, ...],
+    threshold: int,
+) -> Plan:
+    from allod.cli.genesis import OWN_PROVIDER, Plan, make_keys, save_plan, spare_certificate
+    from allod.trust.keys import from_key
+    from allod.wire.codec import instant
+
+    at = now()
+    made = make_keys(keys, at=at, root=profile == "home")
+    own = [made["root"].public] if profile == "home" else []
+    plan = Plan(
+        name=name,
+        at=instant(at),
+        profile=profile,
+        public=public,
+        offer=offer,
+        server_directory=None if place is None else str(place.absolute()),
+        roots=(*own, *(from_key(key) for key in roots)),  # type: ignore[arg-type]
+        threshold=threshold,
+        targets=made["targets"].public,
+        api=made["api"].public,
+        provider=made[f"provider:{OWN_PROVIDER}"].public,
+        spare=spare_certificate(keys, made["spare-ca"], name) if offer.ca else "",
+    )
+    save_plan(directory, plan)
+    return plan
+
+
+def _begin_home(
+    directory: Path,
+    name: str,
+    keys: KeyStore,
+    offer: ServerOffer,
+    place: Path | None,
+    public: bool,
+    recovery_file: Path | None,
+    options: Options,
+) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from allod.cli.genesis import begin, propose_genesis
+    from allod.cli.keystore import public_key
+    from allod.cli.proposal import sign_proposal
+
+    resumed = _resumed(directory, recovery_file)
+    if resumed is not None:
+        plan, paper = resumed
+        proposal = propose_genesis(plan)
+    else:
+        paper = Ed25519PrivateKey.generate()
+        plan = _plan(
+            directory,
+            name,
+            keys,
+            offer,
+            place,
+            public=public,
+            profile="home",
+            roots=(public_key(paper),),
+            threshold=1,
+        )
+        proposal = propose_genesis(plan)
+        show_and_read_back(paper, fleet=proposal.fleet, name=name, file=recovery_file)
+    note = f"recovery key, {'in ' + str(recovery_file) if recovery_file else 'on paper'}"
+    keys.add_public("root", public_key(paper), now=now(), note=note)
+    fleet = begin(directory, plan, keys, sign_proposal(proposal, keys.signers("root")))
+    _deliver(fleet, options)
+
+
+def _resumed(directory: Path, recovery_file: Path | None) -> tuple[Plan, Ed25519PrivateKey] | None:
+    """The plan of a beginning that was cut short after its recovery key was written to a file."""
+    from allod.cli.genesis import PLAN, read_plan
+    from allod.cli.keystore import public_key, to_wire
+    from allod.cli.paper import read_sheet
+
+    if recovery_file is None or not recovery_file.exists() or not (directory / PLAN).exists():
+        return None
+    plan, paper = read_plan(directory), read_sheet(recovery_file)
+    if to_wire(public_key(paper)) not in plan.roots:
+        return None
+    return plan, paper
+
+
+def show_and_read_back(
+    paper: Ed25519PrivateKey, *, fleet: str, name: str, file: Path | None
+) -> None:
+    """Show a new recovery key, and go on only after it was read back.
+
+    Raises:
+        InvalidInput: `bad-paper`, `no-terminal`.
+        Refused: `paper-differs`.
+    """
+    import sys
+
+    from allod.cli.paper import check_read_back, sheet, type_paper, write_sheet
+
+    text = sheet(paper, fleet=fleet, name=name)
+    if file is not None:
+        if file.exists():
+            raise Conflict(
+                "exists", f"cannot write the recovery key to {file}: it is there already"
+            )
+        check_read_back(paper, write_sheet(file, text))
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(
+            "no-terminal",
+            "cannot show the recovery key: there is no terminal; give --recovery-file",
+        )
+    sys.stderr.write(f"\n{text}\nWrite the five lines down. Then type them in.\n\n")
+    check_read_back(paper, type_paper())
+
+
+def _begin_production(
+    directory: Path,
+    name: str,
+    keys: KeyStore,
+    offer: ServerOffer,
+    place: Path | None,
+    public: bool,
+    root_key: tuple[Path, ...],
+    threshold: int,
+    proposal: Path,
+    options: Options,
+) -> None:
+    from allod.cli.ceremony import read_public_key, tell, write_proposal
+    from allod.cli.fleet import LocalFleet, LocalSettings
+    from allod.cli.genesis import location_of, propose_genesis
+
+    roots = tuple(read_public_key(path) for path in root_key)
+    plan = _plan(
+        directory,
+        name,
+        keys,
+        offer,
+        place,
+        public=public,
+        profile="production",
+        roots=roots,
+        threshold=threshold,
+    )
+    made = propose_genesis(plan)
+    for key in roots:
+        keys.add_public("root", key, now=now(), note="on another machine")
+    write_proposal(proposal, made, overwrite=False)
+    settings = LocalSettings(
+        fleet=made.fleet,
+        name=name,
+        profile="production",
+        server=location_of(plan),
+        server_directory=plan.server_directory,
+    )
+    LocalFleet.create(directory, settings, keys)
+    if not options.json:
+        tell(made, options)
+    options.output.result(
+        {"fleet": made.fleet, "proposal": str(proposal)},
+        f"{proposal} is ready: let the key holders run 'allod ceremony sign {proposal.name}', "
+        f"then run 'allod ceremony publish {proposal.name}' here.",
+    )
+
+
+def _deliver(fleet: LocalFleet, options: Options) -> None:
+    from allod.cli.genesis import deliver
+
+    place = fleet.settings.server_directory
+    how = deliver(fleet)
+    server = fleet.settings.server
+    lines = [f"The fleet {fleet.name} is yours: {fleet.id}"]
+    if how == "inbox":
+        lines.append(f"Start its server: allod serve {place}")
+    lines.append("Keep a backup of its keys: allod keys backup FILE")
+    data = {
+        "fleet": fleet.id,
+        "name": fleet.name,
+        "directory": str(fleet.directory),
+        "server": "" if server is None else server.url,
+        "serverDirectory": place,
+        "delivered": how,
+    }
+    options.output.result(data, "\n".join(lines))

@@ -1,0 +1,357 @@
+"""From a proposal or edited documents to a publication that this machine has seen in force.
+
+Order: sign locally, upload, walk the repository again. What was cut short is taken up by the next
+walk: keys are `next` until the verified repository names them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from allod.cli.keystore import KeyRecord
+from allod.cli.options import Options
+from allod.cli.options import now as clock
+from allod.cli.proposal import Proposal, require_complete, sign_proposal, statement_of
+from allod.cli.refresh import View, refresh
+from allod.domain.ids import sha256
+from allod.errors import Conflict, InvalidInput, Untrusted
+from allod.trust.authoring import HOME, PRODUCTION, Lives, RepositoryDraft, RoleKeys
+from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
+from allod.trust.keys import to_key
+from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.wire.api import ChangeReceipt, ChangeUpload, ServerOffer
+from allod.wire.codec import decode, encode, instant
+from allod.wire.desired import ChangeNote
+from allod.wire.envelope import TRUST
+from allod.wire.trust import Location, Repair, Transfer, TrustStatement
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer
+    from tuf.api.metadata import Root
+
+    from allod.cli.fleet import LocalFleet
+
+LIVES: Final[Mapping[str, Lives]] = {"home": HOME, "production": PRODUCTION}
+
+
+def lives_of(fleet: LocalFleet) -> Lives:
+    """How long what the fleet's owner signs stays good."""
+    return LIVES[fleet.settings.profile]
+
+
+def next_key(fleet: LocalFleet, role: str, at: datetime) -> KeyRecord:
+    """The key that is to follow: one that waits from a rotation that was cut short, or a new one."""
+    waiting = [record for record in fleet.keys.records(role) if record.state == "next"]
+    return waiting[-1] if waiting else fleet.keys.generate(role, now=at, state="next")
+
+
+def daily_keys(fleet: LocalFleet, at: datetime) -> RoleKeys:
+    """A new daily key of this machine, waiting to be named."""
+    return RoleKeys((to_key(next_key(fleet, TARGETS, at).public),))
+
+
+def read_offer(path: Path) -> ServerOffer:
+    """A server's offer. Raises InvalidInput `no-offer`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            "no-offer", f"cannot read the server's offer {path}: {error.strerror}"
+        ) from error
+    return decode(data, ServerOffer, cap=1024 * 1024, what=f"the server's offer {path}")
+
+
+def online_keys(path: Path) -> dict[str, RoleKeys]:
+    """The online keys of a server, from its offer."""
+    offer = read_offer(path)
+    return {
+        "snapshot": RoleKeys((to_key(offer.snapshot),)),
+        "timestamp": RoleKeys((to_key(offer.timestamp),)),
+    }
+
+
+def propose_root(
+    view: View,
+    roles: Mapping[str, RoleKeys],
+    *,
+    at: datetime,
+    message: str = "",
+    anchors: Sequence[Location] | None = None,
+) -> Proposal:
+    """A new root; with other root keys also a trust statement that they vouch for.
+
+    A device that lags asks for the newest statement and holds it against the newest root, so the
+    newest statement must carry the signatures of whoever is root now.
+    """
+    anchor = view.repository.anchor
+    made = draft_with(view, roles).propose_root(at)
+    other = set(read(made, ROOT).signed.roles[ROOT].keyids) != set(
+        view.repository.root.roles[ROOT].keyids
+    )
+    proposal = Proposal(
+        fleet=view.fleet.id,
+        name=view.fleet.settings.name,
+        at=instant(at),
+        message=message,
+        base=anchor.root,
+        root=made,
+    )
+    if not other and anchors is None:
+        return proposal
+    statement = next_statement(view, at, anchors=anchors)
+    return msgspec.structs.replace(
+        proposal, trust_base=anchor.trust, trust=unsigned_statement(statement)
+    )
+
+
+def draft_with(view: View, roles: Mapping[str, RoleKeys]) -> RepositoryDraft:
+    """A draft on the verified repository that ends in a new root, with these holders of roles."""
+    if TARGETS in roles:
+        view.load_all()
+    draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
+    draft.rotate_root(roles.get(ROOT) or holders_of(view.repository.root, ROOT))
+    if SNAPSHOT in roles or TIMESTAMP in roles:
+        draft.rotate_online(snapshot=roles.get(SNAPSHOT), timestamp=roles.get(TIMESTAMP))
+    if TARGETS in roles:
+        draft.rotate_targets(roles[TARGETS])
+    return draft
+
+
+def holders_of(root: Root, role: str) -> RoleKeys:
+    """Who holds a role under `root`."""
+    entry = root.roles[role]
+    return RoleKeys(tuple(root.keys[key_id] for key_id in entry.keyids), entry.threshold)
+
+
+def propose_trust(
+    view: View,
+    *,
+    at: datetime,
+    anchors: Sequence[Location] | None = None,
+    repairs: Sequence[Repair] = (),
+    transfers: Sequence[Transfer] = (),
+    message: str = "",
+) -> Proposal:
+    """A trust statement under the present root."""
+    statement = next_statement(view, at, anchors=anchors, repairs=repairs, transfers=transfers)
+    return Proposal(
+        fleet=view.fleet.id,
+        name=view.fleet.settings.name,
+        at=instant(at),
+        message=message,
+        base=view.repository.anchor.root,
+        trust_base=view.repository.anchor.trust,
+        trust=unsigned_statement(statement),
+    )
+
+
+def next_statement(
+    view: View,
+    at: datetime,
+    *,
+    anchors: Sequence[Location] | None = None,
+    repairs: Sequence[Repair] = (),
+    transfers: Sequence[Transfer] = (),
+) -> TrustStatement:
+    """The statement after the newest: repairs count once, transfers until their end."""
+    before = view.repository.statement
+    raw = view.repository.anchor.trust
+    if before is None or raw is None:
+        return TrustStatement(
+            fleet=view.fleet.id,
+            number=1,
+            previous=None,
+            at=instant(at),
+            anchors=list(anchors or ()),
+            repairs=list(repairs),
+            transfers=list(transfers),
+        )
+    standing = [one for one in before.transfers if one.until > instant(at)]
+    return msgspec.structs.replace(
+        before,
+        number=before.number + 1,
+        previous=sha256(payload_of(decode_envelope(raw))),
+        at=instant(at),
+        anchors=before.anchors if anchors is None else list(anchors),
+        repairs=list(repairs),
+        transfers=[*standing, *transfers],
+    )
+
+
+def unsigned_statement(statement: TrustStatement) -> bytes:
+    """An envelope that waits for signatures."""
+    return sign_envelope(encode(statement), TRUST, ())
+
+
+def carry_out(
+    view: View,
+    proposal: Proposal,
+    *,
+    out: Path | None,
+    yes: bool,
+    options: Options,
+    signers: Sequence[Signer] = (),
+) -> ChangeReceipt | None:
+    """Show a proposal; sign and publish it here, or write it for a ceremony (`out`).
+
+    Raises:
+        Refused: `threshold-not-met`: more root keys are needed than are on this machine.
+    """
+    from allod.cli.ceremony import tell, write_proposal
+
+    if not options.json:
+        tell(proposal, options)
+    if out is not None:
+        write_proposal(out, proposal, overwrite=False)
+        options.output.result(
+            {"proposal": str(out)},
+            f"{out} is ready: let the key holders run 'allod ceremony sign {out.name}'.",
+        )
+        return None
+    options.output.confirm("Sign and publish this?", yes=yes)
+    signed = sign_proposal(proposal, signers or root_signers(view.fleet))
+    receipt = publish_proposal(view, signed)
+    options.output.result(receipt, "Published.")
+    return receipt
+
+
+def root_signers(fleet: LocalFleet) -> tuple[Signer, ...]:
+    """The root keys that lie here, those that wait to be named included.
+
+    Raises:
+        Unavailable: `key-elsewhere`.
+    """
+    return fleet.keys.signers(ROOT, states=("current", "next"))
+
+
+def publish_proposal(
+    view: View, proposal: Proposal, *, documents: Mapping[str, bytes] | None = None
+) -> ChangeReceipt:
+    """Publish a proposal that is complete, and whatever has to be signed anew with it.
+
+    Raises:
+        Refused: `threshold-not-met`.
+        Conflict: `out-of-date`: the fleet went on since it was proposed.
+    """
+    require_complete(proposal)
+    present = view.repository.anchor
+    moved = proposal.trust is not None and proposal.trust_base != present.trust
+    if proposal.fleet != view.fleet.id or proposal.base != present.root or moved:
+        raise Conflict(
+            "out-of-date",
+            "cannot publish the proposal: the fleet's root or trust statement has changed since; "
+            "propose it again",
+        )
+    metadata: Mapping[str, bytes] = {}
+    targets: Mapping[str, bytes] = {}
+    if proposal.root is not None:
+        draft = _draft_of(view, proposal.root)
+        for path, data in (documents or {}).items():
+            draft.set_target(path, data)
+        signers = _daily_signers(view.fleet, read(proposal.root, ROOT).signed, draft)
+        made = draft.sign(clock(), {TARGETS: signers}, root=proposal.root)
+        metadata, targets = made.metadata, made.targets
+    trust = {}
+    if proposal.trust is not None:
+        trust = {str(statement_of(proposal.trust).number): proposal.trust}
+    upload = ChangeUpload(
+        base=dict(view.versions), metadata=dict(metadata), targets=dict(targets), trust=trust
+    )
+    return send(view.fleet, upload)
+
+
+def _draft_of(view: View, proposed: bytes) -> RepositoryDraft:
+    new, old = read(proposed, ROOT).signed, view.repository.root
+    changed = {
+        role: holders_of(new, role)
+        for role in (TARGETS, SNAPSHOT, TIMESTAMP)
+        if set(new.roles[role].keyids) != set(old.roles[role].keyids)
+        or new.roles[role].threshold != old.roles[role].threshold
+    }
+    return draft_with(view, {**changed, ROOT: holders_of(new, ROOT)})
+
+
+def _daily_signers(fleet: LocalFleet, root: Root, draft: RepositoryDraft) -> tuple[Signer, ...]:
+    """Signers with the daily keys that `root` names; none where nothing needs them."""
+    if draft.touched == {ROOT}:
+        return ()
+    wanted = root.roles[TARGETS].keyids
+    held = fleet.keys.signers(TARGETS, states=("current", "next"))
+    return tuple(signer for signer in held if signer.public_key.keyid in wanted)
+
+
+def publish_documents(view: View, documents: Mapping[str, bytes], *, message: str) -> ChangeReceipt:
+    """Sign documents with the daily key and publish them; what is half over is renewed along.
+
+    Raises:
+        Conflict: `out-of-date`.
+    """
+    draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
+    for path, data in documents.items():
+        draft.set_target(path, data)
+    signers = renew_along(view.fleet, draft, clock())
+    made = draft.sign(clock(), signers)
+    number = view.versions[TARGETS] + 1
+    note = ChangeNote(
+        number=number,
+        id=secrets.token_hex(8),
+        at=instant(clock()),
+        by=view.fleet.settings.person,
+        message=message,
+    )
+    upload = ChangeUpload(
+        base=dict(view.versions),
+        metadata=dict(made.metadata),
+        targets=dict(made.targets),
+        change=note,
+    )
+    return send(view.fleet, upload)
+
+
+def renew_along(
+    fleet: LocalFleet, draft: RepositoryDraft, at: datetime
+) -> dict[str, tuple[Signer, ...]]:
+    """Renew in `draft` what is more than half over; the signers for all that it touches.
+
+    The root is renewed along only where this machine alone can sign it.
+    """
+    alone = fleet.settings.profile == "home" and any(
+        record.file is not None and record.state == "current" for record in fleet.keys.records(ROOT)
+    )
+    renewed = draft.renew(at, root=alone)
+    signers = {TARGETS: fleet.keys.signers(TARGETS)}
+    if ROOT in renewed or draft.root_changed:
+        signers[ROOT] = root_signers(fleet)
+    return signers
+
+
+def send(fleet: LocalFleet, upload: ChangeUpload) -> ChangeReceipt:
+    """Upload, then walk the repository again: what was published is seen in force, or it fails.
+
+    Raises:
+        Conflict: `out-of-date`.
+        Untrusted: `not-in-force`: the server acknowledged, and shows something else.
+    """
+    receipt = fleet.client.post("changes", upload, ChangeReceipt)
+    confirm_in_force(refresh(fleet), upload)
+    return receipt
+
+
+def confirm_in_force(view: View, upload: ChangeUpload) -> None:
+    """Whether what was uploaded is what the server now shows. Raises Untrusted `not-in-force`."""
+    shown = view.versions
+    for name in upload.metadata:
+        number, _, rest = name.partition(".")
+        role = rest.removesuffix(".json")
+        if shown.get(role, 0) < int(number):
+            raise Untrusted(
+                "not-in-force",
+                f"cannot see the change in force: the server shows {role} {shown.get(role, 0)} "
+                f"after it took {number}",
+            )
