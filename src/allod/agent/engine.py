@@ -79,6 +79,7 @@ class Engine:
         ledger: where changes are noted for the report.
         settings: what whoever runs the machine decided.
         own: the activation of the agent's package that this process runs from; None: none.
+        findings: those of an earlier part of the same run.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Engine:
         settings: EngineSettings | None = None,
         *,
         own: int | None = None,
+        findings: Findings | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._world = world
@@ -101,7 +103,7 @@ class Engine:
         self._carrier = Carrier(self.bench, self._settler, SELF, lambda: self._now)
         self.warden = Warden(self.bench, self._settings.measure_seconds)
         self._book = RestartBook(state.agent)
-        self.findings = Findings()
+        self.findings = findings or Findings()
 
     # -- recovery
 

@@ -34,7 +34,11 @@ def running_of(bench: Bench, package: Purl) -> Running | None:
         return Running(number, Digest(record.digest), configuration)
     # The journal was lost: the tree's place in the store still tells the release.
     tree = (bench.activations.directory(package, number) / "tree").resolve()
-    return Running(number, Digest(f"sha256:{tree.name}"), None)
+    staged = bench.world.installer.staged(package)
+    for digest in staged:
+        if bench.world.installer.directory(package, digest).resolve() == tree:
+            return Running(number, digest, None)
+    return None
 
 
 def observe(bench: Bench, ordered: Mapping[Purl, Iterable[Digest]]) -> dict[Purl, Observed]:

@@ -77,7 +77,8 @@ class FakeInstaller:
 
     def directory(self, package: Purl, digest: Digest) -> Path:
         """Where it stands."""
-        return self.root / "store" / file_name(package) / digest.removeprefix("sha256:")
+        home = self.root / "store" / file_name(package)
+        return home / digest.removeprefix("sha256:") / "tree"
 
     def measure(self, package: Purl, digest: Digest) -> Measurement:
         """What was staged, unless `damage` was done to it."""
@@ -124,7 +125,7 @@ class FakeServices:
 
     def _read(self, package: Purl) -> None:
         unit = self.units[package]
-        digest = Digest("sha256:" + unit.directory.resolve().name)
+        digest = Digest("sha256:" + unit.directory.resolve().parent.name)
         self.runs[package] = (digest, (unit.configuration / "config").read_text())
 
     def stop(self, package: Purl) -> None:
