@@ -197,7 +197,7 @@ def _field(subject: str, path: str, old: Any, new: Any) -> Difference:
         says = f"{name}: no longer {before}"
     else:
         says = f"{name}: {before} → {after}"
-    return Difference(subject, "field", says, before=before, after=after)
+    return Difference(subject, "field", says, before=before, after=after, path=path)
 
 
 def _text(value: Any) -> str:

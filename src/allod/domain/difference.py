@@ -41,6 +41,7 @@ class Difference:
     package: str | None = None
     before: str | None = None
     after: str | None = None
+    path: str = ""  #: which field, where a document is compared field by field
 
 
 def differences(

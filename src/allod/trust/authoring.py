@@ -248,8 +248,12 @@ class RepositoryDraft:
         """
         delegations = self._delegations()
         if role in self._roles or role in (delegations.roles or {}):
-            raise InvalidInput("role-exists", f"cannot delegate to {role}: the name was used before")
-        delegated = DelegatedRole(role, _ids(keys), keys.threshold, terminating=True, paths=list(paths))
+            raise InvalidInput(
+                "role-exists", f"cannot delegate to {role}: the name was used before"
+            )
+        delegated = DelegatedRole(
+            role, _ids(keys), keys.threshold, terminating=True, paths=list(paths)
+        )
         (delegations.roles or {})[role] = delegated
         delegations.keys.update(_by_id(keys))
         self._dirty.add(TARGETS)
@@ -299,8 +303,10 @@ class RepositoryDraft:
         elsewhere); they are returned.
         """
         due = {
-            role for role, metadata in self._roles.items()
-            if role not in self._dirty and metadata.signed.expires - now < self.lives.targets / 2
+            role
+            for role, metadata in self._roles.items()
+            if role not in self._dirty
+            and metadata.signed.expires - now < self.lives.targets / 2
             and self._is_ours(role)
         }
         half_over = self._root.signed.expires - now < self.lives.root / 2
@@ -327,6 +333,7 @@ class RepositoryDraft:
         """Sign everything that changed.
 
         Args:
+            now: from which the new lives are counted.
             signers: by role; `devices` and its bins are signed by those of `targets`, a
                 delegation's role by its own. A rotation of the root needs old and new keys.
             root: the root as it came back from its ceremony, instead of signers for it.
@@ -354,7 +361,9 @@ class RepositoryDraft:
         if root is None:
             root = sign_root(self.propose_root(now), signers)
         elif _without_life(root) != _without_life(self._root.to_bytes()):
-            raise InvalidInput("different-documents", "cannot publish this root: it is not the draft's")
+            raise InvalidInput(
+                "different-documents", "cannot publish this root: it is not the draft's"
+            )
         require_complete(self._newest_root, root)
         return root
 
@@ -368,7 +377,8 @@ class RepositoryDraft:
             raise Refused(
                 "role-incomplete",
                 f"cannot publish {role}: {result.missing} signatures are missing",
-                role=role, missing=result.missing,
+                role=role,
+                missing=result.missing,
             )
         return metadata.to_bytes()
 

@@ -1,0 +1,247 @@
+"""`allod deploy`: want a release on a group or a device; and `allod delete`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from allod.cli.acceptance import Named, accepts_of
+from allod.cli.catalog import PackageVersion, Resolved, parse_package_version
+from allod.cli.configure import check_configuration
+from allod.cli.consequences import formers_of
+from allod.cli.options import OPTIONS, Options
+from allod.cli.phrases import parse_span
+from allod.cli.publish import INTENT, Change, Intent, publish_and_say
+from allod.cli.schedule import AT_ONCE, Schedule
+from allod.domain import edit
+from allod.domain.desired import OWNER, Level, PackageEntry, ReleaseOrder, Software, StateDocument
+from allod.domain.ids import ProviderName, Purl, Scope, parse_provider
+from allod.domain.resolution import ResolvedSoftware, resolve
+from allod.errors import InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from allod.cli.fleet import LocalFleet
+    from allod.cli.picture import Picture
+    from allod.domain.release import Release
+
+_LAYOUT: Final = "oci-layout"
+_DESCRIPTION: Final = "allod.toml"
+
+
+def deploy(
+    scope: str,
+    what: str,
+    *,
+    schedule: Schedule = AT_ONCE,
+    install_only: Annotated[bool, Parameter(negative="")] = False,
+    transfer_only: Annotated[bool, Parameter(negative="")] = False,
+    accept: tuple[str, ...] = (),
+    accept_one_way: Annotated[bool, Parameter(negative="")] = False,
+    provider: str | None = None,
+    version: str | None = None,
+    wait: Annotated[bool, Parameter(negative="")] = False,
+    timeout: str = "10m",
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
+) -> None:
+    """Want a release on a group or a device.
+
+    Args:
+        scope: A group's name, or a device's label or the beginning of its id.
+        what: PACKAGE@VERSION, or a directory to build, sign, push and deploy.
+        schedule: When it takes effect.
+        install_only: Bring it onto the devices and unpack it; do not run it.
+        transfer_only: Bring it onto the devices, no more.
+        accept: Access or a constraint that it asks for; may be given several times.
+        accept_one_way: Accept that its data cannot be taken back.
+        provider: Whose release, where several have one of that name.
+        version: Of a directory: instead of the one in its description.
+        wait: Stay until the devices report it.
+        timeout: How long to wait.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+    level = _level(install_only=install_only, transfer_only=transfer_only)
+    patience = parse_span(timeout)
+    when = schedule.when
+    named = _named(what, provider, version, intent, options)
+    found: list[Resolved] = []
+
+    def plan(picture: Picture) -> Change:
+        place = picture.scope(scope)
+        resolved = picture.catalog.resolve(named[0], named[1])
+        found[:] = [resolved]
+        order = ReleaseOrder(resolved.provider, resolved.version, resolved.digest, level, when)
+        release = _checked(picture, resolved)
+        document = seeded(picture, place, resolved.package)
+        entry = document.packages.get(resolved.package, PackageEntry())
+        accepts = accepts_of(
+            release,
+            resolved.digest,
+            level,
+            entry,
+            formers_of(place, resolved.package, entry, picture.surroundings),
+            Named(accept, accept_one_way),
+            own=is_own(picture.fleet, resolved.provider),
+        )
+        changed = edit.deploy(
+            document,
+            resolved.package,
+            order,
+            accepts=accepts,
+            retention=_retention(picture, document),
+        )
+        check_configuration(picture, place, resolved.package, changed, release)
+        return Change({place: changed}, remarks=_doubles(document, resolved))
+
+    done = publish_and_say(options, intent, plan)
+    if wait and not intent.dry_run:
+        from allod.cli.follow import follow
+
+        del done  # also where nothing had to change: the devices may still be at it
+        follow(options, scope, found[0].package, patience)
+
+
+def _level(*, install_only: bool, transfer_only: bool) -> Level:
+    if install_only and transfer_only:
+        raise InvalidInput(
+            "bad-arguments", "cannot both install and only transfer: give one of the two"
+        )
+    if transfer_only:
+        return Level.TRANSFERRED
+    return Level.INSTALLED if install_only else Level.ACTIVE
+
+
+def _named(
+    what: str, provider: str | None, version: str | None, intent: Intent, options: Options
+) -> tuple[PackageVersion, ProviderName | None]:
+    """What is deployed; a directory is built, signed and pushed for it first."""
+    whose = None if provider is None else parse_provider(provider)
+    if not is_directory(what):
+        if version is not None:
+            raise InvalidInput(
+                "bad-arguments", f"cannot use --version with {what!r}: say PACKAGE@VERSION"
+            )
+        return parse_package_version(what), whose
+    if intent.dry_run:
+        raise InvalidInput(
+            "bad-arguments",
+            "cannot show what a directory would change without pushing it: run 'allod release push' "
+            "first, then 'allod deploy … PACKAGE@VERSION --dry-run'",
+        )
+    from allod.cli.release_push import publish_release
+
+    fleet = options.open()
+    made = publish_release(
+        Path(what),
+        whose,
+        lambda name: fleet.keys.signers(f"provider:{name}"),
+        fleet.client,
+        version=version,
+        output=options.output,
+    )
+    return PackageVersion(made.purl, made.version), ProviderName(made.release.provider)
+
+
+def is_directory(what: str) -> bool:
+    """Whether a user means a directory and no package."""
+    path = Path(what)
+    if what.startswith("pkg:"):
+        return False
+    if what.startswith(("./", "../", "/", "~")) or what in {".", ".."}:
+        return True
+    return (path / _DESCRIPTION).is_file() or (path / _LAYOUT).is_file()
+
+
+def is_own(fleet: LocalFleet, provider: ProviderName) -> bool:
+    """Whether the provider's key lies on this machine: then its releases are the owner's own."""
+    return any(record.file is not None for record in fleet.keys.records(f"provider:{provider}"))
+
+
+def _checked(picture: Picture, resolved: Resolved) -> Release:
+    """The release's description, if it may be deployed at all. Raises Refused."""
+    if resolved.digest in picture.base.withdrawn:
+        withdrawn = picture.base.withdrawn[resolved.digest]
+        instead = f"; take {withdrawn.replacement}" if withdrawn.replacement else ""
+        raise Refused(
+            "withdrawn",
+            f"cannot deploy {resolved.package} {resolved.version}: it was withdrawn{instead}",
+            reasons=(withdrawn.why,),
+        )
+    release = picture.catalog.release(resolved.provider, resolved.package, resolved.digest)
+    allowed = picture.base.providers[resolved.provider].access
+    beyond = release.access - set(allowed) if allowed is not None else frozenset()
+    if beyond:
+        raise Refused(
+            "beyond-provider",
+            f"cannot deploy {resolved.package} {resolved.version}: you allow {resolved.provider} "
+            "less; widen it with 'allod provider add --replace'",
+            reasons=tuple(f"it needs {name}" for name in sorted(beyond)),
+        )
+    return release
+
+
+def seeded(picture: Picture, scope: Scope, package: Purl) -> StateDocument:
+    """The scope's document; where a group decided so far, a device's begins with that list."""
+    document = picture.document(scope)
+    entry = document.packages.get(package, PackageEntry())
+    if scope.kind != "devices" or entry.software is not None:
+        return document
+    member = next((one for one in picture.devices if one.device == scope.name), None)
+    if member is None:
+        return document
+    resolved = resolve(member.scopes, picture.members.documents()).packages.get(package)
+    if resolved is None or not isinstance(resolved.software, ResolvedSoftware):
+        return document
+    software = resolved.software
+    begun = replace(
+        entry,
+        software=Software(OWNER, software.releases),
+        accepts=software.accepts,
+        together=software.together,
+        overrides=software.overrides,
+    )
+    return replace(document, packages={**document.packages, package: begun})
+
+
+def _retention(picture: Picture, document: StateDocument) -> int:
+    own = document.settings.retention_releases
+    return picture.base.fleet_document.defaults.retention_releases if own is None else own
+
+
+def _doubles(document: StateDocument, resolved: Resolved) -> tuple[str, ...]:
+    """THREATS 19: one version with other bytes is told, whatever the reason."""
+    entry = document.packages.get(resolved.package)
+    orders = entry.software.releases if entry is not None and entry.software is not None else ()
+    return tuple(
+        f"! {resolved.provider} gave the version {order.version} to other bytes before "
+        f"({order.digest})"
+        for order in orders
+        if (order.provider, order.version) == (resolved.provider, resolved.version)
+        and order.digest != resolved.digest
+    )
+
+
+def delete(
+    scope: str, package: str, *, intent: Intent = INTENT, options: Options = OPTIONS
+) -> None:
+    """Want a package, or one version of it, gone from a group or a device.
+
+    Args:
+        scope: A group's name, or a device's label or the beginning of its id.
+        package: PACKAGE, or PACKAGE@VERSION for one version alone.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+    named = parse_package_version(package)
+
+    def plan(picture: Picture) -> Change:
+        place = picture.scope(scope)
+        known = picture.package(named)
+        changed = edit.delete(seeded(picture, place, known), known, named.version)
+        return Change({place: changed})
+
+    publish_and_say(options, intent, plan)

@@ -1,0 +1,187 @@
+"""`allod provider`: whose releases may come onto the devices, and how far they are trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from allod.cli.base import provider_path
+from allod.cli.options import OPTIONS, Options
+from allod.cli.phrases import choices
+from allod.cli.picture import Picture, take
+from allod.cli.publish import INTENT, Change, Intent, publish_and_say
+from allod.domain.access import parse_access
+from allod.domain.ids import ProviderName, parse_provider, parse_purl
+from allod.errors import Conflict, InvalidInput
+from allod.wire.codec import encode
+from allod.wire.trust import ProviderDocument
+
+app = App(name="provider", help="Whose releases may come onto your devices.")
+
+
+@app.command
+def add(
+    name: str,
+    *,
+    key: tuple[Path, ...],
+    namespace: tuple[str, ...],
+    access: tuple[str, ...] = (),
+    any_access: Annotated[bool, Parameter(negative="")] = False,
+    threshold: int = 1,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
+) -> None:
+    """Name a provider: their keys, the packages they speak for, the access they may ask for.
+
+    Args:
+        name: What you call them.
+        key: A file with their public key (PEM, or as 'allod release key' writes it); several, if
+            they have several.
+        namespace: The beginning of the packages that are theirs, like pkg:generic/acme/.
+        access: The most that their releases may need; may be given several times.
+        any_access: Let them ask for any access; each release still shows what it needs.
+        threshold: How many of their keys have to sign.
+        replace: Change a provider who is named already.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+    from allod.cli.ceremony import read_public_key
+    from allod.trust.keys import from_key
+
+    provider = parse_provider(name)
+    if not key or not namespace:
+        raise InvalidInput("bad-arguments", "cannot add a provider without --key and --namespace")
+    if any_access == bool(access):
+        raise InvalidInput(
+            "bad-arguments", "cannot tell what they may ask for: give --access NAME or --any-access"
+        )
+    keys = [from_key(read_public_key(path)) for path in key]
+    if not 1 <= threshold <= len(keys):
+        raise InvalidInput(
+            "bad-threshold", f"cannot let {threshold} of {len(keys)} keys sign their releases"
+        )
+    namespaces = sorted({parse_namespace(text) for text in namespace})
+    allowed = None if any_access else sorted(parse_access(access))
+
+    def plan(picture: Picture) -> Change:
+        known = picture.base.providers
+        if provider in known and not replace:
+            raise Conflict(
+                "exists", f"cannot add {provider}: they are named already; --replace changes them"
+            )
+        document = ProviderDocument(
+            fleet=picture.base.fleet_id,
+            provider=provider,
+            keys=keys,
+            threshold=threshold,
+            namespaces=namespaces,
+            access=allowed,
+        )
+        shared = sorted(
+            f"{other} also speaks for {theirs}"
+            for other, one in known.items()
+            for theirs in one.namespaces
+            for ours in namespaces
+            if other != provider and (theirs.startswith(ours) or ours.startswith(theirs))
+        )
+        return Change(
+            files={provider_path(provider): encode(document)},
+            remarks=tuple(f"! {text}" for text in dict.fromkeys(shared)),
+        )
+
+    publish_and_say(options, intent, plan)
+
+
+def parse_namespace(text: str) -> str:
+    """The beginning of packages, ending in '/'. Raises InvalidInput `bad-package`."""
+    if not text.endswith("/"):
+        raise InvalidInput(
+            "bad-package",
+            f"cannot use {text[:80]!r} as a namespace: it ends in '/', like pkg:generic/acme/",
+        )
+    parse_purl(f"{text}x")
+    return text
+
+
+@app.command
+def distrust(name: str, *, why: str, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Take no further releases of a provider; what runs stays lawful.
+
+    Args:
+        name: Which provider.
+        why: What devices and everybody else are told.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+
+    def plan(picture: Picture) -> Change:
+        provider = _known(picture, name)
+        document = msgspec.structs.replace(picture.base.providers[provider], distrusted=why)
+        return Change(files={provider_path(provider): encode(document)})
+
+    publish_and_say(options, intent, plan)
+
+
+@app.command(name="list")
+def list_(*, options: Options = OPTIONS) -> None:
+    """Show the providers."""
+    picture = take(options.open(), reports=False)
+    known = picture.base.providers
+    rows = [
+        (name, ", ".join(one.namespaces), _access(one), one.distrusted or "")
+        for name, one in sorted(known.items())
+    ]
+    options.output.table(
+        {"providers": [_data(one) for one in known.values()]},
+        ("provider", "speaks for", "may need", "distrusted because"),
+        rows,
+        empty="No providers.",
+    )
+
+
+@app.command
+def show(name: str, *, options: Options = OPTIONS) -> None:
+    """Show one provider.
+
+    Args:
+        name: Which.
+        options: Options of every verb.
+    """
+    picture = take(options.open(), reports=False)
+    data = _data(picture.base.providers[_known(picture, name)])
+    lines = [f"{name}", *(f"  {field}: {value}" for field, value in data.items() if value)]
+    options.output.result(data, "\n".join(lines))
+
+
+def _known(picture: Picture, name: str) -> ProviderName:
+    provider = parse_provider(name)
+    if provider not in picture.base.providers:
+        raise InvalidInput(
+            "unknown-provider",
+            f"cannot find the provider {provider}; there are: "
+            + choices(sorted(picture.base.providers)),
+        )
+    return provider
+
+
+def _access(document: ProviderDocument) -> str:
+    if document.access is None:
+        return "any access"
+    return ", ".join(document.access) or "none"
+
+
+def _data(document: ProviderDocument) -> dict[str, Any]:
+    from allod.trust.keys import key_id
+
+    return {
+        "provider": document.provider,
+        "keys": [key_id(key) for key in document.keys],
+        "threshold": document.threshold,
+        "namespaces": document.namespaces,
+        "access": document.access,
+        "distrusted": document.distrusted,
+    }

@@ -1,0 +1,271 @@
+"""How every change is made: fetch, verify, edit, show, ask, sign, upload.
+
+1. The newest base is fetched and verified under this machine's own floors (THREATS 60).
+2. The verb's edit is applied to it and stamped with the change's note.
+3. The files that would be signed are written, and the change is read back from their bytes:
+   that, and nothing else, is shown (THREATS 9).
+4. The owner says yes; the same bytes are signed here.
+5. They are uploaded. If somebody was faster (409), all of it begins anew on the new base, and is
+   shown again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from cyclopts import Parameter
+
+from allod.cli.options import Options
+from allod.cli.options import now as clock
+from allod.cli.picture import Picture, take
+from allod.cli.preview import Reading, read_back
+from allod.cli.summary import Summary, render
+from allod.domain.desired import ChangeNote, StateDocument
+from allod.domain.edit import stamp
+from allod.domain.ids import Digest, Scope
+from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
+from allod.trust.authoring import HOME, PRODUCTION, RepositoryDraft
+from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.wire.api import ChangeReceipt, ChangeUpload
+from allod.wire.desired import change_to_wire, encode_state
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer
+
+_TRIES: Final = 5
+_TEXT: Final = 500  #: characters of a message or a ticket
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Intent:
+    """Options of every verb that changes something.
+
+    Args:
+        message: Why; it is signed along.
+        ticket: Where it was decided; it is signed along.
+        yes: Do not ask.
+        dry_run: Show the change and stop.
+    """
+
+    message: Annotated[str, Parameter(name=["--message", "-m"])] = ""
+    ticket: str = ""
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False
+    dry_run: Annotated[bool, Parameter(negative="")] = False
+
+    def check(self) -> None:
+        """Raises InvalidInput `bad-note`."""
+        for name, text in (("message", self.message), ("ticket", self.ticket)):
+            if len(text) > _TEXT or not text.replace("\n", " ").isprintable():
+                raise InvalidInput(
+                    "bad-note",
+                    f"cannot sign this {name} along: at most {_TEXT} printable characters",
+                )
+
+
+INTENT: Final = Intent()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a verb wants changed on a base."""
+
+    states: Mapping[Scope, StateDocument] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)  #: other documents, by target path
+    blobs: Mapping[Digest, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()  #: what the verb itself has to say about it
+
+
+Plan = Callable[[Picture], Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A change that the server has durably."""
+
+    note: ChangeNote
+    summary: Summary
+    receipt: ChangeReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A change that is written and read back, and not signed yet."""
+
+    picture: Picture
+    draft: RepositoryDraft
+    note: ChangeNote
+    now: datetime
+    unsigned: Mapping[str, bytes]
+    change: Change
+    summary: Summary
+
+
+def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
+    """Make a change, whole: from the newest base to the server's receipt.
+
+    Returns:
+        None if there was nothing to change, or it was a dry run; that is said.
+
+    Raises:
+        InvalidInput: what the plan refuses; `not-confirmed`.
+        Refused: a rule forbids it, or a key's signature is missing.
+        Untrusted: the base is not to be believed.
+        Conflict: others keep being faster.
+    """
+    intent.check()
+    fleet = options.open()
+    output = options.output
+    for attempt in range(1, _TRIES + 1):
+        prepared = prepare(take(fleet), intent, plan)
+        if prepared is None:
+            output.result({"changed": False}, "Nothing to change: it is as you want it already.")
+            return None
+        if not options.json or intent.dry_run:
+            render(prepared.summary, output)
+        if intent.dry_run:
+            return None
+        output.confirm("Sign and publish this change?", yes=intent.yes)
+        upload = sign(prepared, {TARGETS: fleet.keys.signers(TARGETS)})
+        try:
+            receipt = fleet.client.post("changes", upload, ChangeReceipt)
+        except Conflict as error:
+            if error.code != "out-of-date" or attempt == _TRIES:
+                raise
+            output.say("Somebody else published meanwhile; here is the change on the new base.")
+            continue
+        return Published(prepared.note, prepared.summary, receipt)
+    raise RuntimeError("the last try returns or raises")
+
+
+def publish_and_say(options: Options, intent: Intent, plan: Plan) -> Published | None:
+    """`publish`, and say what became of it."""
+    done = publish(options, intent, plan)
+    if done is not None:
+        data = {
+            "changed": True,
+            "number": done.note.number,
+            "id": done.note.id,
+            "news": done.receipt.news,
+            "versions": done.receipt.versions,
+            **done.summary.data(),
+        }
+        options.output.result(
+            data, f"Change {done.note.number} is published; take it back with "
+            f"'allod undo {done.note.number}'.",
+        )  # fmt: skip
+    return done
+
+
+def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
+    """Apply a plan to a base, write what would be signed, and read it back.
+
+    Returns:
+        None if nothing would differ.
+    """
+    base, now = picture.base, clock()
+    change = plan(picture)
+    lives = PRODUCTION if picture.fleet.settings.profile == "production" else HOME
+    draft = RepositoryDraft.from_repository(base.view.repository, lives)
+    number = 1 + max((note["number"] for note in notes(base.view.repository.files)), default=0)
+    note = ChangeNote(
+        number=number,
+        id=secrets.token_hex(8),
+        at=now,
+        by=picture.fleet.settings.person,
+        message=intent.message,
+        ticket=intent.ticket,
+    )
+    for scope, document in change.states.items():
+        before = base.state(scope)
+        if document != before:
+            draft.set_target(scope.target_path, encode_state(stamp(before, document, note)))
+    for path, data in change.files.items():
+        draft.set_target(path, data)
+    if not draft.touched:
+        return None
+    draft.renew(now, root=False)
+    draft.note(_note_data(note))
+    unsigned = draft.propose(now)
+    reading = _read(picture, draft, unsigned)
+    if any(made != _note_data(note) for made in notes(unsigned)):
+        raise Untrusted("not-what-was-meant", "cannot sign this change: its note is another one")
+    remarks = (*change.remarks, *_reminders(draft, base.view.repository.root.expires, now))
+    summary = Summary.of(picture, note, reading, remarks)
+    return Prepared(picture, draft, note, now, unsigned, change, summary)
+
+
+def _note_data(note: ChangeNote) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(change_to_wire(note))
+    return data
+
+
+def _read(picture: Picture, draft: RepositoryDraft, unsigned: Mapping[str, bytes]) -> Reading:
+    return read_back(
+        picture.base.fleet_id,
+        picture.base.view.repository.files,
+        unsigned,
+        draft.contents,
+        picture.base.content,
+    )
+
+
+def _reminders(draft: RepositoryDraft, expires: datetime, now: datetime) -> tuple[str, ...]:
+    """Renewing the root is not for the daily key, and not done in passing."""
+    if expires - now >= draft.lives.root / 2:
+        return ()
+    return (f"The root is good until {expires:%Y-%m-%d}: run 'allod keys renew'.",)
+
+
+def sign(prepared: Prepared, signers: Mapping[str, tuple[Signer, ...]]) -> ChangeUpload:
+    """Sign exactly what was shown.
+
+    Raises:
+        Refused: `role-incomplete`: signatures of other key holders are missing.
+        Untrusted: `not-what-was-shown`.
+    """
+    made = prepared.draft.sign(prepared.now, signers)
+    for role, data in made.roles.items():
+        shown = prepared.unsigned.get(role)
+        if shown is None or read(shown, role).signed_bytes != read(data, role).signed_bytes:
+            raise Untrusted(
+                "not-what-was-shown", f"cannot publish {role}: it is not what was shown"
+            )
+    online = {SNAPSHOT, TIMESTAMP}
+    versions = prepared.picture.base.view.versions
+    return ChangeUpload(
+        base={role: version for role, version in versions.items() if role not in online},
+        metadata=dict(made.metadata),
+        targets=dict(made.targets),
+        blobs={str(digest): data for digest, data in prepared.change.blobs.items()},
+        change=change_to_wire(prepared.note),
+    )
+
+
+def notes(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """The notes of the changes that made these role files, as they were signed."""
+    found = []
+    for role, data in files.items():
+        if role in {ROOT, SNAPSHOT, TIMESTAMP}:
+            continue
+        try:
+            note = note_of(read(data, role).signed.unrecognized_fields)
+        except AllodError:
+            continue
+        if note is not None:
+            found.append(note)
+    return found
+
+
+def note_of(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The signed note in a role file's own fields, if one stands there in its form."""
+    address = fields.get("allod")
+    note = address.get("change") if isinstance(address, dict) else None
+    if not isinstance(note, dict) or type(note.get("number")) is not int:
+        return None
+    return note

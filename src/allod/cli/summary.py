@@ -1,0 +1,132 @@
+"""A change as the owner sees it before signing: all of it, devices first named, graves last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from allod.cli.consequences import GRAVE, consequences
+from allod.cli.output import Output
+from allod.cli.phrases import choices
+from allod.cli.preview import Reading
+from allod.cli.scopes import show_scope, touched
+from allod.domain.desired import ChangeNote
+from allod.domain.difference import NOTE, Difference, describe_note
+from allod.domain.ids import parse_scope
+from allod.domain.overview import Member, Remark
+from allod.errors import AllodError
+from allod.wire.codec import instant
+
+if TYPE_CHECKING:
+    from allod.cli.picture import Picture
+
+_BOOKKEEPING = frozenset({NOTE})
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What would be signed, read back from its bytes, and what follows."""
+
+    note: ChangeNote
+    differences: tuple[Difference, ...]
+    devices: tuple[Member, ...]
+    consequences: tuple[Remark, ...]
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, picture: Picture, note: ChangeNote, reading: Reading, remarks: tuple[str, ...] = ()
+    ) -> Summary:
+        """Put together what the bytes say with the devices and releases that they concern."""
+        scopes = reading.before.keys() | reading.after.keys()
+        concerned = {
+            member.device: member for scope in scopes for member in touched(scope, picture.devices)
+        }
+        following: tuple[Remark, ...] = ()
+        if scopes:
+            following = consequences(reading.before, reading.after, picture.surroundings)
+        return cls(
+            note,
+            tuple(one for one in reading.differences if not _expected(one, note)),
+            tuple(concerned[device] for device in sorted(concerned)),
+            following,
+            remarks,
+        )
+
+    def data(self) -> dict[str, Any]:
+        """The summary for `--json`."""
+        return {
+            "change": {
+                "number": self.note.number,
+                "id": self.note.id,
+                "at": instant(self.note.at),
+                "by": self.note.by,
+                "message": self.note.message,
+                "ticket": self.note.ticket,
+            },
+            "differences": [
+                {
+                    "subject": one.subject,
+                    "what": one.what,
+                    "package": one.package,
+                    "before": one.before,
+                    "after": one.after,
+                    "says": one.says,
+                }
+                for one in self.differences
+            ],
+            "devices": [
+                {"device": member.device, "label": member.label} for member in self.devices
+            ],
+            "consequences": [
+                {"code": one.code, "says": one.says, "grave": one.code in GRAVE}
+                for one in self.consequences
+            ],
+            "remarks": list(self.remarks),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The summary for people."""
+        yield describe_note(self.note).replace("change", "Change", 1)
+        subject = ""
+        for one in self.differences:
+            if one.subject != subject:
+                subject = one.subject
+                yield f"{self._subject(subject)}:"
+            yield f"  {_mark(one)} {one.says}"
+        names = [member.shown for member in self.devices]
+        if any(one.subject.startswith(("groups/", "devices/")) for one in self.differences):
+            yield f"Devices concerned: {len(names)}" + (f" ({choices(names)})" if names else "")
+        for remark in self.consequences:
+            yield f"{'!' if remark.code in GRAVE else '·'} {remark.says}"
+        yield from self.remarks
+
+    def _subject(self, subject: str) -> str:
+        try:
+            return show_scope(parse_scope(subject), self.devices)
+        except AllodError:
+            return subject
+
+
+def _expected(one: Difference, note: ChangeNote) -> bool:
+    """Whether a line only repeats the note at the top: the change's own stamp and no other."""
+    if one.what == NOTE:
+        return one.after == describe_note(note)
+    return one.what == "field" and (
+        one.path == "allod.change" or one.path.startswith("allod.change.")
+    )
+
+
+def _mark(one: Difference) -> str:
+    if one.after is None and one.before is not None:
+        return "-"
+    return "+" if one.before is None else "~"
+
+
+def render(summary: Summary, output: Output) -> None:
+    """Show a change before it is signed."""
+    if output.json:
+        output.result({"changed": False, "dryRun": True, **summary.data()}, "")
+        return
+    output.say("\n".join(summary.lines()))
