@@ -37,7 +37,7 @@ class FileIdentityKey:
             keytype="ed25519", scheme="ed25519", keyval=KeyValue(public=raw.hex())
         )
         self.device: Final[DeviceId] = device_id(self.key)
-        self._signer: Final = CryptoSigner(private, SSlibKey.from_crypto(public))
+        self.signer: Final = CryptoSigner(private, SSlibKey.from_crypto(public))
 
     def public(self) -> Mapping[str, object]:
         """The public half as a TUF key dictionary."""
@@ -49,7 +49,7 @@ class FileIdentityKey:
 
     def sign_envelope(self, payload_type: str, payload: bytes) -> bytes:
         """A DSSE envelope (JSON) around `payload` with this key's signature."""
-        return sign_envelope(payload, payload_type, [self._signer])
+        return sign_envelope(payload, payload_type, [self.signer])
 
 
 def load_identity(directory: Path) -> FileIdentityKey | None:

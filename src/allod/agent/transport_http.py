@@ -253,11 +253,11 @@ class HttpSource:
                 f"cannot trust the server at {self.url}: {error}; its certificate must come from "
                 "one of the CAs that the owner pinned",
             ) from error
-        except IncompleteRead as error:
-            raise Unavailable(
-                "truncated", f"cannot take {path} from {self.url}: it ends too early"
-            ) from error
         except (HTTPError, OSError) as error:
+            if isinstance(error.__cause__, IncompleteRead):
+                raise Unavailable(
+                    "truncated", f"cannot take {path} from {self.url}: it ends too early"
+                ) from error
             raise Unavailable("unreachable", f"cannot reach {path} at {self.url}: {error}") from error
 
 

@@ -47,7 +47,8 @@ _FILE: Final = "view"
 class View:
     """The owner's documents that concern this device, each with the authority that it carries.
 
-    `raw` holds the signed bytes that `documents` was read from. `refusals` and `alarms` go along
+    `raw` holds the signed bytes that `documents` was read from; one without is a hold, in place
+    of a document that was refused. `refusals` and `alarms` go along
     for the report. A scope without a document says nothing; what is installed there stays.
     """
 
@@ -100,6 +101,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: list[Withdrawal]
     trust: TrustState
     accepted_at: str
+    holds: dict[str, str] = {}  #: scopes whose document was refused, and why
 
 
 def save_view(directory: Path, view: View) -> None:
@@ -118,6 +120,11 @@ def save_view(directory: Path, view: View) -> None:
         withdrawn=list(view.withdrawn.values()),
         trust=view.trust,
         accepted_at=instant(view.accepted_at),
+        holds={
+            str(scope): document.hold or ""
+            for scope, document in view.documents.items()
+            if scope not in view.raw
+        },
     )
     data = msgspec.json.encode(stored, order="sorted")
     twin = TwinFile(directory, _FILE)
@@ -150,14 +157,18 @@ def _view(data: bytes, healed: str) -> View:
     raw = {
         parse_scope(name): base64.b64decode(entry.raw) for name, entry in stored.documents.items()
     }
+    fleet = parse_fleet(stored.fleet_id)
+    documents = {scope: decode_state(document) for scope, document in raw.items()}
+    for name, why in stored.holds.items():
+        documents[parse_scope(name)] = StateDocument(fleet, parse_scope(name), hold=why)
     alarms = (Alarm(code="view-healed", says=f"the copy {healed} was damaged"),) if healed else ()
     return View(
-        fleet_id=parse_fleet(stored.fleet_id),
+        fleet_id=fleet,
         device=parse_device(stored.device),
         epoch=stored.epoch,
         fleet=stored.fleet,
         groups=tuple(parse_group(name) for name in stored.groups),
-        documents={scope: decode_state(document) for scope, document in raw.items()},
+        documents=documents,
         authorities={
             parse_scope(name): entry.authority for name, entry in stored.documents.items()
         },

@@ -149,6 +149,12 @@ def local_server(
                 self.request = context.wrap_socket(self.request, server_side=True)
             super().setup()
 
+        def finish(self) -> None:
+            try:
+                super().finish()
+            finally:
+                self.request.close()
+
         def _any(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
             request = Request(
