@@ -53,6 +53,12 @@ VERBS: Final = (
     ),
     Verb("people", "allod.cli.people:app", "Who may speak to the server.", _OWN),
     Verb("token", "allod.cli.token:app", "Named tokens for programs.", _OWN),
+    Verb(
+        "release",
+        "allod.cli.release:app",
+        "Describe, build, push, import and verify releases.",
+        _CHANGE,
+    ),
     Verb("completion", "allod.program:completion", "Shell completion.", _START),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -91,8 +91,13 @@ def build(
         _build_platform(layout, description.release, payload, ignore, progress)
         for payload in description.payloads
     ]
+    return finish_layout(layout, parts)
+
+
+def finish_layout(layout: Layout, parts: Sequence[tuple[Descriptor, Release]]) -> Built:
+    """Make a layout hold one release for these platforms, and nothing else but its statements."""
     descriptor = parts[0][0] if len(parts) == 1 else _write_index(layout, parts)
-    named = _with_annotations(descriptor, {REF_NAME: description.release.version})
+    named = _with_annotations(descriptor, {REF_NAME: parts[0][1].version})
     statements = [one for one, _ in layout.referrers(named.digest, oci.STATEMENT)]
     layout.write_index([named, *statements])
     layout.sweep()
@@ -118,10 +123,21 @@ def _build_platform(
         installed_size=archive.installed_size,
         layers=(layer,),
     )
+    return write_release(layout, release, {archive.digest: {CONTENT: archive.content}}), release
+
+
+def write_release(
+    layout: Layout, release: Release, annotations: Mapping[str, dict[str, str]] | None = None
+) -> Descriptor:
+    """Write config and manifest of a release whose layers are in the layout already.
+
+    Raises:
+        InvalidInput: the release is none that a device would take.
+    """
     config = encode_release(release)
     decode_release(config, release.layers)  # what a device will do must succeed here
     manifest = Manifest(
-        schema_version=2,
+        schema_version=oci.SCHEMA_VERSION,
         media_type=oci.MANIFEST,
         artifact_type=oci.RELEASE,
         config=Descriptor(media_type=oci.CONFIG, digest=layout.put(config), size=len(config)),
@@ -130,22 +146,22 @@ def _build_platform(
                 media_type=layer.media_type,
                 digest=layer.digest,
                 size=layer.size,
-                annotations={CONTENT: archive.content},
+                annotations=(annotations or {}).get(layer.digest),
             )
+            for layer in release.layers
         ],
         annotations={TITLE: release.package, VERSION: release.version},
     )
     raw = oci.encode_document(manifest)
-    descriptor = Descriptor(
+    return Descriptor(
         media_type=oci.MANIFEST, digest=layout.put(raw), size=len(raw), artifact_type=oci.RELEASE
     )
-    return descriptor, release
 
 
-def _write_index(layout: Layout, parts: list[tuple[Descriptor, Release]]) -> Descriptor:
+def _write_index(layout: Layout, parts: Sequence[tuple[Descriptor, Release]]) -> Descriptor:
     first = parts[0][1]
     index = Index(
-        schema_version=2,
+        schema_version=oci.SCHEMA_VERSION,
         media_type=oci.INDEX,
         artifact_type=oci.RELEASE,
         manifests=[

@@ -1,0 +1,319 @@
+"""`allod release`: describe, build, sign, push, import, look at and verify releases."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from allod.cli.options import OPTIONS, Options
+from allod.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from securesystemslib.signer import Signer
+
+    from allod.cli.release_push import PublishedRelease
+    from allod.domain.release import Release
+    from allod.packaging.draft import Draft
+
+app = App(name="release", help="Describe, build, push, import and verify releases.")
+
+Yes = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def init(
+    directory: Path = Path(),
+    *,
+    name: str | None = None,
+    provider: str = "me",
+    unit: Path | None = None,
+    root: str = "",
+    wheel: Path | None = None,
+    dependencies: Path | None = None,
+    entry: str | None = None,
+    overwrite: Yes = False,
+    options: Options = OPTIONS,
+) -> None:
+    """Write a first allod.toml, guessed from what is there.
+
+    Args:
+        directory: What is to be shipped; with --wheel, where to unpack it.
+        name: The package's name; the directory's, unless given.
+        provider: Whose release it will be.
+        unit: Take command, environment and access from this systemd unit.
+        root: With --unit, the directory on the old machine that is shipped as the tree.
+        wheel: Take a pure-Python wheel.
+        dependencies: With --wheel, a directory with the wheels that it needs.
+        entry: With --wheel, the console script that starts the service.
+        overwrite: Replace an allod.toml that is there.
+        options: Options of every verb.
+    """
+    from allod.packaging.draft import draft_directory, write_draft
+    from allod.packaging.unit_file import draft_unit
+    from allod.packaging.wheel import draft_wheel
+
+    if unit is not None and wheel is not None:
+        raise InvalidInput("bad-arguments", "cannot take both --unit and --wheel")
+    if wheel is not None:
+        draft = draft_wheel(
+            wheel, directory, dependencies=dependencies, entry=entry, provider=provider
+        )
+    elif unit is not None:
+        draft = draft_unit(unit, root=root, provider=provider)
+        directory.mkdir(parents=True, exist_ok=True)
+    else:
+        draft = draft_directory(directory, name=name, provider=provider)
+    if name is not None:
+        draft = _renamed(draft, name, provider)
+    path = write_draft(draft, directory, overwrite=overwrite)
+    lines = [f"Wrote {path}. Read it, then: allod release build {directory}", *draft.notes]
+    options.output.result(
+        {"file": str(path), "description": draft.table, "notes": list(draft.notes)},
+        "\n".join(lines),
+    )
+
+
+def _renamed(draft: Draft, name: str, provider: str) -> Draft:
+    from allod.domain.ids import parse_name
+    from allod.packaging.draft import Draft, package_of
+
+    table = draft.table | {"package": package_of(parse_name(name), provider)}
+    if "service" in table:
+        table["service"] = table["service"] | {"name": name}
+    return Draft(table, draft.notes)
+
+
+@app.command
+def build(
+    directory: Path = Path(),
+    *,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    version: str | None = None,
+    options: Options = OPTIONS,
+) -> None:
+    """Build what allod.toml describes, into an OCI image layout.
+
+    The same directory always gives the same digest.
+
+    Args:
+        directory: Holds allod.toml.
+        out: The layout to write; .allod/release in the directory, unless given.
+        version: Instead of the one in allod.toml.
+        options: Options of every verb.
+    """
+    from allod.packaging.build import build_directory
+
+    with options.output.progress("Packing") as advance:
+        built = build_directory(directory, out, version=version, progress=advance)
+    release = built.release
+    options.output.result(
+        _summary(built.releases, built.digest) | {"layout": str(built.layout.directory)},
+        f"Built {release.package} {release.version} of {release.provider}\n"
+        f"  digest  {built.digest}\n  layout  {built.layout.directory}",
+    )
+
+
+def _summary(releases: Sequence[Release], digest: str) -> dict[str, Any]:
+    first = releases[0]
+    return {
+        "package": first.package,
+        "version": first.version,
+        "provider": first.provider,
+        "digest": digest,
+        "architectures": [one.architecture or "any" for one in releases],
+        "bytes": sum(layer.size for one in releases for layer in one.layers),
+        "installed_bytes": [one.installed_size for one in releases],
+    }
+
+
+def provider_signers(options: Options, provider: str) -> tuple[Signer, ...]:
+    """The keys of a provider on this machine.
+
+    Raises:
+        Unavailable: `key-elsewhere`, none of them lies here.
+    """
+    return options.open().keys.signers(f"provider:{provider}")
+
+
+@app.command
+def push(
+    source: Path = Path(),
+    *,
+    version: str | None = None,
+    provider: str | None = None,
+    options: Options = OPTIONS,
+) -> None:
+    """Sign a release as its provider and push it to the fleet's registry, building it first.
+
+    What broke off goes on where it stopped. A version that is there with other bytes is refused.
+
+    Args:
+        source: A directory with allod.toml, or an OCI image layout.
+        version: Instead of the one in allod.toml; or which release of a layout.
+        provider: Refuse a release of any other provider.
+        options: Options of every verb.
+    """
+    from allod.cli.release_push import publish_release
+
+    fleet = options.open()
+    published = publish_release(
+        source,
+        provider,
+        lambda who: fleet.keys.signers(f"provider:{who}"),
+        fleet.client,
+        version=version,
+        output=options.output,
+    )
+    _show_published(published, options)
+
+
+def _show_published(published: PublishedRelease, options: Options) -> None:
+    from allod.domain.ids import package_name
+
+    what = "Pushed" if published.pushed else "Already there:"
+    options.output.result(
+        _summary(published.releases, published.digest) | {"pushed": published.pushed},
+        f"{what} {published.purl} {published.version} of {published.release.provider}\n"
+        f"  digest  {published.digest}\n"
+        f"Deploy it with: allod deploy GROUP {package_name(published.purl)}@{published.version}",
+    )
+
+
+@app.command(name="import")
+def import_(
+    source: str,
+    *,
+    package: str | None = None,
+    version: str | None = None,
+    describe: Path | None = None,
+    command: str = "",
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    provider: str = "me",
+    push: Annotated[bool, Parameter(negative="--no-push")] = True,
+    options: Options = OPTIONS,
+) -> None:
+    """Take in foreign software as a release of your own, marked 'imported by the owner'.
+
+    Args:
+        source: A tarball, an OCI image layout, or docker://HOST/NAME:TAG.
+        package: The package's identity, like pkg:generic/acme/toaster, or a short name.
+        version: Its version; that of a foreign release, unless given.
+        describe: An allod.toml with everything else.
+        command: The command that runs its service, as a shell would split it.
+        out: Where the imported release is written.
+        provider: Which of your providers signs it.
+        push: Sign it and push it to the fleet's registry.
+        options: Options of every verb.
+    """
+    from allod.cli.release_import import Wanted, import_release
+    from allod.cli.release_push import push_built
+
+    wanted = Wanted(package, version, describe, tuple(shlex.split(command)), provider)
+    target = out or Path(f"{package or 'imported'}".rpartition("/")[2] + ".release")
+    built = import_release(source, wanted, target, options.output)
+    if push:
+        fleet = options.open()
+        published = push_built(
+            built,
+            lambda who: fleet.keys.signers(f"provider:{who}"),
+            fleet.client,
+            options.output,
+        )
+        _show_published(published, options)
+        return
+    options.output.result(
+        _summary(built.releases, built.digest) | {"layout": str(built.layout.directory)},
+        f"Imported {built.release.package} {built.release.version} into {built.layout.directory}",
+    )
+
+
+@app.command
+def inspect(reference: str, *, options: Options = OPTIONS) -> None:
+    """Show everything that a release says of itself.
+
+    Args:
+        reference: PACKAGE@VERSION in the fleet's registry, a directory, or an OCI image layout.
+        options: Options of every verb.
+    """
+    from allod.cli.release_look import describe, look
+
+    found = look(reference, options)
+    value = describe(found)
+    options.output.result(value, lambda console: _tree(console, value))
+
+
+def _tree(console: Console, value: dict[str, Any]) -> None:
+    from rich.pretty import Pretty
+
+    from allod.cli.output import printable
+
+    for key, part in value.items():
+        if part in (None, "", [], {}, False, 0):
+            continue
+        console.print(f"{key}: ", end="")
+        console.print(printable(part) if isinstance(part, str) else Pretty(part))
+
+
+@app.command(name="list")
+def list_(package: str | None = None, *, options: Options = OPTIONS) -> None:
+    """List the releases that the fleet's registry holds.
+
+    Args:
+        package: Only those of this package (its short name, or PROVIDER/NAME).
+        options: Options of every verb.
+    """
+    from allod.cli.registry_client import RegistryClient, repositories
+
+    client = options.open().client
+    rows = [
+        {"provider": repository.split("/")[0], "name": repository.split("/")[-1], "version": tag}
+        for repository in repositories(client)
+        if package in {None, repository, repository.split("/")[-1]}
+        for tag in RegistryClient(client, repository).tags()
+    ]
+    options.output.table(
+        rows,
+        ("provider", "package", "version"),
+        [(row["provider"], row["name"], row["version"]) for row in rows],
+        empty="The registry holds no release yet: 'allod release push' adds one.",
+    )
+
+
+@app.command
+def verify(reference: str, *, options: Options = OPTIONS) -> int:
+    """Check a release from end to end: manifest, description, payload, the provider's signature.
+
+    Exit status 0: good; 5: not to be trusted; 6: something is missing.
+
+    Args:
+        reference: PACKAGE@VERSION in the fleet's registry, a directory, or an OCI image layout.
+        options: Options of every verb.
+    """
+    from allod.cli.release_verify import verify_release
+
+    verdict = verify_release(reference, options)
+    lines = [
+        f"{number}. {'ok     ' if step.ok else 'FAILED ' if step.ok is False else 'missing'}  "
+        f"{step.name}: {step.says}"
+        for number, step in enumerate(verdict.steps, 1)
+    ]
+    lines.append(f"{verdict.says}")
+    options.output.result(
+        {
+            "reference": reference,
+            "digest": verdict.digest,
+            "verdict": verdict.says,
+            "steps": [
+                {"number": number, "name": step.name, "ok": step.ok, "says": step.says}
+                for number, step in enumerate(verdict.steps, 1)
+            ],
+        },
+        "\n".join(lines),
+    )
+    return verdict.exit_status
