@@ -54,6 +54,7 @@ class EngineSettings:
     bandwidth: int | None = None  #: bytes per second
     measure_seconds: float = 6 * 3600.0
     complain: bool = False
+    background: bool = True  #: work at idle priority
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ class Engine:
         self.bench = Bench(state, world, journals, Activations(state), self._settings.complain)
         self._settler = Settler(self.bench, ledger)
         self._carrier = Carrier(self.bench, self._settler, SELF, lambda: self._now)
+        self._carrier.background = self._settings.background
         self.warden = Warden(self.bench, self._settings.measure_seconds)
         self._book = RestartBook(state.agent)
         self.findings = findings or Findings()

@@ -59,6 +59,7 @@ class Carrier:
         self._now = decided_now
         self.owner_checks: Mapping[Purl, tuple[HealthCheck, ...]] = {}
         self.bandwidth: int | None = None
+        self.background = True
 
     # -- the loop
 
@@ -161,7 +162,7 @@ class Carrier:
                 source.fetch(package, digest, bandwidth=bandwidth)
 
         try:
-            run_idle(fetch)
+            self._quietly(fetch)
         except (AllodError, OSError) as error:
             return _failed(work, error), Event.FETCH_FAILED
         return work, Event.FETCHED
@@ -172,11 +173,17 @@ class Carrier:
                 self._bench.restage(package, digest)
 
         try:
-            run_idle(stage)
+            self._quietly(stage)
         except (AllodError, OSError) as error:
             work = _failed(work, error)
             return work, Event.STAGE_REFUSED if work.final else Event.STAGE_FAILED
         return work, Event.STAGED
+
+    def _quietly(self, work: Callable[[], None]) -> None:
+        if self.background:
+            run_idle(work)
+        else:
+            work()
 
     def _unstage(self, work: Work) -> tuple[Work, Event | None]:
         for package, digest in _releases(work):
