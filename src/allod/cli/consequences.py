@@ -22,7 +22,7 @@ from allod.domain.desired import (
 )
 from allod.domain.ids import Digest, Purl, Scope, is_pattern, package_name
 from allod.domain.overview import Member, Remark
-from allod.domain.release import Apply, Release, is_one_way
+from allod.domain.release import Apply, Release, is_one_way, reads_data_of
 from allod.errors import AllodError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 #: Codes of consequences that the owner must not overlook.
 GRAVE = frozenset(
     {"not-accepted", "one-way", "withdrawn", "constraint", "deleted", "release-unknown", "retired"}
+    | {"data-back", "data-unreadable"}
 )
 
 
@@ -166,6 +167,27 @@ def _of_activation(
             f"{shown} changes its data so that {formers[0].version} can't read it any more: "
             "an undo brings back the software, not the data",
         )
+
+    yield from _of_data(shown, release, formers)
+
+
+def _of_data(shown: str, release: Release, formers: Sequence[Release]) -> Iterator[Remark]:
+    """Going to a release that cannot read what the present one writes."""
+    for former in formers:
+        if former.data is None or reads_data_of(release, former.data.schema):
+            continue
+        if former.data.snapshot:
+            yield Remark(
+                "data-back",
+                f"{shown} can't read the data of {former.version}: the copy from before "
+                f"{former.version} is put back, what was written since is lost",
+            )
+        else:
+            yield Remark(
+                "data-unreadable",
+                f"{shown} can't read the data of {former.version}, and no copy of it was made: "
+                "devices keep what they have",
+            )
 
 
 def _of_configuration(

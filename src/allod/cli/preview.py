@@ -127,6 +127,19 @@ def _target(
     yield from json_differences(path, old, new)
 
 
+def compare(fleet: FleetId, pairs: Mapping[str, tuple[bytes | None, bytes | None]]) -> Reading:
+    """What differs between two contents of each path, both verified before.
+
+    Raises:
+        Untrusted, InvalidInput: as `read_back`.
+    """
+    states: tuple[States, States] = ({}, {})
+    found: list[Difference] = []
+    for path, (was, becomes) in sorted(pairs.items()):
+        found.extend(_target(fleet, path, was, becomes, states))
+    return Reading((*differences(*states), *found), *states)
+
+
 def read_state(data: bytes, fleet: FleetId, scope: Scope) -> StateDocument:
     """A document of desired state at its own address.
 

@@ -1,0 +1,182 @@
+"""`allod history`, `allod show` and `allod undo`: what was changed, by whom, and back again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allod.cli.options import OPTIONS, Options
+from allod.cli.picture import Picture, take
+from allod.cli.publish import INTENT, Change, Intent, publish_and_say
+from allod.cli.scopes import show_scope
+from allod.domain.difference import NOTE
+from allod.domain.ids import Purl, Scope, is_pattern, pattern_covers
+from allod.domain.takeback import undo as take_out
+from allod.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from allod.cli.past import Past, PastChange
+
+
+def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
+    """Show what was changed, newest last; from the signed files, not from the server's word.
+
+    Args:
+        scope: Only what touched this group or device.
+        options: Options of every verb.
+    """
+    from allod.cli.past import Past
+
+    picture = take(options.open(), reports=False)
+    place = None if scope is None else picture.scope(scope)
+    past = Past(picture)
+    found = [
+        one
+        for one in past.changes
+        if place is None or any(touch.scope == place for touch in one.touches)
+    ]
+    rows = [
+        (
+            "" if one.number is None else str(one.number),
+            one.text("at"),
+            one.text("by"),
+            _what(one, picture),
+            one.text("message") + (f" [{one.text('ticket')}]" if one.text("ticket") else ""),
+        )
+        for one in found
+    ]
+    data = {"changes": [_data(one) for one in found], "missing": past.missing}
+    options.output.table(
+        data, ("change", "at", "by", "touches", "message"), rows, empty="No changes yet."
+    )
+    for name in past.missing:
+        options.output.say(f"! The server lacks {name}: what it changed cannot be shown.")
+
+
+def _what(change: PastChange, picture: Picture) -> str:
+    names = []
+    for touch in change.touches:
+        scope = touch.scope
+        names.append(touch.path if scope is None else show_scope(scope, picture.devices))
+    if not names:
+        return "signatures renewed" if change.number is None else "nothing"
+    return ", ".join(dict.fromkeys(names))
+
+
+def _data(change: PastChange) -> dict[str, Any]:
+    return {
+        "number": change.number,
+        "id": change.text("id"),
+        "at": change.text("at"),
+        "by": change.text("by"),
+        "message": change.text("message"),
+        "ticket": change.text("ticket"),
+        "roles": change.roles,
+        "touches": [touch.path for touch in change.touches],
+    }
+
+
+def show(number: int, *, options: Options = OPTIONS) -> None:
+    """Show what one change changed.
+
+    Args:
+        number: Of the change, from 'allod history'.
+        options: Options of every verb.
+    """
+    from allod.cli.past import Past
+
+    picture = take(options.open(), reports=False)
+    past = Past(picture)
+    change = past.change(number)
+    found = [one for one in past.reading(change).differences if one.what != NOTE]
+    data = {
+        **_data(change),
+        "differences": [
+            {
+                "subject": one.subject,
+                "what": one.what,
+                "package": one.package,
+                "before": one.before,
+                "after": one.after,
+                "says": one.says,
+            }
+            for one in found
+        ],
+    }
+    head = f"Change {number} at {change.text('at')} by {change.text('by') or 'somebody'}"
+    lines = [head + (f": {change.text('message')}" if change.text("message") else "")]
+    lines += [f"  {one.subject}: {one.says}" for one in found]
+    options.output.result(data, "\n".join(lines))
+
+
+def undo(number: int, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Want software and configuration as they were before a change; later changes stay.
+
+    Args:
+        number: Of the change, from 'allod history'.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+    if not intent.message:
+        intent = Intent(f"undo {number}", intent.ticket, intent.yes, intent.dry_run)
+
+    def plan(picture: Picture) -> Change:
+        from allod.cli.past import Past
+
+        return without(Past(picture), number)
+
+    publish_and_say(options, intent, plan)
+
+
+def without(past: Past, number: int) -> Change:
+    """The present documents with one change taken out of them.
+
+    Raises:
+        InvalidInput: `unknown-change`, `nothing-to-undo`.
+    """
+    picture = past.picture
+    states, remarks = {}, []
+    for touch in past.change(number).touches:
+        scope = touch.scope
+        after = past.document(touch, touch.after)
+        if scope is None or after is None:
+            remarks.append(f"! {touch.path} is not taken back: it is no software or configuration.")
+            continue
+        current = picture.base.state(scope)
+        undone = take_out(
+            after if current is None else current,
+            past.document(touch, touch.before),
+            after,
+            named_elsewhere=_elsewhere(picture, scope),
+        )
+        states[scope] = undone.document
+        remarks += [
+            f"! Later changes touched {part} as well: it goes back to before change {number}."
+            for part in undone.overlaps
+        ]
+        remarks += [f"! {said}." for said in undone.happened]
+    if not states:
+        raise InvalidInput(
+            "nothing-to-undo",
+            f"cannot undo change {number}: it touched no software, configuration or settings",
+        )
+    return Change(states, remarks=tuple(remarks))
+
+
+def _elsewhere(picture: Picture, scope: Scope) -> frozenset[str]:
+    """The packages that other scopes of the same devices name as well."""
+    members = [member for member in picture.devices if scope in member.scopes]
+    others = {one for member in members for one in member.scopes if one != scope}
+    keys = {
+        key
+        for other in others
+        if (document := picture.base.states.get(other)) is not None
+        for key in document.packages
+    }
+    patterns = [key for key in keys if is_pattern(key)]
+    here = picture.base.states.get(scope)
+    covered = {
+        package
+        for package in (here.packages if here is not None else ())
+        if any(pattern_covers(pattern, Purl(package)) for pattern in patterns)
+    }
+    return frozenset(keys | covered)

@@ -1,0 +1,178 @@
+"""What the owner signed before, change by change, from the signed files alone.
+
+Every version of every role is fetched, checked under the proved chain of roots, and kept in the
+fleet's directory. The server's own list of changes is not asked: it could leave one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import TargetFile, Targets
+
+from allod.cli.picture import Picture
+from allod.cli.preview import Reading, compare, read_state
+from allod.cli.publish import note_of
+from allod.domain.desired import StateDocument
+from allod.domain.ids import Scope, parse_scope
+from allod.durable import make_directory, write_atomic
+from allod.errors import InvalidInput, Unavailable, Untrusted
+from allod.trust.anchor import check_root
+from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS_CAP, TIMESTAMP, metadata_path
+from allod.trust.past import check_past_targets
+from allod.wire.desired import STATE_CAP
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Root
+
+_ONLINE: Final = frozenset({ROOT, SNAPSHOT, TIMESTAMP})
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One target that a change touched."""
+
+    path: str
+    before: TargetFile | None
+    after: TargetFile | None
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope, if it is a document of desired state."""
+        if not self.path.startswith("state/"):
+            return None
+        return parse_scope(self.path.removeprefix("state/").removesuffix(".json"))
+
+
+@dataclass(slots=True)
+class PastChange:
+    """One change, over all roles that it touched."""
+
+    note: Mapping[str, Any] | None  #: as it was signed; None: signed without one
+    roles: dict[str, int] = field(default_factory=dict)
+    touches: list[Touch] = field(default_factory=list)
+    order: float = 0.0
+
+    @property
+    def number(self) -> int | None:
+        """Its number."""
+        return None if self.note is None else int(self.note["number"])
+
+    def text(self, name: str) -> str:
+        """A text of its note, or nothing."""
+        return "" if self.note is None else str(self.note.get(name, ""))
+
+
+@dataclass
+class Past:
+    """The history of a fleet.
+
+    Args:
+        picture: its newest verified picture.
+    """
+
+    picture: Picture
+    missing: list[str] = field(default_factory=list)  #: files that the server lacks
+
+    @cached_property
+    def changes(self) -> tuple[PastChange, ...]:
+        """All changes, oldest first."""
+        by_id: dict[tuple[object, ...], PastChange] = {}
+        for role in sorted(self.picture.base.view.repository.files):
+            if role in _ONLINE:
+                continue
+            order = 0.0
+            before: Targets | None = None
+            for version, signed in self._versions(role):
+                note = note_of(signed.unrecognized_fields)
+                order = float(note["number"]) if note is not None else order + 0.001
+                key = (note["number"], note.get("id")) if note is not None else (role, version)
+                if note is None and version == 1:
+                    key, order = ("genesis",), 0.0
+                change = by_id.setdefault(key, PastChange(note, order=order))
+                change.roles[role] = version
+                change.touches.extend(_touches(before, signed))
+                before = signed
+        return tuple(sorted(by_id.values(), key=lambda one: one.order))
+
+    def change(self, number: int) -> PastChange:
+        """The change with that number. Raises InvalidInput `unknown-change`."""
+        found = [one for one in self.changes if one.number == number]
+        if not found:
+            known = [one.number for one in self.changes if one.number is not None]
+            span = f"there are {min(known)} to {max(known)}" if known else "there are none yet"
+            raise InvalidInput("unknown-change", f"cannot find change {number}: {span}")
+        return found[0]
+
+    def reading(self, change: PastChange) -> Reading:
+        """What a change changed."""
+        pairs = {
+            touch.path: (
+                self._content(touch.path, touch.before),
+                self._content(touch.path, touch.after),
+            )
+            for touch in change.touches
+        }
+        return compare(self.picture.base.fleet_id, pairs)
+
+    def document(self, touch: Touch, info: TargetFile | None) -> StateDocument | None:
+        """A scope's document as it was before or after a change."""
+        scope = touch.scope
+        data = self._content(touch.path, info)
+        if scope is None or data is None:
+            return None
+        return read_state(data, self.picture.base.fleet_id, scope)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _roots(self) -> list[Root]:
+        return [check_root(data).root for data in self.picture.members.roots.values()]
+
+    def _versions(self, role: str) -> Iterator[tuple[int, Targets]]:
+        base = self.picture.base
+        for version in range(1, base.view.versions[role] + 1):
+            data = self._file(metadata_path(role, version), TARGETS_CAP)
+            if data is None:
+                self.missing.append(f"{role} version {version}")
+                continue
+            yield version, check_past_targets(data, role, version, base.fleet_id, self._roots).value
+
+    def _content(self, path: str, info: TargetFile | None) -> bytes | None:
+        if info is None:
+            return None
+        data = self._file("tuf/targets/" + quote(info.get_prefixed_paths()[0], safe="/"), STATE_CAP)
+        if data is None:
+            raise Unavailable(
+                "withheld", f"cannot see the past of {path}: the server lacks a version of it"
+            )
+        try:
+            info.verify_length_and_hashes(data)
+        except LengthOrHashMismatchError as error:
+            raise Untrusted("mix-and-match", f"cannot accept an old {path}: {error}") from error
+        return data
+
+    def _file(self, path: str, cap: int) -> bytes | None:
+        """From this machine if it was fetched before; it is checked either way."""
+        fleet = self.picture.fleet
+        kept = fleet.directory / "history" / path.replace("/", "~")
+        if kept.is_file():
+            return kept.read_bytes()
+        data = fleet.client.file(path, cap=cap)
+        if data is not None:
+            make_directory(kept.parent)
+            write_atomic(kept, data)
+        return data
+
+
+def _touches(before: Targets | None, after: Targets) -> Iterator[Touch]:
+    had = {} if before is None else before.targets
+    for path in sorted(had.keys() | after.targets.keys()):
+        first, second = had.get(path), after.targets.get(path)
+        if first != second:
+            yield Touch(path, first, second)

@@ -1,0 +1,217 @@
+"""`allod status`: wanted against actual, as far as verified reports say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from allod.cli.options import OPTIONS, Options
+from allod.cli.output import printable
+from allod.cli.phrases import parse_span
+from allod.cli.picture import Picture, take
+from allod.cli.scopes import touched
+from allod.domain.ids import Scope, package_name
+from allod.domain.overview import DeviceOverview, Remark, Row, RowState, overview
+from allod.trust.metadata import TARGETS
+from allod.wire.codec import instant
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PAUSE: Final = 2.0  #: seconds between two looks of --watch
+_COLOURS: Final = {
+    RowState.AS_WANTED: "green",
+    RowState.UNMANAGED: "dim",
+    RowState.FAILED: "bold red",
+    RowState.DRIFTED: "bold red",
+    RowState.REFUSED: "red",
+    RowState.UNKNOWN: "magenta",
+    RowState.DIFFERS: "yellow",
+}
+
+
+def status(
+    scope: str | None = None,
+    *,
+    silence: str = "1h",
+    watch: Annotated[bool, Parameter(negative="")] = False,
+    options: Options = OPTIONS,
+) -> None:
+    """Show what every device has, against what you want; each report is verified here.
+
+    Args:
+        scope: A group's name, or a device's label or the beginning of its id; all devices
+            unless given.
+        silence: A device that was not heard for longer counts as silent.
+        watch: Look again every two seconds, until interrupted.
+        options: Options of every verb.
+    """
+    quiet = parse_span(silence)
+    fleet = options.open()
+    while True:
+        picture = take(fleet)
+        found = look(picture, None if scope is None else picture.scope(scope), quiet)
+        remarks = (*_alarms_of(picture), *picture.members.vanished)
+        options.output.result(
+            status_data(picture, found, remarks),
+            lambda console, seen=found, told=remarks: _print(console, seen, told),  # type: ignore[misc]
+        )
+        if not watch:
+            return
+        time.sleep(_PAUSE)
+
+
+def look(picture: Picture, scope: Scope | None, silence: timedelta) -> tuple[DeviceOverview, ...]:
+    """The overview of all devices, or of those that a scope speaks to."""
+    members = picture.devices if scope is None else touched(scope, picture.devices)
+    if scope is not None and scope.kind == "devices":
+        members = tuple(one for one in picture.devices if one.device == scope.name)
+    newest = {TARGETS: picture.base.view.versions[TARGETS]}
+    return overview(
+        members, picture.members.documents(), now=picture.now, silence=silence, newest=newest
+    )
+
+
+def _alarms_of(picture: Picture) -> tuple[Remark, ...]:
+    return tuple(Remark(one.code, one.says) for one in picture.base.view.repository.alarms)
+
+
+def status_data(
+    picture: Picture, found: Sequence[DeviceOverview], remarks: Sequence[Remark]
+) -> dict[str, Any]:
+    """The status for `--json`."""
+    return {
+        "fleet": picture.base.fleet_id,
+        "name": picture.fleet.name,
+        "at": instant(picture.now),
+        "devices": [device_data(one) for one in found],
+        "alarms": [_remark(one) for one in remarks],
+    }
+
+
+def device_data(one: DeviceOverview) -> dict[str, Any]:
+    """One device for `--json`."""
+    member = one.member
+    actual = member.actual
+    return {
+        "device": member.device,
+        "label": member.label,
+        "groups": list(member.groups),
+        "epoch": member.epoch,
+        "retired": member.retired,
+        "surplus": member.surplus,
+        "settled": one.settled and actual is not None,
+        "heard": None if actual is None else instant(actual.heard),
+        "sequence": None if actual is None else actual.sequence,
+        "silentSince": None if one.silent_since is None else instant(one.silent_since),
+        "stale": actual is not None and actual.stale,
+        "packages": [_row_data(row, one) for row in one.rows],
+        "holds": list(one.holds),
+        "restarts": [
+            {
+                "id": restart.id,
+                "at": instant(restart.at),
+                "latest": instant(restart.latest),
+                "state": state,
+            }
+            for restart, state in one.restarts
+        ],
+        "constraints": list(one.constraints),
+        "inhibitors": [] if actual is None else list(actual.inhibitors),
+        "refusals": [_remark(remark) for remark in one.refusals],
+        "alarms": [_remark(remark) for remark in one.alarms],
+        "changes": [] if actual is None else list(actual.changes),
+    }
+
+
+def _row_data(row: Row, one: DeviceOverview) -> dict[str, Any]:
+    actual = one.member.actual
+    package = None if actual is None else actual.packages.get(row.package)
+    running = None if package is None else package.active
+    return {
+        "package": row.package,
+        "state": row.state,
+        "wanted": list(row.wanted),
+        "actual": list(row.actual),
+        "active": None if running is None else running.version,
+        "activeDigest": None if running is None else running.digest,
+        "configuration": None if package is None else package.configuration,
+        "healthy": None if package is None else package.healthy,
+        "why": list(row.why),
+        "progress": row.progress,
+        "scope": None if row.scope is None else str(row.scope),
+        "releases": []
+        if package is None
+        else [
+            {"version": had.version, "digest": had.digest, "level": had.level, "intact": had.intact}
+            for had in package.releases
+        ],
+    }
+
+
+def _remark(one: Remark) -> dict[str, str]:
+    return {"code": one.code, "says": one.says, "subject": one.subject}
+
+
+def _print(console: Console, found: Sequence[DeviceOverview], remarks: Sequence[Remark]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        console.print("No devices yet: 'allod device invite --group NAME' invites one.")
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("device", "package", "wanted", "has", "state"):
+            table.add_column(column, overflow="fold")
+        for one in found:
+            for cells, state in _lines(one):
+                style = _COLOURS.get(state, "") if state is not None else ""
+                shown = [Text(printable(cell)) for cell in cells]
+                shown[-1].stylize(style)
+                table.add_row(*shown)
+        console.print(table)
+    for one in found:
+        for line in _notes(one):
+            console.print(printable(line))
+    for remark in remarks:
+        console.print(printable(f"! {remark.subject[:12]} {remark.says}".replace("  ", " ")))
+
+
+def _lines(one: DeviceOverview) -> Iterator[tuple[tuple[str, ...], RowState | None]]:
+    name = one.member.shown
+    if one.member.retired:
+        name += " (retired)"
+    if not one.rows:
+        silent = one.member.actual is None
+        yield (name, "", "", "", "has not reported yet" if silent else "nothing wanted"), None
+    for row in one.rows:
+        progress = f" {row.progress:.0%}" if row.progress is not None else ""
+        plain = row.state in {RowState.AS_WANTED, RowState.UNMANAGED} and not row.why
+        why = "" if plain else ": " + "; ".join(row.why)
+        wanted, actual = "; ".join(row.wanted), "; ".join(row.actual)
+        cells = (name, package_name(row.package), wanted, actual, f"{row.state}{progress}{why}")
+        yield cells, row.state
+        name = ""
+
+
+def _notes(one: DeviceOverview) -> Iterator[str]:
+    name = one.member.shown
+    if one.silent_since is not None:
+        yield f"! {name}: silent since {one.silent_since:%Y-%m-%d %H:%M} UTC"
+    for remark in one.alarms:
+        yield f"! {name}: {remark.says}"
+    for remark in one.refusals:
+        yield f"! {name} refused {remark.subject or 'something'}: {remark.says}"
+    for constraint in one.constraints:
+        yield f"! {name} is bound by: {constraint}"
+    for why in one.holds:
+        yield f"· {name}: {why}"
+    for restart, state in one.restarts:
+        yield f"· {name}: restart {restart.at:%Y-%m-%d %H:%M} UTC {state}"
+    if one.member.actual is not None:
+        for inhibitor in one.member.actual.inhibitors:
+            yield f"· {name} is busy: {inhibitor}"
