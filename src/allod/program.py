@@ -76,6 +76,7 @@ def build() -> App:
         exit_on_error=False,
         print_error=False,
         help_on_error=False,
+        suppress_keyboard_interrupt=False,
     )
     for verb in VERBS:
         app.command(verb.where, name=verb.name, help=verb.help, group=verb.group)

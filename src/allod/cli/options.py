@@ -59,9 +59,21 @@ class Options:
 OPTIONS = Options()
 
 
+def _system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+_CLOCK: ContextVar[Callable[[], datetime]] = ContextVar("clock", default=_system_clock)
+
+
+def provide_clock(clock: Callable[[], datetime]) -> None:
+    """Another clock from now on, in this context."""
+    _CLOCK.set(clock)
+
+
 def now() -> datetime:
     """The time on the owner's machine, in whole seconds (it stands in signed documents)."""
-    return datetime.now(UTC).replace(microsecond=0)
+    return _CLOCK.get()().replace(microsecond=0)
 
 
 #: Makes the embedded server in a directory, to be reached under an address; returns its offer.

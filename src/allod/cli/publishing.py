@@ -292,6 +292,7 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
     Raises:
         Conflict: `out-of-date`.
     """
+    view.load_all()
     draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
     for path, data in documents.items():
         draft.set_target(path, data)

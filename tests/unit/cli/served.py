@@ -1,0 +1,138 @@
+"""A server of the house without its HTTP edge, for tests of the owner's command.
+
+The real use cases admit, check and publish on a real directory; only the socket is left out, at
+the one seam of the client where bytes leave the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from allod.cli.client import ApiClient
+from allod.domain.ids import FleetId
+from allod.errors import InvalidInput, Unavailable, Untrusted
+from allod.server.blobs.directory import DirectoryBlobStore
+from allod.server.db.sqlite import SqliteDatabase
+from allod.server.files import DurableFiles
+from allod.server.keys import load_secrets, load_signer
+from allod.server.layout import ServerDirectory
+from allod.server.news import InProcessNews
+from allod.server.services.admit_fleet import AdmitFleet
+from allod.server.services.fleets import Fleets, published_file
+from allod.server.services.limits import Rate
+from allod.server.services.online import OnlineKeys
+from allod.server.services.publication import Publications, Stores
+from allod.server.services.publish import Publish
+from allod.wire.api import UPLOAD_CAP, ChangeUpload
+from allod.wire.codec import decode, encode
+
+
+@dataclass
+class Moment:
+    """A clock that the test moves."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    def seconds(self) -> float:
+        return self.at.timestamp()
+
+
+@dataclass
+class Served:
+    """The server in `directory`, as the client sees it."""
+
+    directory: Path
+    clock: Moment
+    down: bool = False
+    lie: dict[str, bytes | None] = field(default_factory=dict)  #: path -> what is shown instead
+    cut_after: str | None = None  #: "METHOD /path" after which the answer is lost
+    seen: list[str] = field(default_factory=list)
+    _publications: Publications | None = None
+
+    @property
+    def publications(self) -> Publications:
+        if self._publications is None:
+            layout = ServerDirectory(self.directory)
+            layout.database.parent.mkdir(exist_ok=True)
+            stores = Stores(
+                layout,
+                DurableFiles(),
+                SqliteDatabase(layout.database),
+                lambda fleet: DirectoryBlobStore(layout.fleet(fleet).root / "blobs"),
+                InProcessNews(),
+                self.clock,
+            )
+            keys = OnlineKeys(
+                load_signer(layout, "snapshot"),
+                load_signer(layout, "timestamp"),
+                timedelta(days=400),
+                timedelta(days=400),
+            )
+            self._publications = Publications(stores, Fleets(), keys)
+        return self._publications
+
+    def restart(self) -> None:
+        """A new process on the same directory takes what lies in the inbox."""
+        self.close()
+        layout = ServerDirectory(self.directory)
+        for fleet in layout.fleets():
+            self.publications.fleets.put(self.publications.load(fleet))
+        admit = AdmitFleet(self.publications, load_secrets(layout).enrolment)
+        for path in sorted(layout.inbox.glob("*.json")):
+            admit(decode(path.read_bytes(), ChangeUpload, cap=UPLOAD_CAP, what="the genesis"))
+            path.unlink()
+
+    def close(self) -> None:
+        if self._publications is not None:
+            self._publications.stores.database.close()
+            self._publications = None
+
+    def exchange(
+        self, client: ApiClient, method: str, path: str, body: bytes, _headers: object, cap: int
+    ) -> bytes:
+        """What stands for `ApiClient._exchange`."""
+        if self.down:
+            raise Unavailable("server-unreachable", "cannot reach the server", unsent=True)
+        self.seen.append(f"{method} {path}")
+        answer = self._answer(client, method, path, body, cap)
+        if self.cut_after == f"{method} {path}":
+            self.down = True
+            raise Unavailable("server-unreachable", "cannot reach the server", unsent=False)
+        return answer
+
+    def _answer(self, client: ApiClient, method: str, path: str, body: bytes, cap: int) -> bytes:
+        secrets = load_secrets(ServerDirectory(self.directory))
+        if path == "/api/v1/fleets":
+            admit = AdmitFleet(self.publications, secrets.enrolment)
+            return encode(admit(decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the genesis")))
+        parts = path.removeprefix("/api/v1/fleets/").removeprefix("/f/").split("/")
+        fleet = FleetId(parts[0])
+        self._authenticate(client, fleet, secrets.enrolment)
+        if method == "POST" and parts[1:] == ["changes"]:
+            publish = Publish(self.publications, lambda *_: None, Rate(self.clock, 1000, "changes"))
+            upload = decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the change")
+            return encode(publish(fleet, upload))
+        wanted = "/".join(parts[1:])
+        data = published_file(self.publications.directory(fleet), wanted, cap)
+        if wanted in self.lie:
+            data = self.lie[wanted]
+        if data is None:
+            raise InvalidInput("not-found", f"cannot find {wanted}")
+        return data
+
+    def _authenticate(self, client: ApiClient, fleet: FleetId, enrolment: str) -> None:
+        state = self.publications.fleets.need(fleet)
+        known = client.key is not None and client.key.id in state.people
+        if not known and client.enrolment != enrolment:
+            raise Untrusted("unauthenticated", "cannot tell who you are")
+
+    def change_documents(self, fleet: str) -> dict[str, object]:
+        """The published fleet.json."""
+        state = self.publications.fleets.need(fleet)
+        return json.loads(encode(state.document))
