@@ -109,4 +109,5 @@ HTTP_STATUS: dict[str, int] = {
     "too-large": 413,
     "method-not-allowed": 405,
     "range-not-satisfiable": 416,
+    "too-many": 429,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 
@@ -11,3 +12,7 @@ class SystemClock:
     def now(self) -> datetime:
         """See the port."""
         return datetime.now(UTC)
+
+    def seconds(self) -> float:
+        """See the port."""
+        return time.time()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from allod.domain.ids import DeviceId, Digest, FleetId
@@ -20,6 +21,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Aware, UTC."""
+        ...
+
+    def seconds(self) -> float:
+        """The same, as seconds since 1970."""
         ...
 
 
@@ -89,6 +94,26 @@ class BlobStore(Protocol):
 
     def abort(self, upload: str) -> None:
         """Forget an upload; one that is not there is fine."""
+        ...
+
+
+class Files(Protocol):
+    """Small files, whole or not at all."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Replace a file; missing directories are made."""
+        ...
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Write a file that never changes; the same bytes again are fine.
+
+        Raises:
+            Conflict: `published-already`: it is there with other bytes.
+        """
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is fine."""
         ...
 
 
@@ -177,6 +202,7 @@ class Reported:
     agent: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     forked: bool = False
+    head: str | None = None  #: digest of the newest report with changes, this one included
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +340,10 @@ class Database(Protocol):
 
     def newest_report(self, fleet: FleetId, device: DeviceId, epoch: int) -> Reported | None:
         """The report with the highest sequence of an epoch."""
+        ...
+
+    def has_report(self, fleet: FleetId, device: DeviceId, epoch: int, digest: str) -> bool:
+        """Whether a report with this digest was received."""
         ...
 
     def old_heartbeats(

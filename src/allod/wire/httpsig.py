@@ -176,7 +176,7 @@ def verify_request(
         ) from error
 
 
-def verify_body(request: SignedRequest, digest: bytes) -> None:
-    """Check the SHA-256 of the body that came. Raises Untrusted `bad-signature`."""
-    if not hmac.compare_digest(request.body_digest, digest):
+def verify_body(signed: bytes, digest: bytes) -> None:
+    """Compare the SHA-256 that was signed with that of the body. Raises Untrusted `bad-signature`."""
+    if not hmac.compare_digest(signed, digest):
         raise _refuse("the body is not the one that was signed")

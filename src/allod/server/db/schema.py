@@ -84,6 +84,7 @@ reports = Table(
     Column("agent", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("forked", Boolean, nullable=False),
+    Column("head", String(71), nullable=True),
 )
 
 alarms = Table(

@@ -120,8 +120,13 @@ class SqliteDatabase:
 
     def retired(self, fleet: FleetId) -> frozenset[DeviceId]:
         """See the port."""
-        table = schema.documents
-        query = sa.select(table.c.device).where(table.c.fleet == fleet, table.c.status == "retired")
+        said, bound = schema.documents, schema.bindings
+        newer = sa.exists().where(
+            bound.c.fleet == fleet, bound.c.device == said.c.device, bound.c.epoch > said.c.epoch
+        )
+        query = sa.select(said.c.device).where(
+            said.c.fleet == fleet, said.c.status == "retired", ~newer
+        )
         return frozenset(row["device"] for row in self._rows(query))
 
     def device_count(self, fleet: FleetId) -> int:
@@ -163,6 +168,14 @@ class SqliteDatabase:
         query = statements.select_reports(fleet, device).where(table.c.epoch == epoch)
         rows = self._rows(query.order_by(table.c.sequence.desc()).limit(1))
         return statements.reported(rows[0]) if rows else None
+
+    def has_report(self, fleet: FleetId, device: DeviceId, epoch: int, digest: str) -> bool:
+        """See the port."""
+        table = schema.reports
+        query = statements.select_reports(fleet, device).where(
+            table.c.epoch == epoch, table.c.digest == digest
+        )
+        return bool(self._rows(query.limit(1)))
 
     def old_heartbeats(
         self, fleet: FleetId, device: DeviceId, *, keep: int

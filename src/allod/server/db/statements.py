@@ -150,6 +150,7 @@ def _report(event: Reported) -> list[sa.Executable]:
         agent=event.agent,
         facts=dict(event.facts),
         forked=event.forked,
+        head=event.head,
     )
     if not event.forked:
         return [row]

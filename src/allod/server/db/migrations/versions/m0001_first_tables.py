@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("agent", sa.Text, nullable=False),
         sa.Column("facts", sa.JSON, nullable=False),
         sa.Column("forked", sa.Boolean, nullable=False),
+        sa.Column("head", sa.String(71), nullable=True),
     )
     op.create_table(
         "alarms",

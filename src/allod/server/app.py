@@ -1,0 +1,339 @@
+"""The composition root of the server: settings in, one ASGI application out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from allod.domain.ids import FleetId, parse_fleet
+from allod.errors import AllodError, Unavailable
+from allod.server import keys
+from allod.server.blobs.directory import DirectoryBlobStore
+from allod.server.clock import SystemClock
+from allod.server.db.sqlite import SqliteDatabase
+from allod.server.files import DurableFiles
+from allod.server.http.admin import PREFIX, AdminApp, AdminLimits
+from allod.server.http.fleet_files import FleetApp, FleetServices
+from allod.server.http.messages import (
+    NO_STORE,
+    Receive,
+    Scope,
+    Send,
+    not_found,
+    respond,
+    respond_problem,
+)
+from allod.server.http.routes import Services
+from allod.server.lock import hold
+from allod.server.news import InProcessNews
+from allod.server.ports import BlobStore, Clock, Database, Files
+from allod.server.registry.app import RegistryApp
+from allod.server.registry.catalogue import DirectoryCatalogue
+from allod.server.registry.ports import FleetStore
+from allod.server.services.access import Access, Nonces
+from allod.server.services.admit_binding import AdmitBinding
+from allod.server.services.admit_fleet import AdmitFleet
+from allod.server.services.alarms import Alarms
+from allod.server.services.api_tokens import ApiTokens
+from allod.server.services.check_configuration import CheckConfiguration
+from allod.server.services.fleets import Fleets
+from allod.server.services.inbox import empty_inbox
+from allod.server.services.learn_floors import LearnFloors
+from allod.server.services.limits import Rate
+from allod.server.services.listings import Listings
+from allod.server.services.online import OnlineKeys
+from allod.server.services.publication import Publications, Stores
+from allod.server.services.publish import Publish
+from allod.server.services.read_tokens import ReadTokens
+from allod.server.services.rebuild import Rebuild
+from allod.server.services.receive_report import ReceiveReport
+from allod.server.services.refresh import Refresh
+from allod.server.settings import Settings
+
+_CHANGES_A_MINUTE: Final = 120
+_BINDINGS_A_MINUTE: Final = 1200
+_log = structlog.get_logger("allod.server")
+
+
+@dataclass(slots=True)
+class Server:
+    """Everything that a running server is made of."""
+
+    settings: Settings
+    stores: Stores
+    fleets: Fleets
+    publications: Publications
+    publish: Publish
+    admit_fleet: AdmitFleet
+    admit_binding: AdmitBinding
+    receive_report: ReceiveReport
+    learn_floors: LearnFloors
+    refresh: Refresh
+    rebuild: Rebuild
+    read_tokens: ReadTokens
+    api_tokens: ApiTokens
+    access: Access
+    listings: Listings
+    registry: RegistryApp
+
+    def start(self) -> None:
+        """Recover every fleet, admit what lies in the inbox, sign anew what grows old."""
+        for fleet in self.stores.layout.fleets():
+            try:
+                self.publications.load(fleet)
+            except (AllodError, OSError) as error:
+                _log.error("fleet-unusable", fleet=fleet, exc_info=error)
+        empty_inbox(self.stores.layout, self.admit_fleet)
+        self.refresh.all()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.stores.database.close()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    files: Files | None = None,
+    database: Database | None = None,
+) -> Server:
+    """Put the parts together; nothing is read but keys and secrets.
+
+    Args:
+        settings: of this server.
+        clock: another one, for tests.
+        files: likewise.
+        database: likewise.
+
+    Raises:
+        Unavailable: `no-server-key`.
+    """
+    layout, clock = settings.layout, clock or SystemClock()
+    secrets = keys.load_secrets(layout)
+
+    def blobs(fleet: FleetId) -> BlobStore:
+        return DirectoryBlobStore(layout.fleet(fleet).root / "blobs")
+
+    stores = Stores(
+        layout,
+        files or DurableFiles(),
+        database or SqliteDatabase(layout.database),
+        blobs,
+        InProcessNews(),
+        clock,
+    )
+    fleets = Fleets()
+
+    def releases(fleet: str) -> FleetStore | None:
+        # While a fleet is being admitted its directory exists before its state does.
+        known = parse_fleet(fleet)
+        root = layout.fleet(known).root
+        return FleetStore(blobs(known), DirectoryCatalogue(root / "registry"))
+
+    online = OnlineKeys(
+        keys.load_signer(layout, "snapshot"),
+        keys.load_signer(layout, "timestamp"),
+        timedelta(hours=settings.snapshot_hours),
+        timedelta(hours=settings.timestamp_hours),
+    )
+    publications = Publications(stores, fleets, online)
+    publish = Publish(
+        publications,
+        CheckConfiguration(blobs, releases),
+        Rate(clock, _CHANGES_A_MINUTE, "changes of a fleet"),
+    )
+    learn_floors = LearnFloors(publications, publish)
+    alarms = Alarms(layout, stores.files, stores.database)
+    read_tokens = ReadTokens(
+        stores.database,
+        clock,
+        token_secret=secrets.token,
+        challenge_secret=secrets.challenge,
+        token_seconds=settings.read_token_seconds,
+        challenge_seconds=settings.challenge_seconds,
+    )
+    api_tokens = ApiTokens(layout, stores.database, clock)
+    access = Access(fleets, read_tokens, api_tokens, Nonces(layout.root / "nonces", clock), clock)
+    return Server(
+        settings=settings,
+        stores=stores,
+        fleets=fleets,
+        publications=publications,
+        publish=publish,
+        admit_fleet=AdmitFleet(publications, secrets.enrolment),
+        admit_binding=AdmitBinding(
+            stores, fleets, alarms, Rate(clock, _BINDINGS_A_MINUTE, "binding records")
+        ),
+        receive_report=ReceiveReport(
+            stores,
+            alarms,
+            Rate(clock, settings.reports_a_minute, "reports of a device"),
+            learn_floors.seen,
+            keep=settings.heartbeats_kept,
+        ),
+        learn_floors=learn_floors,
+        refresh=Refresh(publications),
+        rebuild=Rebuild(publications),
+        read_tokens=read_tokens,
+        api_tokens=api_tokens,
+        access=access,
+        listings=Listings(stores, fleets),
+        registry=RegistryApp(
+            lambda fleet: releases(fleet) if fleets.get(fleet) is not None else None,
+            access,
+            lambda what, error: _log.error("unexpected", what=what, exc_info=error),
+        ),
+    )
+
+
+class Application:
+    """The ASGI application: one dispatcher by prefix over three rooms."""
+
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
+        self._server = server
+        self._fleet = FleetApp(
+            FleetServices(
+                server.stores,
+                server.fleets,
+                server.access,
+                server.read_tokens,
+                server.admit_binding,
+                server.receive_report,
+                settings.wait_seconds,
+                settings.body_seconds,
+            )
+        )
+        self._admin = AdminApp(
+            server.access,
+            server.admit_fleet,
+            Services(
+                server.fleets,
+                server.publish,
+                server.admit_fleet,
+                server.learn_floors,
+                server.api_tokens,
+                server.listings,
+            ),
+            AdminLimits(settings.upload_cap, settings.body_seconds),
+        )
+        self._registry = server.registry
+        self._busy = 0
+        self._most = settings.connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path = scope["path"]
+        if self._busy >= self._most:
+            await respond_problem(
+                send,
+                Unavailable("too-many", "cannot answer: too many requests at once", retry_after=5),
+            )
+            return
+        self._busy += 1
+        try:
+            if path.startswith("/f/"):
+                await self._fleet(scope, receive, send)
+            elif path.startswith("/v2"):
+                await self._registry(scope, receive, send)
+            elif path.startswith(PREFIX):
+                await self._admin(scope, receive, send)
+            elif path == "/health":
+                await respond(send, 200, b"ok\n", ((b"content-type", b"text/plain"), NO_STORE))
+            else:
+                await respond_problem(send, not_found("this address"))
+        finally:
+            self._busy -= 1
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Recover before the first request; refresh while running."""
+        await receive()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(
+            ThreadPoolExecutor(self._server.settings.threads, thread_name_prefix="use-case")
+        )
+        await loop.run_in_executor(None, self._server.start)
+        refreshing = asyncio.create_task(self._refresh())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        refreshing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await refreshing
+        self._server.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._server.settings.refresh_every_seconds)
+            await loop.run_in_executor(None, self._server.refresh.all)
+
+
+def build(settings: Settings) -> Application:
+    """The ASGI application of a server's directory. Raises Unavailable `no-server-key`."""
+    return Application(assemble(settings))
+
+
+@contextlib.contextmanager
+def _stopping(server: Any) -> Iterator[None]:
+    """Stop orderly on SIGTERM and SIGINT. Nothing depends on it: a kill is a normal stop too."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop; one process, TLS by the server's own certificate.
+
+    Raises:
+        Conflict: `in-use`: another process serves this directory.
+        Unavailable: `no-server-key`.
+    """
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server.embed import Server as Granian
+
+    from allod.server.logs import configure_logs
+
+    configure_logs(settings.log_level)
+    layout = settings.layout
+
+    async def run() -> None:
+        granian = Granian(
+            build(settings),
+            address=settings.address,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024),
+            websockets=False,
+            backlog=1024,
+            backpressure=settings.connections,
+            log_level=LogLevels.warning,
+            ssl_cert=layout.tls("certificate.pem") if settings.tls else None,
+            ssl_key=layout.tls("key.pem") if settings.tls else None,
+        )
+        with _stopping(granian):
+            _log.info("serving", url=settings.url, address=settings.address, port=settings.port)
+            await granian.serve()
+
+    with hold(layout):
+        asyncio.run(run())

@@ -1,0 +1,187 @@
+"""`/api/v1`: the administration API. Litestar says what there is; who may is decided before it.
+
+`AdminApp` reads the body under its cap, identifies the caller, checks that the signed body is the
+one that came, and hands both to Litestar. Every failure is a problem (RFC 9457) of one table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from allod.errors import AllodError, InvalidInput
+from allod.server.http.fleet_files import caller_of
+from allod.server.http.messages import (
+    NO_STORE,
+    SECURITY_HEADERS,
+    Receive,
+    Scope,
+    Send,
+    header,
+    problem_headers,
+    problem_of,
+    read_body,
+    respond_problem,
+    unexpected,
+)
+from allod.server.http.routes import Services, routes
+from allod.server.services.access import Access
+from allod.server.services.admit_fleet import AdmitFleet
+from allod.wire.api import ENROLMENT_HEADER
+from allod.wire.codec import encode
+from allod.wire.httpsig import verify_body
+
+PREFIX: Final = "/api/v1"
+_FLEET: Final = re.compile(r"/api/v1/fleets/([0-9a-f]{64})(?:/.*)?")
+_SMALL: Final = 64 * 1024
+_LARGE: Final = re.compile(r"/api/v1/fleets(?:/[0-9a-f]{64}/(?:changes|floors))?")
+
+
+@dataclass(frozen=True, slots=True)
+class AdminLimits:
+    """How much and how slowly somebody may send."""
+
+    upload_cap: int
+    body_seconds: float
+
+
+class AdminApp:
+    """Answers below `/api/v1`."""
+
+    def __init__(
+        self, access: Access, admit_fleet: AdmitFleet, services: Services, limits: AdminLimits
+    ) -> None:
+        self._access = access
+        self._admit_fleet = admit_fleet
+        self._limits = limits
+        self._inner = _litestar(services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            scope["allod.principal"] = None
+            body = await self._enter(scope, receive)
+            await self._inner(scope, _replay(body, receive), _secured(send))  # type: ignore[arg-type]
+        except AllodError as error:
+            await respond_problem(send, error)
+        except Exception as error:  # noqa: BLE001 - the edge: nothing may pass it
+            await respond_problem(send, unexpected(error, scope))
+
+    async def _enter(self, scope: Scope, receive: Receive) -> bytes:
+        path, method = scope["path"], scope["method"]
+        if method in {"GET", "HEAD"} and path.startswith(f"{PREFIX}/schema"):
+            return b""
+        loop = asyncio.get_running_loop()
+        principal = None
+        if (method, path) == ("POST", f"{PREFIX}/fleets"):
+            self._admit_fleet.check_secret(header(scope, ENROLMENT_HEADER.encode()) or "")
+        else:
+            match = _FLEET.fullmatch(path)
+            fleet = None if match is None else match.group(1)
+            identify = partial(self._access.identify, fleet, caller_of(scope))
+            principal = await loop.run_in_executor(None, identify)
+        scope["allod.principal"] = principal
+        cap = self._limits.upload_cap if _LARGE.fullmatch(path) else _SMALL
+        body = await read_body(scope, receive, cap=cap, seconds=self._limits.body_seconds)
+        if principal is not None and principal.body_digest is not None:
+            verify_body(principal.body_digest, hashlib.sha256(body).digest())
+        return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body that was read to the inner application, then what comes after it."""
+    given = False
+
+    async def again() -> Any:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _secured(send: Send) -> Send:
+    """Add the security headers to every answer."""
+
+    async def secured(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *SECURITY_HEADERS, NO_STORE]}
+        await send(message)
+
+    return secured
+
+
+def _problem(error: AllodError) -> Response[bytes]:
+    fields = {name.decode(): value.decode() for name, value in problem_headers(error)}
+    kind = fields.pop("content-type")
+    return Response(
+        encode(problem_of(error)), status_code=error.http_status, media_type=kind, headers=fields
+    )
+
+
+def _expected(_request: Request[Any, Any, Any], error: AllodError) -> Response[bytes]:
+    return _problem(error)
+
+
+#: Litestar's own refusals -> our codes.
+_CODES: Final = {
+    401: "unauthenticated",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+}
+
+
+def _refused(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    code = _CODES.get(error.status_code, "bad-request")
+    return _problem(InvalidInput(code, f"cannot answer: {error.detail}"))
+
+
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _problem(unexpected(error, {"path": request.url.path, "method": request.method}))
+
+
+def _litestar(services: Services) -> Litestar:
+    return Litestar(
+        route_handlers=routes(services),
+        exception_handlers={
+            AllodError: _expected,
+            HTTPException: _refused,
+            Exception: _unexpected,
+        },
+        openapi_config=OpenAPIConfig(
+            title="Allod administration API",
+            version="1",
+            description="What an owner's program asks of the server. Nothing here is believed: "
+            "owners verify the signed files and reports themselves.",
+            path=f"{PREFIX}/schema",
+            render_plugins=[JsonRenderPlugin()],
+            components=Components(
+                security_schemes={
+                    "token": SecurityScheme(type="http", scheme="bearer"),
+                    "signature": SecurityScheme(
+                        type="apiKey",
+                        name="Signature",
+                        security_scheme_in="header",
+                        description="HTTP message signature (RFC 9421), tag 'allod'",
+                    ),
+                }
+            ),
+            security=[{"token": []}, {"signature": []}],
+        ),
+        logging_config=None,
+        debug=False,
+        pdb_on_exception=False,
+    )

@@ -1,0 +1,195 @@
+"""The routes of the administration API: each asks for a right, calls a use case, and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from litestar import Request, Router, delete, get, post
+from litestar.params import Parameter
+from litestar.types import ControllerRouterHandler
+
+from allod.domain.ids import DeviceId, FleetId, parse_device, parse_fleet
+from allod.errors import AllodError, InvalidInput
+from allod.server.services.access import ADMIN, PUBLISH, READ, Principal
+from allod.server.services.admit_fleet import AdmitFleet
+from allod.server.services.api_tokens import ApiTokens
+from allod.server.services.fleets import Fleets
+from allod.server.services.learn_floors import LearnFloors
+from allod.server.services.listings import Listings
+from allod.server.services.publish import Publish
+from allod.server.services.read_tokens import unauthenticated
+from allod.wire.api import (
+    AlarmList,
+    BindingList,
+    ChangeList,
+    ChangeReceipt,
+    ChangeUpload,
+    DeviceList,
+    DeviceSummary,
+    FleetList,
+    FleetStatus,
+    FloorsUpload,
+    NewToken,
+    ReportList,
+    TokenCreated,
+    TokenList,
+)
+
+_MAX = 1000
+Limit = Annotated[int, Parameter(ge=1, le=_MAX, description="how many at most")]
+After = Annotated[int, Parameter(ge=0, lt=2**63, description="go on after this")]
+AfterId = Annotated[str, Parameter(max_length=64, description="go on after this")]
+FleetText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the fleet's id")]
+DeviceText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the device's id")]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes call."""
+
+    fleets: Fleets
+    publish: Publish
+    admit_fleet: AdmitFleet
+    learn_floors: LearnFloors
+    api_tokens: ApiTokens
+    listings: Listings
+
+
+def _principal(request: Request[Any, Any, Any], right: str) -> Principal:
+    principal: Principal | None = request.scope.get("allod.principal")  # type: ignore[assignment]
+    if principal is None:
+        raise unauthenticated("sign the request, or bring a token")
+    principal.need(right)
+    return principal
+
+
+def _fleet(text: str) -> FleetId:
+    try:
+        return parse_fleet(text)
+    except AllodError as error:
+        raise InvalidInput("not-found", "cannot find this fleet") from error
+
+
+def _device(text: str) -> DeviceId:
+    try:
+        return parse_device(text)
+    except AllodError as error:
+        raise InvalidInput("not-found", "cannot find this device") from error
+
+
+def routes(services: Services) -> list[ControllerRouterHandler]:
+    """All routes below `/api/v1`."""
+    handlers = [*_fleet_routes(services), *_device_routes(services), *_token_routes(services)]
+    return [Router(path="/api/v1", route_handlers=handlers)]
+
+
+def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
+    listings = services.listings
+
+    @post("/fleets", sync_to_thread=True, summary="Admit a fleet by its genesis upload")
+    def admit(data: ChangeUpload) -> ChangeReceipt:
+        return services.admit_fleet(data)
+
+    @get("/fleets", sync_to_thread=True, summary="The fleets that know the caller")
+    def list_fleets(request: Request[Any, Any, Any]) -> FleetList:
+        principal = _principal(request, READ)
+        return FleetList(fleets=[listings.fleet(_fleet(principal.fleet))])
+
+    @get("/fleets/{fleet:str}", sync_to_thread=True, summary="News and versions of a fleet")
+    def show_fleet(request: Request[Any, Any, Any], fleet: FleetText) -> FleetStatus:
+        _principal(request, READ)
+        return listings.fleet(_fleet(fleet))
+
+    @post("/fleets/{fleet:str}/changes", sync_to_thread=True, summary="Publish a signed change")
+    def publish(
+        request: Request[Any, Any, Any], fleet: FleetText, data: ChangeUpload
+    ) -> ChangeReceipt:
+        _principal(request, PUBLISH)
+        return services.publish(_fleet(fleet), data)
+
+    @get("/fleets/{fleet:str}/changes", sync_to_thread=True, summary="Publications, oldest first")
+    def list_changes(
+        request: Request[Any, Any, Any], fleet: FleetText, after: After = 0, limit: Limit = 100
+    ) -> ChangeList:
+        _principal(request, READ)
+        return listings.changes(_fleet(fleet), after, limit)
+
+    @post("/fleets/{fleet:str}/floors", sync_to_thread=True, summary="Teach a restored server")
+    def floors(
+        request: Request[Any, Any, Any], fleet: FleetText, data: FloorsUpload
+    ) -> ChangeReceipt:
+        _principal(request, PUBLISH)
+        return services.learn_floors(_fleet(fleet), data)
+
+    @get("/fleets/{fleet:str}/alarms", sync_to_thread=True, summary="What to look at")
+    def alarms(request: Request[Any, Any, Any], fleet: FleetText) -> AlarmList:
+        _principal(request, READ)
+        return listings.alarms(_fleet(fleet))
+
+    return [admit, list_fleets, show_fleet, publish, list_changes, floors, alarms]
+
+
+def _device_routes(services: Services) -> list[ControllerRouterHandler]:
+    listings = services.listings
+
+    @get("/fleets/{fleet:str}/devices", sync_to_thread=True, summary="Devices by id")
+    def list_devices(
+        request: Request[Any, Any, Any], fleet: FleetText, after: AfterId = "", limit: Limit = 100
+    ) -> DeviceList:
+        _principal(request, READ)
+        return listings.devices(_fleet(fleet), after, limit)
+
+    @get("/fleets/{fleet:str}/devices/{device:str}", sync_to_thread=True, summary="One device")
+    def show_device(
+        request: Request[Any, Any, Any], fleet: FleetText, device: DeviceText
+    ) -> DeviceSummary:
+        _principal(request, READ)
+        return listings.device(_fleet(fleet), _device(device))
+
+    @get(
+        "/fleets/{fleet:str}/devices/{device:str}/reports",
+        sync_to_thread=True,
+        summary="Reports as the device signed them",
+    )
+    def list_reports(
+        request: Request[Any, Any, Any],
+        fleet: FleetText,
+        device: DeviceText,
+        after: After = 0,
+        limit: Limit = 100,
+    ) -> ReportList:
+        _principal(request, READ)
+        return listings.reports(_fleet(fleet), _device(device), after, limit)
+
+    @get("/fleets/{fleet:str}/bindings", sync_to_thread=True, summary="Binding records")
+    def list_bindings(
+        request: Request[Any, Any, Any], fleet: FleetText, after: AfterId = "", limit: Limit = 100
+    ) -> BindingList:
+        _principal(request, READ)
+        return listings.bindings(_fleet(fleet), after, limit)
+
+    return [list_devices, show_device, list_reports, list_bindings]
+
+
+def _token_routes(services: Services) -> list[ControllerRouterHandler]:
+    tokens = services.api_tokens
+
+    @get("/fleets/{fleet:str}/tokens", sync_to_thread=True, summary="Tokens by name")
+    def list_tokens(request: Request[Any, Any, Any], fleet: FleetText) -> TokenList:
+        _principal(request, ADMIN)
+        return TokenList(tokens=list(tokens.list(services.fleets.need(_fleet(fleet)).fleet)))
+
+    @post("/fleets/{fleet:str}/tokens", sync_to_thread=True, summary="Make a token")
+    def make_token(
+        request: Request[Any, Any, Any], fleet: FleetText, data: NewToken
+    ) -> TokenCreated:
+        _principal(request, ADMIN)
+        return tokens.issue(services.fleets.need(_fleet(fleet)).fleet, data)
+
+    @delete("/fleets/{fleet:str}/tokens/{token:str}", sync_to_thread=True, summary="Revoke a token")
+    def revoke_token(request: Request[Any, Any, Any], fleet: FleetText, token: str) -> None:
+        _principal(request, ADMIN)
+        tokens.revoke(services.fleets.need(_fleet(fleet)).fleet, token)
+
+    return [list_tokens, make_token, revoke_token]

@@ -1,0 +1,195 @@
+"""Who is calling, and what they may do: a device's read token, a person's key, or an API token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from allod import durable
+from allod.domain.ids import DeviceId
+from allod.errors import Refused, Untrusted
+from allod.server.ports import Clock
+from allod.server.registry.ports import Action, Caller
+from allod.server.services.api_tokens import ApiTokens
+from allod.server.services.fleets import Fleets, FleetState
+from allod.server.services.read_tokens import ReadTokens, is_read_token, unauthenticated
+from allod.wire.httpsig import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, read_request, verify_request
+from allod.wire.trust import Person
+
+PULL, READ, PUSH, PUBLISH, ADMIN = "pull", "read", "push", "publish", "admin"
+
+#: What each role of a person may do; a device may only pull.
+_PERSON: Final = {
+    "admin": frozenset({PULL, READ, PUSH, PUBLISH, ADMIN}),
+    "publish": frozenset({PULL, READ, PUSH, PUBLISH}),
+    "read": frozenset({PULL, READ}),
+    "approver": frozenset({PULL, READ}),
+}
+#: What each scope of a token includes.
+_TOKEN: Final = {
+    "read": frozenset({PULL, READ}),
+    "push": frozenset({PULL, PUSH}),
+    "publish": frozenset({PULL, READ, PUSH, PUBLISH}),
+    "admin": frozenset({PULL, READ, PUSH, PUBLISH, ADMIN}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who proved who they are."""
+
+    kind: str  #: device, person, token or anybody
+    name: str
+    may: frozenset[str]
+    fleet: str
+    body_digest: bytes | None = None  #: SHA-256 that the body must have, if they signed it
+    device: DeviceId | None = None
+
+    def need(self, what: str) -> None:
+        """Raises Refused `forbidden`."""
+        if what not in self.may:
+            raise Refused(
+                "forbidden",
+                f"cannot let {self.kind} {self.name} do this: it needs the right to {what}",
+            )
+
+
+class Nonces:
+    """Remembers the nonces of signed requests for as long as their signatures count.
+
+    Those of requests that change something are durable, so that a restart forgets none of them.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[str, int] = {}
+        self._next_sweep = 0.0
+        for line in path.read_text("ascii").splitlines() if path.is_file() else ():
+            nonce, _, created = line.rpartition(" ")
+            if created.isdecimal():
+                self._seen[nonce] = int(created)
+        self._sweep()
+        lines = "".join(f"{nonce} {created}\n" for nonce, created in self._seen.items())
+        durable.write_atomic(path, lines.encode("ascii"))
+
+    def use(self, key_id: str, nonce: str, created: int, *, keep: bool) -> None:
+        """Use a nonce up. Raises Untrusted `replayed`."""
+        name = f"{key_id}:{nonce}"
+        with self._lock:
+            if name in self._seen:
+                raise Untrusted("replayed", "cannot accept the request: it was sent before")
+            if self._clock.seconds() > self._next_sweep:
+                self._sweep()
+            self._seen[name] = created
+            if keep:
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                fd = os.open(self._path, flags, 0o600)
+                try:
+                    os.write(fd, f"{name} {created}\n".encode("ascii", "replace"))
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    def _sweep(self) -> None:
+        now = self._clock.seconds()
+        oldest = now - MAX_AGE_SECONDS - MAX_SKEW_SECONDS
+        self._seen = {name: created for name, created in self._seen.items() if created > oldest}
+        self._next_sweep = now + MAX_AGE_SECONDS
+
+
+class Access:
+    """Identifies callers; also the registry's gate."""
+
+    def __init__(
+        self,
+        fleets: Fleets,
+        read_tokens: ReadTokens,
+        api_tokens: ApiTokens,
+        nonces: Nonces,
+        clock: Clock,
+    ) -> None:
+        self._fleets = fleets
+        self._read_tokens = read_tokens
+        self._api_tokens = api_tokens
+        self._nonces = nonces
+        self._clock = clock
+
+    def identify(self, fleet: str | None, caller: Caller) -> Principal:
+        """Who it is, for a fleet, or for any that knows them.
+
+        Raises:
+            Untrusted: `unauthenticated`, `bad-signature`, `signature-too-old`, `replayed`.
+        """
+        if "signature-input" in caller.headers:
+            return self._signed(fleet, caller)
+        secret = _secret(caller.headers.get("authorization", ""))
+        if secret is None:
+            state = None if fleet is None else self._fleets.get(fleet)
+            if state is not None and state.document.public:
+                return Principal("anybody", "", frozenset({PULL}), state.fleet)
+            raise unauthenticated("sign the request, or bring a token")
+        return self._token(fleet, secret)
+
+    def _token(self, fleet: str | None, secret: str) -> Principal:
+        if is_read_token(secret):
+            grant = self._read_tokens.check(secret)
+            state = self._fleets.get(grant.fleet)
+            if (fleet is not None and grant.fleet != fleet) or state is None:
+                raise unauthenticated("the token is another fleet's")
+            if grant.device in state.retired:
+                raise unauthenticated("the device was retired by its owner")
+            return Principal(
+                "device", grant.device, frozenset({PULL}), grant.fleet, device=grant.device
+            )
+        for state in self._candidates(fleet):
+            token = self._api_tokens.check(state.fleet, secret)
+            if token is not None:
+                may = frozenset().union(*(_TOKEN.get(scope, frozenset()) for scope in token.scopes))
+                return Principal("token", token.name, may, state.fleet)
+        raise unauthenticated("the token is unknown, expired or revoked")
+
+    def _candidates(self, fleet: str | None) -> tuple[FleetState, ...]:
+        if fleet is None:
+            return self._fleets.all()
+        state = self._fleets.get(fleet)
+        return () if state is None else (state,)
+
+    def _signed(self, fleet: str | None, caller: Caller) -> Principal:
+        request = read_request(caller.method, caller.path, caller.query, caller.headers)
+        for state in self._candidates(fleet):
+            person: Person | None = state.people.get(request.key_id)
+            if person is None:
+                continue
+            verify_request(request, person.key, int(self._clock.seconds()))
+            changes = caller.method not in {"GET", "HEAD"}
+            self._nonces.use(request.key_id, request.nonce, request.created, keep=changes)
+            return Principal(
+                "person", person.name, _PERSON[person.role], state.fleet, request.body_digest
+            )
+        raise unauthenticated("the key that signed is not one of the fleet's people")
+
+    def admit(self, fleet: str | None, action: Action, caller: Caller) -> bytes | None:
+        """The registry's gate: see `allod.server.registry.ports.Gate`."""
+        principal = self.identify(fleet, caller)
+        principal.need(PUSH if action is Action.PUSH else PULL)
+        return principal.body_digest
+
+
+def _secret(authorization: str) -> str | None:
+    """The token of a Bearer header, or the password of a Basic one."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer" and value:
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise unauthenticated("the Authorization header can't be read") from error
+    return None

@@ -1,0 +1,68 @@
+"""Alarms: what the owner should look at. Kept as files, since a rebuild could not find them again."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import defaultdict
+from typing import Final, Literal
+
+import structlog
+
+from allod.domain.ids import FleetId
+from allod.server.layout import ServerDirectory
+from allod.server.ports import AlarmRaised, Database, Files
+from allod.wire.codec import Document, decode, encode, instant, parse_instant
+
+_CAP: Final = 64 * 1024
+_log = structlog.get_logger("allod.server.alarms")
+
+
+class AlarmFile(Document, frozen=True, kw_only=True):
+    """`alarms/<digest of code and subject>.json`."""
+
+    type: Literal["allod.alarm"] = "allod.alarm"
+    format: Literal[1] = 1
+    code: str
+    subject: str
+    says: str
+    since: str
+
+
+class Alarms:
+    """Raises and keeps them; also holds the lock of a fleet's admissions."""
+
+    def __init__(self, layout: ServerDirectory, files: Files, database: Database) -> None:
+        self._layout = layout
+        self._files = files
+        self._database = database
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def lock(self, key: str) -> threading.RLock:
+        """Held while something about `key` is counted and kept."""
+        return self._locks[key]
+
+    def raised(self, alarm: AlarmRaised) -> None:
+        """Keep an alarm; one code and subject stands once, as of its first time."""
+        name = hashlib.sha256(f"{alarm.code}\n{alarm.subject}".encode()).hexdigest()[:32]
+        path = self._layout.fleet(alarm.fleet).root / "alarms" / f"{name}.json"
+        if not path.exists():
+            file = AlarmFile(
+                code=alarm.code,
+                subject=alarm.subject,
+                says=alarm.says,
+                since=instant(alarm.since),
+            )
+            self._files.write(path, encode(file))
+            _log.warning("alarm", fleet=alarm.fleet, code=alarm.code, subject=alarm.subject)
+        self._database.apply(alarm)
+
+
+def read_alarm_files(layout: ServerDirectory, fleet: FleetId) -> tuple[AlarmRaised, ...]:
+    """The alarms that the files of a fleet keep."""
+    found = []
+    for path in sorted((layout.fleet(fleet).root / "alarms").glob("*.json")):
+        file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
+        since = parse_instant(file.since)
+        found.append(AlarmRaised(fleet, file.code, file.subject, file.says, since))
+    return tuple(found)

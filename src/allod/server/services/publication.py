@@ -1,0 +1,304 @@
+"""How a publication becomes true: decided by one durable file, then carried out step by step.
+
+1. `pending.json`, durable: from here on the publication is decided.
+2. blobs, trust statements, target files, metadata: names that nobody asks for yet.
+3. the snapshot, 4. the timestamp: now devices can see it.
+5. the record of the publication, 6. the projection, the state in memory, the news.
+7. `pending.json` goes.
+
+Recovery is the normal path: whatever stopped it, and wherever, `recover` carries out steps 2 to 7
+again, by the same code, before anything else happens to the fleet; every step is idempotent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+
+from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
+from allod.errors import InvalidInput
+from allod.server.layout import FleetDirectory, ServerDirectory
+from allod.server.ports import (
+    BlobStore,
+    Clock,
+    Database,
+    DeviceDocumented,
+    Event,
+    Files,
+    FleetRead,
+    News,
+    Published,
+)
+from allod.server.services.fleets import (
+    DOCUMENT_CAP,
+    Fleets,
+    FleetState,
+    people_of,
+    published_file,
+    published_online,
+    verify_published,
+)
+from allod.server.services.online import OnlineKeys
+from allod.trust.accepted import Repository
+from allod.trust.effects import drive
+from allod.wire.api import UPLOAD_CAP
+from allod.wire.codec import Document, decode, encode, instant, parse_instant
+from allod.wire.desired import ChangeNote, decode_state
+from allod.wire.trust import FleetDocument
+
+_PENDING_CAP: Final = 2 * UPLOAD_CAP
+_RECORD_CAP: Final = 4 * 1024 * 1024
+_DEVICES: Final = "state/devices/"
+Kind = Literal["genesis", "change", "refresh", "restore"]
+_log = structlog.get_logger("allod.server.publication")
+
+
+class Record(Document, frozen=True, kw_only=True):
+    """`publications/<news>.json`: what was published, and when."""
+
+    type: Literal["allod.publication"] = "allod.publication"
+    format: Literal[1] = 1
+    fleet: str
+    news: int
+    at: str
+    kind: Kind
+    roles: dict[str, int]
+    targets: list[str]
+    change: ChangeNote | None = None
+    upload: str | None = None  #: digest of the upload, so that it is known when it comes again
+
+
+class Pending(Document, frozen=True, kw_only=True):
+    """`pending.json`: everything that it takes to carry out one publication."""
+
+    type: Literal["allod.pending"] = "allod.pending"
+    format: Literal[1] = 1
+    record: Record
+    files: dict[str, bytes]  #: address relative to /f/<fleet>/ -> bytes
+    blobs: dict[str, bytes]
+    snapshot_version: int
+    snapshot: bytes
+    timestamp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that the services write to."""
+
+    layout: ServerDirectory
+    files: Files
+    database: Database
+    blobs: Callable[[FleetId], BlobStore]
+    news: News
+    clock: Clock
+
+
+class Publications:
+    """Carries out publications, one at a time a fleet, and recovers what was cut off."""
+
+    def __init__(self, stores: Stores, fleets: Fleets, keys: OnlineKeys) -> None:
+        self.stores = stores
+        self.fleets = fleets
+        self.keys = keys
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def lock(self, fleet: FleetId) -> threading.RLock:
+        """Held while the fleet's files change."""
+        return self._locks[fleet]
+
+    def directory(self, fleet: FleetId) -> FleetDirectory:
+        """The fleet's files."""
+        return self.stores.layout.fleet(fleet)
+
+    def carry_out(self, pending: Pending) -> FleetState:
+        """Decide a publication, and make it true. When it returns, it is."""
+        fleet = FleetId(pending.record.fleet)
+        with self.lock(fleet):
+            self.stores.files.write(self.directory(fleet).pending, encode(pending))
+            return self._apply(pending)
+
+    def recover(self, fleet: FleetId) -> FleetState | None:
+        """Carry out what was decided and cut off; None if there was nothing."""
+        with self.lock(fleet):
+            path = self.directory(fleet).pending
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
+            pending = decode(data, Pending, cap=_PENDING_CAP, what=str(path))
+            _log.info("publication-recovered", fleet=fleet, news=pending.record.news)
+            return self._apply(pending)
+
+    def load(self, fleet: FleetId) -> FleetState:
+        """Recover, then read what is published into memory.
+
+        Raises:
+            AllodError: the files are not whole.
+        """
+        with self.lock(fleet):
+            recovered = self.recover(fleet)
+            if recovered is not None:
+                return recovered
+            state, _ = self._read(fleet, newest_news(self.directory(fleet)))
+            self._remember(state)
+            return state
+
+    def _apply(self, pending: Pending) -> FleetState:
+        """Steps 2 to 7."""
+        record = pending.record
+        fleet = FleetId(record.fleet)
+        directory, files = self.directory(fleet), self.stores.files
+        # 2. Nobody asks for these names before the snapshot lists them.
+        blobs = self.stores.blobs(fleet)
+        for digest, data in pending.blobs.items():
+            blobs.put(parse_digest(digest), [data])
+        for address, data in pending.files.items():
+            # A trust statement may come again with the signatures of a new root.
+            put = files.write if address.startswith("trust/") else files.write_new
+            put(directory.root / address, data)
+        # 3. The snapshot before the timestamp that names it: no reader finds a hole.
+        tuf = directory.root / "tuf"
+        files.write_new(tuf / f"{pending.snapshot_version}.snapshot.json", pending.snapshot)
+        # 4. The one file that is ever replaced.
+        files.write(tuf / "timestamp.json", pending.timestamp)
+        # 5. What took place, for history and for a rebuild.
+        files.write_new(directory.publication(record.news), encode(record))
+        # 6. Everything that is derived.
+        state, repository = self._read(fleet, record.news)
+        self.stores.database.apply(
+            published_event(record),
+            fleet_event(state),
+            *self._device_events(state, repository, record),
+        )
+        self._remember(state)
+        # 7. Done; from here on it may be acknowledged.
+        files.remove(directory.pending)
+        _log.info("published", fleet=fleet, news=record.news, kind=record.kind, roles=record.roles)
+        return state
+
+    def _read(self, fleet: FleetId, news: int) -> tuple[FleetState, Repository]:
+        directory = self.directory(fleet)
+        repository = verify_published(directory)
+        target = drive(
+            repository.target("fleet.json", DOCUMENT_CAP),
+            lambda path, cap: published_file(directory, path, cap),
+            lambda _: None,
+        )
+        if target is None:
+            raise InvalidInput("no-fleet-document", "cannot use this fleet: it lacks fleet.json")
+        document = decode(target.data, FleetDocument, cap=DOCUMENT_CAP, what="fleet.json")
+        state = FleetState(
+            fleet=fleet,
+            news=news,
+            anchor=repository.anchor,
+            floors=repository.floors,
+            online=published_online(directory),
+            document=document,
+            people=people_of(document),
+            retired=self.stores.database.retired(fleet),
+            restored=directory.restored.exists(),
+        )
+        return state, repository
+
+    def _device_events(
+        self, state: FleetState, repository: Repository, record: Record
+    ) -> list[Event]:
+        events: list[Event] = []
+        directory = self.directory(state.fleet)
+        for path in record.targets:
+            if not path.startswith(_DEVICES):
+                continue
+            target = drive(
+                repository.target(path, DOCUMENT_CAP),
+                lambda path, cap: published_file(directory, path, cap),
+                lambda _: None,
+            )
+            if target is not None:
+                events.append(device_event(state.fleet, path, target.data))
+        return events
+
+    def _remember(self, state: FleetState) -> None:
+        retired = self.stores.database.retired(state.fleet)
+        self.fleets.put(replace(state, retired=retired))
+        self.stores.news.announce(state.fleet, state.news)
+
+
+def newest_news(directory: FleetDirectory) -> int:
+    """The highest counter of a publication that was recorded; 0 if there is none."""
+    names = sorted((directory.root / "publications").glob("*.json"))
+    return int(names[-1].stem) if names else 0
+
+
+def read_record(directory: FleetDirectory, news: int) -> Record | None:
+    """The record of a publication."""
+    try:
+        data = directory.publication(news).read_bytes()
+    except FileNotFoundError:
+        return None
+    return decode(data, Record, cap=_RECORD_CAP, what=f"the record of publication {news}")
+
+
+def make_record(
+    state_news: int,
+    fleet: FleetId,
+    kind: Kind,
+    now: datetime,
+    *,
+    roles: Mapping[str, int],
+    targets: tuple[str, ...] = (),
+    change: ChangeNote | None = None,
+    upload: str | None = None,
+) -> Record:
+    """The record of the next publication after `state_news`."""
+    return Record(
+        fleet=fleet,
+        news=state_news + 1,
+        at=instant(now),
+        kind=kind,
+        roles=dict(roles),
+        targets=list(targets),
+        change=change,
+        upload=upload,
+    )
+
+
+def published_event(record: Record) -> Published:
+    """The event that a record tells of."""
+    return Published(
+        FleetId(record.fleet),
+        record.news,
+        parse_instant(record.at),
+        record.kind,
+        record.roles,
+        tuple(record.targets),
+        record.change,
+    )
+
+
+def fleet_event(state: FleetState) -> FleetRead:
+    """What the projection says of a fleet."""
+    return FleetRead(
+        state.fleet,
+        state.document.name,
+        state.document.public,
+        state.news,
+        state.floors.trust_number,
+        state.versions,
+        state.restored,
+    )
+
+
+def device_event(fleet: FleetId, path: str, data: bytes) -> DeviceDocumented:
+    """What the owner's document of one device says."""
+    device: DeviceId = parse_device(path.removeprefix(_DEVICES).removesuffix(".json"))
+    record = decode_state(data).device
+    if record is None:
+        raise InvalidInput("bad-document", f"cannot read {path}: it lacks 'device'")
+    groups = None if record.groups is None else tuple(record.groups)
+    return DeviceDocumented(fleet, device, record.epoch, record.status, record.label, groups)

@@ -1,0 +1,227 @@
+"""Publish what an owner signed: checked as a device would, then made true (see `publication`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from allod.domain.ids import Digest, FleetId, sha256
+from allod.errors import Conflict, InvalidInput, Untrusted
+from allod.server.services.check import (
+    ONLINE_ROLES,
+    ConfigurationCheck,
+    Overlay,
+    Parts,
+    check_documents,
+    take_apart,
+    walk_all,
+)
+from allod.server.services.fleets import FleetState
+from allod.server.services.limits import Rate
+from allod.server.services.online import Online, sign_online
+from allod.server.services.publication import (
+    Kind,
+    Pending,
+    Publications,
+    Record,
+    make_record,
+    read_record,
+)
+from allod.trust.accepted import Repository
+from allod.trust.dsse import merge_envelopes
+from allod.trust.effects import drive
+from allod.trust.metadata import SNAPSHOT, TIMESTAMP
+from allod.trust.repository import descend
+from allod.trust.statements import check_statement
+from allod.wire.api import ChangeReceipt, ChangeUpload
+from allod.wire.codec import encode
+
+_REMEMBERED = 64  #: publications among which an upload that comes again is looked for
+
+
+class Publish:
+    """The use case.
+
+    Args:
+        publications: carries it out.
+        check_configuration: validates configuration against releases.
+        rate: how many changes a fleet may make (THREATS 30).
+    """
+
+    def __init__(
+        self, publications: Publications, check_configuration: ConfigurationCheck, rate: Rate
+    ) -> None:
+        self._publications = publications
+        self._check_configuration = check_configuration
+        self._rate = rate
+
+    def __call__(self, fleet: FleetId, upload: ChangeUpload) -> ChangeReceipt:
+        """Publish a change. When it returns, it is published; the same upload again is fine.
+
+        Raises:
+            InvalidInput: a file can't be read or does not fit.
+            Untrusted: a device would not accept it: `auth`, `rollback`, `wrong-fleet`, …
+            Conflict: `out-of-date` with the published versions; `floors-unknown`.
+            Unavailable: `too-many` changes; `stale`.
+        """
+        publications = self._publications
+        with publications.lock(fleet):
+            publications.recover(fleet)
+            state = publications.fleets.need(fleet)
+            digest = sha256(encode(upload))
+            record = self._known(state, digest)
+            if record is not None:
+                return ChangeReceipt(fleet=fleet, news=record.news, versions=dict(record.roles))
+            if state.restored:
+                raise Conflict(
+                    "floors-unknown",
+                    "cannot publish: this server was restored from a backup and must first learn "
+                    "the newest state from you; run 'allod server floors'",
+                )
+            parts = take_apart(upload)
+            check_base(state, upload.base, parts)
+            self._rate.take(fleet)
+            pending = self.prepare(state, upload, parts, "change", digest)
+            after = publications.carry_out(pending)
+            return ChangeReceipt(fleet=fleet, news=after.news, versions=after.versions)
+
+    def prepare(
+        self,
+        state: FleetState,
+        upload: ChangeUpload,
+        parts: Parts,
+        kind: Kind,
+        digest: str,
+        *,
+        above: Mapping[str, int] | None = None,
+    ) -> Pending:
+        """Check an upload against the published state, and make what is to be carried out.
+
+        Args:
+            state: what is published.
+            upload: what is to be.
+            parts: the upload, taken apart.
+            kind: of the publication.
+            digest: of the upload.
+            above: versions of snapshot and timestamp that devices may have seen.
+
+        Raises:
+            AllodError: as `__call__`; nothing was written.
+        """
+        publications = self._publications
+        now = publications.stores.clock.now()
+        above = above or {}
+        online = sign_online(
+            publications.keys,
+            now,
+            previous=state.online,
+            changed=parts.roles,
+            snapshot_above=above.get(SNAPSHOT, 0),
+            timestamp_above=above.get(TIMESTAMP, 0),
+        )
+        overlay = Overlay(publications.directory(state.fleet), parts, online)
+        # As a device that saw everything published so far would, now.
+        drive(descend(state.anchor, state.floors, {}, now), overlay.get, lambda _: None)
+        # As a newcomer would, from the first root on, and with all roles.
+        repository = walk_all(overlay)
+        check_used(repository, overlay, upload)
+        documents = check_documents(repository, overlay, state.fleet)
+        for document in documents.states:
+            self._check_configuration(state.fleet, document, parts.blobs)
+        return make_pending(
+            make_record(
+                state.news,
+                state.fleet,
+                kind,
+                now,
+                roles=_roles(state, parts, online),
+                targets=tuple(upload.targets),
+                change=upload.change,
+                upload=digest,
+            ),
+            parts.files,
+            parts.blobs,
+            online,
+        )
+
+    def _known(self, state: FleetState, digest: Digest) -> Record | None:
+        directory = self._publications.directory(state.fleet)
+        for news in range(state.news, max(0, state.news - _REMEMBERED), -1):
+            record = read_record(directory, news)
+            if record is not None and record.upload == digest:
+                return record
+        return None
+
+
+def _roles(state: FleetState, parts: Parts, online: Online) -> dict[str, int]:
+    """All versions after the publication."""
+    root = max(parts.roots, default=state.floors.root_version)
+    return {**online.versions, "root": root}
+
+
+def make_pending(
+    record: Record, files: Mapping[str, bytes], blobs: Mapping[Digest, bytes], online: Online
+) -> Pending:
+    """What is to be carried out."""
+    return Pending(
+        record=record,
+        files=dict(files),
+        blobs={str(digest): data for digest, data in blobs.items()},
+        snapshot_version=online.snapshot_version,
+        snapshot=online.snapshot,
+        timestamp=online.timestamp,
+    )
+
+
+def check_base(state: FleetState, base: Mapping[str, int], parts: Parts) -> None:
+    """The upload was made on what is published now.
+
+    Raises:
+        Conflict: `out-of-date`, with the published versions.
+    """
+    published = state.versions
+    behind = sorted(
+        role
+        for role, version in base.items()
+        if role not in ONLINE_ROLES and published.get(role, 0) != version
+    )
+    for role, version in parts.versions.items():
+        known = published.get(role, 0)
+        if version <= known or (role not in base and version != known + 1):
+            behind.append(role)
+    if parts.roots and min(parts.roots) != published["root"] + 1:
+        behind.append("root")
+    if behind:
+        raise Conflict(
+            "out-of-date",
+            f"cannot publish: {behind[0]} has changed since; fetch the newest state and sign again",
+            roles=sorted(set(behind)),
+            versions=[f"{role}={version}" for role, version in sorted(published.items())],
+        )
+
+
+def check_used(repository: Repository, overlay: Overlay, upload: ChangeUpload) -> None:
+    """Every uploaded file was reached and accepted on the way; nothing is published unseen.
+
+    Raises:
+        Untrusted: `unsigned-role`, `unsigned-root`, `unsigned-statement`, `auth`.
+        InvalidInput: `different-documents` if a statement is there with other words.
+    """
+    verified, parts = repository.files, overlay.parts
+    for role, data in parts.roles.items():
+        if verified.get(role) != data:
+            raise Untrusted("unsigned-role", f"cannot publish {role}: no role delegates to it")
+    if parts.roots and max(parts.roots) > repository.floors.root_version:
+        raise Untrusted("unsigned-root", "cannot publish the root: its chain has a hole")
+    for number, raw in upload.trust.items():
+        # One that was there before may carry further signatures, and nothing else.
+        check_statement(raw, repository.anchor.fleet, repository.root)
+        before = overlay.directory.served(f"trust/{number}.json")
+        if before is not None and before.is_file():
+            merge_envelopes([before.read_bytes(), raw])
+    numbers = [int(number) for number in upload.trust]
+    if numbers and max(numbers) > repository.floors.trust_number:
+        raise Untrusted(
+            "unsigned-statement", "cannot publish the trust statement: the chain has a hole"
+        )
+    if not (upload.metadata or upload.trust):
+        raise InvalidInput("empty-change", "cannot publish: the upload has no signed file")

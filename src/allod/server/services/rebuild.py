@@ -1,0 +1,160 @@
+"""Make the projection again from the files, which are the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from allod.domain.ids import Digest, FleetId, parse_device
+from allod.errors import AllodError
+from allod.server.layout import FleetDirectory
+from allod.server.ports import Bound, Event, Reported
+from allod.server.services.admit_binding import binding_of, bound_event
+from allod.server.services.alarms import read_alarm_files
+from allod.server.services.api_tokens import read_token_files
+from allod.server.services.fleets import DOCUMENT_CAP, published_file, verify_published
+from allod.server.services.publication import (
+    Publications,
+    device_event,
+    fleet_event,
+    newest_news,
+    published_event,
+    read_record,
+)
+from allod.trust.effects import drive
+from allod.trust.keys import to_key
+from allod.trust.metadata import metadata_path, read
+from allod.trust.report import SignedReport, verify_report
+from allod.wire.api import BindingEntry
+from allod.wire.codec import decode
+from allod.wire.envelope import PublicKey
+
+_CAP = 16 * 1024 * 1024
+_log = structlog.get_logger("allod.server.rebuild")
+
+
+class Rebuild:
+    """The use case; nothing else may write meanwhile."""
+
+    def __init__(self, publications: Publications) -> None:
+        self._publications = publications
+
+    def __call__(self, fleet: FleetId) -> int:
+        """Rebuild one fleet and return how many events it took.
+
+        A file that does not verify is left out and logged: it is worth nothing.
+
+        Raises:
+            AllodError: the published files themselves are not whole.
+        """
+        publications = self._publications
+        database = publications.stores.database
+        with publications.lock(fleet):
+            database.forget(fleet)
+            count = 0
+            batch: list[Event] = []
+            for event in self._events(fleet):
+                batch.append(event)
+                count += 1
+                if len(batch) >= 500:  # noqa: PLR2004 - one transaction, not too large
+                    database.apply(*batch)
+                    batch.clear()
+            database.apply(*batch)
+            state = publications.load(fleet)
+            database.apply(fleet_event(state))
+            return count
+
+    def _events(self, fleet: FleetId) -> Iterator[Event]:
+        directory = self._publications.directory(fleet)
+        for news in range(1, newest_news(directory) + 1):
+            record = read_record(directory, news)
+            if record is not None:
+                yield published_event(record)
+        yield from _documents(fleet, directory)
+        for bound in _bindings(fleet, directory):
+            yield bound
+            yield from _reports(fleet, directory, bound)
+        yield from read_alarm_files(self._publications.stores.layout, fleet)
+        yield from read_token_files(self._publications.stores.layout, fleet)
+
+
+def _documents(fleet: FleetId, directory: FleetDirectory) -> Iterator[Event]:
+    """What the owner's documents say of single devices."""
+
+    def get(path: str, cap: int) -> bytes | None:
+        return published_file(directory, path, cap)
+
+    repository = verify_published(directory)
+    for role, data in repository.files.items():
+        for path in getattr(read(data, role).signed, "targets", {}):
+            if path.startswith("state/devices/"):
+                target = drive(repository.target(path, DOCUMENT_CAP), get, lambda _: None)
+                if target is not None:
+                    yield device_event(fleet, path, target.data)
+
+
+def _bindings(fleet: FleetId, directory: FleetDirectory) -> Iterator[Bound]:
+    def root(version: int) -> bytes | None:
+        return published_file(directory, metadata_path("root", version), DOCUMENT_CAP)
+
+    for path in sorted((directory.root / "bindings").glob("*/*.json")):
+        try:
+            entry = decode(path.read_bytes(), BindingEntry, cap=_CAP, what=path.name)
+            yield bound_event(fleet, binding_of(fleet, entry, root), entry)
+        except AllodError as error:
+            _log.warning("binding-left-out", path=str(path), reason=error.message)
+
+
+def _reports(fleet: FleetId, directory: FleetDirectory, bound: Bound) -> Iterator[Reported]:
+    key = decode(bound.key.encode(), PublicKey, cap=_CAP, what="the device's key")
+    to_key(key)
+    seen: dict[int, int] = {}
+    paths = sorted((directory.root / "reports" / bound.device).glob(f"{bound.epoch}-*.json"))
+    for path in paths:
+        sequence = int(path.stem.split("-")[1])
+        seen[sequence] = seen.get(sequence, 0) + 1
+    head: str | None = None
+    for path in paths:
+        try:
+            signed = verify_report(
+                path.read_bytes(),
+                key,
+                fleet=fleet,
+                device=parse_device(bound.device),
+                epoch=bound.epoch,
+            ).value
+        except AllodError as error:
+            _log.warning("report-left-out", path=str(path), reason=error.message)
+            continue
+        forked = seen[signed.report.sequence] > 1
+        head = signed.digest if signed.report.kind == "change" else head or signed.report.previous
+        yield _reported(fleet, bound, signed, path, head=head, forked=forked)
+
+
+def _reported(
+    fleet: FleetId,
+    bound: Bound,
+    signed: SignedReport,
+    path: Path,
+    *,
+    head: str | None,
+    forked: bool,
+) -> Reported:
+    report = signed.report
+    return Reported(
+        fleet=fleet,
+        device=bound.device,
+        epoch=bound.epoch,
+        sequence=report.sequence,
+        digest=Digest(signed.digest),
+        previous=report.previous,
+        kind=report.kind,
+        received=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+        agent=report.agent,
+        facts=report.facts,
+        forked=forked,
+        head=head,
+    )

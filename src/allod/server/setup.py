@@ -1,0 +1,94 @@
+"""`server init`: makes the server's directory. Repeating it mends a half-made one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from allod import durable
+from allod.errors import InvalidInput
+from allod.server import keys, tls
+from allod.server.settings import Settings, save_settings
+from allod.wire.api import ServerOffer
+from allod.wire.codec import encode
+
+
+def hosts_of(url: str, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names and addresses that the certificate is to hold, without repetition.
+
+    Raises:
+        InvalidInput: `bad-url`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path.strip("/"):
+        raise InvalidInput(
+            "bad-url",
+            f"cannot use {url[:200]!r} as the server's address: it is like https://host:port",
+        )
+    return tuple(dict.fromkeys([parts.hostname, *more, "localhost", "127.0.0.1"]))
+
+
+def initialise(
+    directory: Path,
+    *,
+    url: str,
+    now: datetime,
+    hosts: Sequence[str] = (),
+    address: str = "127.0.0.1",
+    port: int | None = None,
+) -> Settings:
+    """Make keys, secrets, certificates, settings and the offer; what exists already stays.
+
+    Args:
+        directory: where the server is to live.
+        url: how devices and owners reach the server; `http://` only for tests and public fleets.
+        now: the beginning of the certificates.
+        hosts: further names of the server, for its certificate.
+        address: where it listens.
+        port: where it listens; by default that of `url`.
+
+    Raises:
+        InvalidInput: `bad-url`.
+    """
+    url = url.rstrip("/")
+    names = hosts_of(url, hosts)
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    settings = Settings(
+        directory,
+        url,
+        address,
+        port if port is not None else parts.port or (443 if secure else 80),
+        secure,
+    )
+    layout = settings.layout
+    durable.make_directory(directory)
+    durable.make_directory(layout.inbox)
+    durable.make_directory(directory / "fleets")
+    keys.create_keys(layout)
+    if secure and not layout.tls("ca.pem").exists():
+        authority, authority_key = tls.make_authority(f"Allod server {names[0]}", now)
+        durable.make_directory(layout.tls("ca.key").parent)
+        durable.write_atomic(layout.tls("ca.key"), authority_key)
+        chain, key = tls.make_certificate(authority, authority_key, names, now)
+        tls.install_certificate(layout, authority, chain, key)
+    write_offer(settings)
+    save_settings(settings)
+    return settings
+
+
+def write_offer(settings: Settings) -> ServerOffer:
+    """Write `offer.json` from what is in the directory."""
+    layout = settings.layout
+    offer = ServerOffer(
+        url=settings.url,
+        ca=layout.tls("ca.pem").read_text("ascii") if settings.tls else "",
+        snapshot=keys.public_key(keys.load_signer(layout, "snapshot")),
+        timestamp=keys.public_key(keys.load_signer(layout, "timestamp")),
+        gate=keys.public_key(keys.load_signer(layout, "gate")),
+        enrolment=keys.load_secrets(layout).enrolment,
+    )
+    durable.write_atomic(layout.offer, encode(offer))
+    return offer
