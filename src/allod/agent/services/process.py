@@ -55,6 +55,7 @@ _PROCESS: Final = "process"
 _WATCH: Final = "watch.json"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_LOCK: Final = 3  #: the lock's descriptor in the child
 #: Writes its own identity, lets go of the lock (descriptor 3), and becomes the service.
 _LAUNCH: Final = (
     'read -r stat </proc/$$/stat && printf "%s\\n%s\\n%s\\n" "$1" "$2" "$stat" >"$3" || exit 126; '
@@ -306,7 +307,8 @@ def _spawn(place: Path, unit: dict[str, Any], lock: int, boot: str) -> None:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, log, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
-                (os.POSIX_SPAWN_DUP2, lock, 3),
+                (os.POSIX_SPAWN_DUP2, lock, _LOCK),
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited() if fd not in {log, lock}),
             ],
             setsid=True,
             setsigmask=(),
@@ -322,6 +324,18 @@ def _spawn(place: Path, unit: dict[str, Any], lock: int, boot: str) -> None:
     with contextlib.suppress(OSError):  # the worker's idle priority is not the service's
         os.setpriority(os.PRIO_PROCESS, pid, 0)
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _inherited() -> list[int]:
+    """Descriptors that somebody left open for every child: not for services."""
+    found = []
+    with os.scandir("/proc/self/fd") as entries:
+        numbers = [int(entry.name) for entry in entries]
+    for fd in numbers:
+        with contextlib.suppress(OSError):
+            if fd > _LOCK and os.get_inheritable(fd):
+                found.append(fd)
+    return found
 
 
 def encode_unit(unit: ServiceUnit) -> bytes:

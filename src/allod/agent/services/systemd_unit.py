@@ -29,6 +29,16 @@ WATCHED: Final = (
 
 _PLAIN: Final = re.compile(r"/[A-Za-z0-9_./@+~=-]*", re.ASCII)
 _PRIVILEGED_PORT: Final = 1024
+#: Protections that take away a privilege; they are left out where it is declared.
+_TAKES: Final = {
+    "ProtectClock": {"CAP_SYS_TIME", "CAP_WAKE_ALARM"},
+    "ProtectHostname": {"CAP_SYS_ADMIN"},
+    "ProtectKernelLogs": {"CAP_SYSLOG"},
+    "ProtectKernelModules": {"CAP_SYS_MODULE"},
+    "ProtectKernelTunables": {"CAP_SYS_ADMIN", "CAP_NET_ADMIN"},
+    "RestrictNamespaces": {"CAP_SYS_ADMIN"},
+    "RestrictRealtime": {"CAP_SYS_NICE"},
+}
 _ALWAYS: Final = """\
 NoNewPrivileges=yes
 PrivateMounts=yes
@@ -109,7 +119,7 @@ def unit_text(unit: ServiceUnit, places: Places) -> str:
         f"TimeoutStopSec={unit.stop_seconds:g}",
         f"User={user}",
         f"Group={user}",
-        *_ALWAYS.split("\n"),
+        *_protections(unit.access),
         *_filesystem(unit, places),
         *(_complaining() if unit.complain else _enforcing(unit.access)),
         "",
@@ -118,6 +128,16 @@ def unit_text(unit: ServiceUnit, places: Places) -> str:
         "",
     ]
     return "\n".join(sections)
+
+
+def _protections(access: frozenset[str]) -> list[str]:
+    """What every service does without, but for what takes away a declared privilege."""
+    wanted = set(_values(access, "privilege:"))
+    return [
+        line
+        for line in _ALWAYS.split("\n")
+        if not wanted & _TAKES.get(line.partition("=")[0], set())
+    ]
 
 
 def _line(text: str) -> str:
