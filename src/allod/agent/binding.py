@@ -4,7 +4,8 @@ Everything is checked before anything is written. Then the whole intent is journ
 there each step may be done again, so a power cut at any of them leaves a device that is unbound
 (the journal was not yet there) or is bound at the next start:
 
-    journal → identity → floors → record → handed in (if online) → bound → secret burnt
+    journal → identity → handed in (if online) → former owner's word gone → floors → record
+            → bound → secret burnt
 
 `bound` is the step at which the device has an owner. A device that has one takes no other until
 the present one signed it over, with the root's threshold; `unbind` needs the machine at hand, is
@@ -194,8 +195,6 @@ class Binder:
             self._burn()
             return bound
         key = make_identity(self.state.identity)
-        self._forget_former()
-        FloorsStore(self.state).begin(opened.floors.raised_epoch(intent.epoch))
         record = make_binding(
             opened,
             key.signer,
@@ -204,7 +203,6 @@ class Binder:
             facts=intent.facts,
             agent=__version__,
         )
-        durable.write_atomic(self.state.binding / _RECORD, record)
         made = Bound(
             fleet=opened.anchor.fleet,
             name=opened.invite.name,
@@ -218,6 +216,9 @@ class Binder:
         )
         if online and self.connect is not None:
             made = self._introduce(made, opened, key, record)
+        self._forget_former()
+        FloorsStore(self.state).begin(opened.floors.raised_epoch(intent.epoch))
+        durable.write_atomic(self.state.binding / _RECORD, record)
         save_bound(self.state, made)
         tell_supervisor(self.state, made)
         self._burn()
@@ -228,7 +229,8 @@ class Binder:
     ) -> Bound:
         """Hand the record in, and ask whether the owner took the invite back.
 
-        A fleet that cannot be reached stops nothing; a refusal undoes the binding.
+        A fleet that cannot be reached stops nothing; after a refusal the journal is burnt
+        and the device is what it was.
         """
         if self.connect is None:
             raise RuntimeError("only an online binder introduces its device")
@@ -247,7 +249,7 @@ class Binder:
         except Unavailable:
             return made
         except (Refused, InvalidInput, Untrusted):
-            self._undo()
+            self._burn()
             raise
         return made
 
@@ -257,13 +259,6 @@ class Binder:
         self.state.token.unlink(missing_ok=True)
         for room in (self.state.accepted, self.state.secrets, self.state.reports):
             _empty(room)
-
-    def _undo(self) -> None:
-        """Leave the device unbound. Without the journal, whatever else is left means nothing."""
-        self._burn()
-        FloorsStore(self.state).clear()
-        durable.remove_file(self.state.binding / _RECORD)
-        tell_supervisor(self.state, None)
 
     def _burn(self) -> None:
         """Destroy the only copy of the invite's secret that this device made."""

@@ -32,6 +32,7 @@ from allod.wire import envelope
 from allod.wire.codec import encode, instant, parse_instant
 from allod.wire.report import Alarm, ChangeReport, Report
 
+NEWEST: Final = "newest.json"  #: the newest signed report, for `allod-agent status` and `report`
 MAX_CHANGES: Final = 500  #: in one report; the others go into the next
 MAX_HEARTBEATS: Final = 50  #: undelivered ones that are kept
 _REMEMBERED: Final = 512
@@ -82,6 +83,7 @@ class Ledger:
 
     def __init__(self, directory: Path, key: IdentityKey) -> None:
         self._outbox = directory / "outbox"
+        self._newest = directory / NEWEST
         self._twin = TwinFile(directory, "ledger")
         self._key = key
         self.alarms: tuple[Alarm, ...] = ()
@@ -189,6 +191,7 @@ class Ledger:
             envelope=base64.b64encode(signed).decode(),
         )
         durable.write_atomic(self._path(report.sequence), msgspec.json.encode(outgoing))
+        durable.write_atomic(self._newest, signed)
         self._move_on(outgoing)
         if report.inventory is not None:
             self._save(inventory=report.inventory.digest)

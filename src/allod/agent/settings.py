@@ -32,6 +32,7 @@ class Settings:
     facts: Mapping[str, str] = field(default_factory=dict)  #: override what is found on the machine
     poll_seconds: float = 300.0  #: longest time between two looks without news; jitter comes on top
     wait_seconds: float = 240.0  #: how long the server is asked to hold a question for news
+    spread_seconds: float = 0.0  #: wait a random part of this after news: for large fleets
     bandwidth: int | None = None  #: bytes a second for transfers; None: no limit of the machine's own
     background: bool = True  #: work at idle priority
     complain: bool = False  #: report access that is missing instead of denying it
@@ -46,6 +47,7 @@ _YEAR: Final = 366 * 86400.0
 _NUMBERS: Final[dict[str, tuple[type[int] | type[float], float, float]]] = {
     "poll_seconds": (float, 0.05, _YEAR),
     "wait_seconds": (float, 0.0, 3600.0),
+    "spread_seconds": (float, 0.0, 86400.0),
     "bandwidth": (int, 1024, 1 << 50),
     "measure_seconds": (float, 0.0, _YEAR),
     "heartbeat_seconds": (float, 0.0, _YEAR),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,21 +140,25 @@ class StateDir:
         return self.root / "snapshots" / file_name(package)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, patience: float = 0.0) -> Iterator[None]:
         """Hold the directory alone; the kernel gives it back when the process ends.
+
+        Args:
+            patience: seconds to wait for somebody else to be done.
 
         Raises:
             Conflict: `agent-busy`, another worker or command holds it.
         """
         fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Conflict(
-                    "agent-busy",
-                    f"cannot work in {self.root}: another allod-agent is at it; try again later",
-                ) from error
+            limit = time.monotonic() + patience
+            while not _locked(fd):
+                if time.monotonic() >= limit:
+                    raise Conflict(
+                        "agent-busy",
+                        f"cannot work in {self.root}: another allod-agent is at it; try again later",
+                    )
+                time.sleep(0.05)
             yield
         finally:
             os.close(fd)
@@ -191,6 +196,14 @@ def open_state(root: Path, *, create: bool = True) -> StateDir:
             "run as the agent's user, or name another with --state DIR",
         ) from error
     return StateDir(root)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _room(path: Path, mode: int) -> None:

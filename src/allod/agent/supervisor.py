@@ -1,0 +1,385 @@
+"""`allod-agent run`: the small process that is always there (DESIGN §8).
+
+It waits for news, a time, a signal or the end of an inhibitor, and starts the worker, which does
+everything else. Standard library only, and little of that: it is measured by its memory
+(bench/agent_idle.py). It holds no trust: whatever it hears, the worker checks.
+
+    SIGHUP     look now (sent by `allod-agent` when something on this machine changed)
+    SIGTERM    end; services run on, and the next start begins with recovery
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from allod.agent.supervisor_news import DENIED, NEWS, QUIET, Location, Poll
+from allod.agent.supervisor_worker import INSTALLED, Choice, command, read, write
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+EXIT_BUSY = 4  #: another allod-agent holds the state directory
+EXIT_UNREACHED = 6  #: the fleet was not heard
+EXIT_HANDED_OVER = 10  #: a new agent is in place: start again at once, from `current`
+FIRST_DELAY = 2.0
+LAST_DELAY = 300.0
+STOP_SECONDS = 10.0
+FIRST_GAP = 0.5  #: between two runs for news; doubled while a server finds ever more of it
+LAST_GAP = 60.0
+TICK = 1.0  #: how often inhibitors are looked at while some are held
+
+
+class Stop(BaseException):
+    """SIGTERM or SIGINT arrived."""
+
+
+def jitter(seconds: float) -> float:
+    """`seconds`, at most a tenth more or less, so that a fleet does not move in step."""
+    return seconds * (0.9 + 0.2 * int.from_bytes(os.urandom(4), "big") / 2**32)
+
+
+class Supervisor:
+    """The loop. Times are monotonic seconds."""
+
+    def __init__(self, state: str) -> None:
+        given = _json(read(os.path.join(state, "agent.json")))
+        self._state = state
+        self._agent = os.path.join(state, "agent")
+        self._poll_seconds = _number(given, "poll_seconds", 300.0)
+        self._wait_seconds = _number(given, "wait_seconds", 240.0)
+        self._longest = max(self._poll_seconds, _number(given, "heartbeat_seconds", 3600.0))
+        self._spread = _number(given, "spread_seconds", 0.0)
+        boot = given.get("boot_id_file", BOOT_ID)
+        self._boot_id_file = boot if isinstance(boot, str) else BOOT_ID
+        self._keeps_services = _keeps_services(given)
+        self._choice = Choice(state, _number(given, "verify_seconds", 900.0))
+        self._candidate = INSTALLED
+        self._child = 0
+        self._options: tuple[str, ...] = ()
+        self._delay = FIRST_DELAY
+        self._again = False
+        now = time.monotonic()
+        self._next_run = now
+        self._last_heard = 0.0
+        self._next_services = now
+        self._next_poll = now
+        self._poll: Poll | None = None
+        self._place = 0
+        self._poll_delay = FIRST_DELAY
+        self._news = -1  #: the count heard on this connection; -1: none yet
+        seen = read(os.path.join(self._agent, "news"))
+        self._seen = int(seen) if seen.isdigit() else -1  #: the count before the last good run
+        self._seen_next = -1
+        self._news_run = float("-inf")
+        self._gap = FIRST_GAP
+        self._held = False
+        self._pipe = os.pipe()
+
+    # ---------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        """Run until SIGTERM."""
+        for end in self._pipe:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.signal(signal.SIGHUP, self._poked)
+        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, _stop)
+        try:
+            while True:
+                self._step()
+        except Stop:
+            pass
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._end()
+
+    def _step(self) -> None:
+        """Do what is due, then wait for what comes next."""
+        now = time.monotonic()
+        self._reap(now)
+        self._look_at_inhibitors(now)
+        if not self._child and now >= self._next_run:
+            self._start(now)
+        if self._keeps_services and now >= self._next_services:
+            self._next_services = now + self._check_services()
+        self._ask(now)
+        self._wait(now)
+
+    def _wait(self, now: float) -> None:
+        due = [now + 3600.0]
+        if not self._child:
+            due.append(self._next_run)
+        if self._keeps_services:
+            due.append(self._next_services)
+        if self._held:
+            due.append(now + TICK)
+        asked = self._poll is not None and self._poll.fileno() >= 0
+        if self._poll is not None and asked:
+            due.append(self._poll.deadline)
+        elif not self._child:
+            due.append(self._next_poll)
+        sources = [self._pipe[0]]
+        if self._poll is not None and asked:
+            sources.append(self._poll.fileno())
+        ready, _, _ = select.select(sources, [], [], max(0.0, min(due) - now))
+        if self._pipe[0] in ready:
+            os.read(self._pipe[0], 4096)
+        if self._poll is not None and asked:
+            late = time.monotonic() >= self._poll.deadline
+            if len(sources) > 1 and (sources[1] in ready or late):
+                self._heard(self._poll.hear())
+
+    # ---------------------------------------------------------------- the worker
+
+    def _start(self, now: float) -> None:
+        boot = read(self._boot_id_file)
+        fresh = bool(boot) and boot != read(os.path.join(self._agent, "boot"))
+        self._options = ("--boot",) if fresh else ()
+        self._candidate = self._choice.pick(now)
+        self._again = False
+        self._seen_next = self._news
+        try:
+            os.unlink(os.path.join(self._agent, "wake"))
+        except FileNotFoundError:
+            pass
+        words, environment = command(self._candidate, self._state, self._options)
+        try:
+            self._child = os.posix_spawn(words[0], words, environment)
+        except OSError as error:
+            _say(f"cannot start the worker: {error.strerror}")
+            self._ended(now, 127)
+
+    def _reap(self, now: float) -> None:
+        if not self._child:
+            return
+        try:
+            done, status = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            done, status = self._child, 0
+        if done:
+            self._child = 0
+            self._ended(now, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, now: float, status: int) -> None:
+        """Decide when the worker is started again."""
+        if status in {0, EXIT_UNREACHED, EXIT_HANDED_OVER} and self._options:
+            write(os.path.join(self._agent, "boot"), read(self._boot_id_file))
+        if status == 0:
+            self._delay = FIRST_DELAY
+            if self._seen_next not in {-1, self._seen}:
+                self._seen = self._seen_next
+                write(os.path.join(self._agent, "news"), str(self._seen))
+            pause = self._longest if self._news >= 0 else self._poll_seconds
+        elif status == EXIT_HANDED_OVER:
+            pause = 0.0
+        else:
+            if status not in {EXIT_BUSY, EXIT_UNREACHED}:
+                _say(f"the worker ended with status {status}")
+                self._choice.failed(self._candidate)
+            pause = min(self._delay, self._poll_seconds)
+            self._delay = min(self._delay * 2, LAST_DELAY)
+        wake = read(os.path.join(self._agent, "wake"))
+        if wake.isdigit():
+            # The clock may be wrong or jump: a wish is a time to wait, and no longer than usual.
+            pause = min(pause, max(0.0, int(wake) - time.time()))
+        self._next_run = max(now, self._next_run) if self._again else now + jitter(pause)
+        self._next_poll = min(self._next_poll, now)
+
+    def _poked(self, _number: int, _frame: object) -> None:
+        self._soon()
+
+    def _soon(self) -> None:
+        """Look as soon as may be: now, or right after the run that goes on."""
+        self._again = True
+        self._next_run = time.monotonic()
+
+    def _end(self) -> None:
+        """Let the worker end; it may be stopped at any point."""
+        if self._poll is not None:
+            self._poll.close()
+        if not self._child:
+            return
+        os.kill(self._child, signal.SIGTERM)
+        limit = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < limit:
+            if os.waitpid(self._child, os.WNOHANG)[0]:
+                return
+            time.sleep(0.05)
+        os.kill(self._child, signal.SIGKILL)
+        os.waitpid(self._child, 0)
+
+    # ---------------------------------------------------------------- news
+
+    def _ask(self, now: float) -> None:
+        """Put the question, where none is open. Not while the worker may change where to ask."""
+        if self._child or now < self._next_poll:
+            return
+        if self._poll is not None and self._poll.fileno() >= 0 and self._poll.deadline > now:
+            return
+        said = _json(read(os.path.join(self._agent, "poll")))
+        places = said.get("locations")
+        if not isinstance(places, list) or not places:
+            self._next_poll = now + self._poll_seconds
+            return
+        if self._poll is None:
+            place = places[self._place % len(places)]
+            self._poll = Poll(Location(place["url"], place.get("pins", [])), str(said["fleet"]))
+        token = _json(read(os.path.join(self._state, "token"))).get("token")
+        # The first question only learns where the count is.
+        wait = 0.0 if self._news < 0 else self._wait_seconds
+        after = max(self._news, 0)
+        if not self._poll.ask(after, wait, token if isinstance(token, str) else ""):
+            self._heard("failed")
+
+    def _heard(self, word: str) -> None:
+        if not word or self._poll is None:
+            return
+        now = time.monotonic()
+        if word == NEWS:
+            self._news = self._poll.number
+            self._poll_delay, self._next_poll = FIRST_DELAY, now
+            if self._news != self._seen:
+                self._soon()
+                self._next_run += self._gap_before(now)
+        elif word == QUIET:
+            self._news = max(self._news, 0)
+            self._poll_delay, self._next_poll = FIRST_DELAY, now
+        else:
+            self._poll.close()
+            self._poll = None
+            self._place += 1
+            self._next_poll = now + jitter(self._poll_delay)
+            self._poll_delay = min(self._poll_delay * 2, LAST_DELAY)
+            self._news = -1
+            # Without news the worker looks by the clock; it also renews the token.
+            self._next_run = min(self._next_run, now + jitter(self._poll_seconds))
+            if word == DENIED and now - self._last_heard > self._poll_seconds:
+                self._last_heard = now
+                self._soon()
+
+    def _gap_before(self, now: float) -> float:
+        """How long a run for news waits: no server keeps the processor busy with its count."""
+        calm = now - self._news_run > LAST_GAP
+        self._gap = FIRST_GAP if calm else min(self._gap * 2, LAST_GAP)
+        self._news_run = now
+        spread = self._spread * int.from_bytes(os.urandom(2), "big") / 65536
+        return spread + (0.0 if calm else self._gap)
+
+    # ---------------------------------------------------------------- this machine
+
+    def _look_at_inhibitors(self, now: float) -> None:
+        """When the last inhibitor has ended, what waited for it is looked at again."""
+        held = _anybody_holds(os.path.join(self._state, "inhibitors"))
+        if self._held and not held:
+            self._next_run = min(self._next_run, now)
+            self._again = True
+        self._held = held
+
+    def _check_services(self) -> float:
+        from allod.agent.services.process import check_services
+
+        try:
+            place = os.path.join(self._state, "services")
+            return check_services(place, boot_id_file=self._boot_id_file)
+        except OSError as error:
+            _say(f"cannot look after the services: {error.strerror}")
+            return 5.0
+
+
+def _anybody_holds(directory: str) -> bool:
+    """Whether an inhibitor is held: a file that somebody has locked (inhibit.py)."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    for name in names:
+        try:
+            fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+    return False
+
+
+def poke(state: str) -> bool:
+    """Ask a running supervisor to look now; False if there is none."""
+    try:
+        fd = os.open(os.path.join(state, "agent", "pid"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # held: the number in it is that of a supervisor that lives
+        number = os.read(fd, 32).strip()
+        if number.isdigit():
+            os.kill(int(number), signal.SIGHUP)
+            return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def main(state: str) -> int:
+    """Run the supervisor over the state directory `state`; returns the exit status."""
+    agent = os.path.join(state, "agent")
+    os.makedirs(agent, mode=0o700, exist_ok=True)
+    fd = os.open(os.path.join(agent, "pid"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        _say(f"cannot run: another supervisor is at work in {state}")
+        return EXIT_BUSY
+    os.ftruncate(fd, 0)
+    os.write(fd, str(os.getpid()).encode())
+    Supervisor(state).run()
+    return 0
+
+
+def _json(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(given: dict[str, object], name: str, default: float) -> float:
+    value = given.get(name)
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    return float(value) if usable and isinstance(value, (int, float)) else default
+
+
+def _keeps_services(given: dict[str, object]) -> bool:
+    manager = given.get("service_manager")
+    if manager in {"systemd", "process"}:
+        return manager == "process"
+    return not os.path.isdir("/run/systemd/system")
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """A child ended: the wakeup pipe has told the loop."""
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise Stop
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"allod-agent: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
