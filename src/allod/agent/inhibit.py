@@ -31,6 +31,8 @@ TEXT_CAP: Final = 200
 LINE_CAP: Final = 4096
 MAX_CONNECTIONS: Final = 32
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+#: What a line that is no wish ends in.
+_NONSENSE: Final = (ValueError, KeyError, TypeError, RecursionError)
 _PEER: Final = struct.Struct("3i")
 
 
@@ -171,7 +173,7 @@ class InhibitorSocket:
 
     def _keep(self, link: socket.socket) -> None:
         try:
-            expected = contextlib.suppress(OSError, ValueError, InvalidInput, KeyError, TypeError)
+            expected = contextlib.suppress(OSError, InvalidInput, *_NONSENSE)
             with link, expected, self._lock(link):
                 link.sendall(b'{"held": true}\n')
                 link.settimeout(None)

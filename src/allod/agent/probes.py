@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -164,15 +165,15 @@ def _says(process: subprocess.Popen[bytes], deadline: float) -> str:
     kept = bytearray()
     if process.stdout is None:
         raise RuntimeError("the command's output was not piped")
-    os.set_blocking(process.stdout.fileno(), False)
+    fd = process.stdout.fileno()
     while True:
         ended = process.poll() is not None
-        piece = process.stdout.read(_PIECE)
-        if piece:
-            kept += piece[: SAYS_CAP * 4 - len(kept)]
-        elif ended:
+        readable = bool(select.select([fd], [], [], 0 if ended else min(0.05, _left(deadline)))[0])
+        piece = os.read(fd, _PIECE) if readable else b""
+        kept += piece[: SAYS_CAP * 4 - len(kept)]
+        if ended and not piece:
             return _printable(kept.decode("utf-8", "replace"))
-        else:
+        if readable and not piece:  # it closed its output and goes on
             time.sleep(min(0.02, _left(deadline)))
         _left(deadline)
 

@@ -30,7 +30,10 @@ MAX_VALUES: Final = 50_000
 MAX_PATTERN: Final = 512  #: signs of a regular expression in a schema
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _SECRET: Final = re.compile(r"secret:([a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?)", re.ASCII)
-_FACT: Final = re.compile(r"(\{?)\{([a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+)\}", re.ASCII)
+_FACT_NAME: Final = r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+"
+_FACT: Final = re.compile(
+    rf"\{{\{{(?P<text>{_FACT_NAME})\}}\}}|\{{(?P<fact>{_FACT_NAME})\}}", re.ASCII
+)
 _MISSING: Final = object()
 
 
@@ -211,7 +214,7 @@ def references(document: Any) -> References:
             if name is not None:
                 secrets.add(name)
             else:
-                facts.update(match[2] for match in _FACT.finditer(part) if not match[1])
+                facts.update(match["fact"] for match in _FACT.finditer(part) if match["fact"])
     return References(frozenset(facts), frozenset(secrets))
 
 
@@ -260,7 +263,9 @@ def _filled(value: Any, facts: Mapping[str, str], secrets: Mapping[str, str]) ->
     name = secret_name(value)
     if name is not None:
         return secrets[name]
-    return _FACT.sub(lambda match: match[0][1:] if match[1] else facts[match[2]], value)
+    return _FACT.sub(
+        lambda match: facts[match["fact"]] if match["fact"] else match[0][1:-1], value
+    )
 
 
 # --- paths that users of the device may change ---------------------------------------------------

@@ -104,7 +104,7 @@ def test_it_gets_its_directory_a_clean_environment_and_a_session(
     seen = look(pid_of(manager))
     assert seen is not None
     assert seen.session == seen.pid != os.getsid(0)
-    assert not {fd for fd in os.listdir(f"/proc/{seen.pid}/fd")} - {"0", "1", "2"}
+    assert not set(os.listdir(f"/proc/{seen.pid}/fd")) - {"0", "1", "2"}
 
 
 def test_it_outlives_the_agent(
