@@ -59,6 +59,7 @@ class RegistrySource(Holdings):
         self._providers = providers
         self._fitness = fitness
         self._clock = clock
+        self._fresh: dict[Digest, bytes] = {}
 
     # --- descriptions --------------------------------------------------------------------------
 
@@ -77,6 +78,7 @@ class RegistrySource(Holdings):
         if known is not None and self._provider_of(package, order.digest) == order.provider:
             _same(package, order, known)
             return known
+        self._fresh.clear()
         # 9a. The provider is one of the owner's, and the package lies in its namespace.
         provider = self._provider(package, order)
         repository = f"v2/{self._fleet}/{order.provider}/{package_name(package)}"
@@ -91,6 +93,10 @@ class RegistrySource(Holdings):
         self._fits(release)
         # 9d. The provider says so too, for exactly this digest.
         statement = self._statement(repository, package, order, provider)
+        for digest in {order.digest, manifest_digest, described.config, statement}:
+            if digest in self._fresh:
+                self._blobs.discard(digest)  # a damaged one may stand in the way
+                self._blobs.put(self._fresh[digest])
         self._keep(package, order.digest, order.provider, manifest_digest, statement)
         return release
 
@@ -210,7 +216,7 @@ class RegistrySource(Holdings):
         return self._small(f"{repository}/blobs/{digest}", digest, cap)
 
     def _small(self, path: str, digest: Digest, cap: int) -> bytes:
-        """A small file by its digest, from here or from the fleet; kept."""
+        """A small file by its digest, from here or from the fleet; kept once all is verified."""
         known = self._blobs.read(digest, cap=cap)
         if known is not None:
             return known
@@ -221,8 +227,7 @@ class RegistrySource(Holdings):
             )
         if sha256(data) != digest:
             raise Untrusted("wrong-digest", f"cannot take {digest}: what came is {sha256(data)}")
-        self._blobs.discard(digest)  # a damaged one may stand in the way
-        self._blobs.put(data)
+        self._fresh[digest] = data
         return data
 
     # --- payloads ------------------------------------------------------------------------------

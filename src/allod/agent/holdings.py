@@ -10,12 +10,13 @@ missing, so that the release is verified anew.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from allod.agent.files import names_in
+from allod.agent.files import PIECE, names_in
 from allod.agent.transfer import Blobs
 from allod.domain.ids import Digest, Purl, file_name, parse_digest, purl_of_file, sha256
 from allod.domain.release import Layer, Release
@@ -111,7 +112,12 @@ class Holdings:
 
     @contextmanager
     def open(self, package: Purl, digest: Digest) -> Iterator[Mapping[Layer, BinaryIO]]:
-        """The payload of a release that is held; who unpacks it checks its digests again."""
+        """The payload of a release that is held; who unpacks it checks its digests again.
+
+        Raises:
+            Unavailable: `not-described`, `not-held`, or `damaged-payload`, when unpacking failed
+                and the disk, not the release, is at fault.
+        """
         manifest = self._kept(package, digest)
         if manifest is None:
             raise Unavailable("not-described", f"cannot open {digest}: its description is gone")
@@ -125,13 +131,31 @@ class Holdings:
                 raise Unavailable(
                     "not-held", f"cannot open {digest}: its payload is not here"
                 ) from error
-            yield opened
+            try:
+                yield opened
+            except InvalidInput as error:
+                if self._drop_changed(manifest):
+                    raise Unavailable(
+                        "damaged-payload",
+                        f"cannot use the payload of {digest}: it changed on the disk; "
+                        "it is fetched again",
+                    ) from error
+                raise
 
-    def damaged(self, package: Purl, digest: Digest) -> None:
-        """Drop the payload, whose bytes were found changed, so that it is fetched anew."""
-        manifest = self._kept(package, digest)
-        for layer in () if manifest is None else manifest.layers:
-            self._blobs.discard(layer.digest)
+    def _drop_changed(self, manifest: oci.ReleaseManifest) -> bool:
+        """Discard the layers whose bytes are no longer theirs; whether there were any (THREATS 50)."""
+        changed = []
+        for layer in manifest.layers:
+            with self._blobs.open(layer.digest) as file:
+                state = hashlib.sha256()
+                while piece := file.read(PIECE):
+                    state.update(piece)
+                found = state.hexdigest()
+            if f"sha256:{found}" != layer.digest:
+                changed.append(layer.digest)
+        for digest in changed:
+            self._blobs.discard(digest)
+        return bool(changed)
 
     def forget(self, package: Purl, digest: Digest) -> None:
         """Remove description and payload, but for what other releases need too."""

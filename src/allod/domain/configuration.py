@@ -263,9 +263,7 @@ def _filled(value: Any, facts: Mapping[str, str], secrets: Mapping[str, str]) ->
     name = secret_name(value)
     if name is not None:
         return secrets[name]
-    return _FACT.sub(
-        lambda match: facts[match["fact"]] if match["fact"] else match[0][1:-1], value
-    )
+    return _FACT.sub(lambda match: facts[match["fact"]] if match["fact"] else match[0][1:-1], value)
 
 
 # --- paths that users of the device may change ---------------------------------------------------
