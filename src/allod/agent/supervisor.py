@@ -19,6 +19,7 @@ import sys
 import time
 
 from allod.agent.supervisor_news import DENIED, NEWS, QUIET, Location, Poll
+from allod.agent.supervisor_services import look, start_helper
 from allod.agent.supervisor_worker import INSTALLED, Choice, command, read, write
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -30,6 +31,7 @@ LAST_DELAY = 300.0
 STOP_SECONDS = 10.0
 FIRST_GAP = 0.5  #: between two runs for news; doubled while a server finds ever more of it
 LAST_GAP = 60.0
+EARLY = 15.0  #: the next question to a server that answers 'nothing' at once
 TICK = 1.0  #: how often inhibitors are looked at while some are held
 
 
@@ -58,6 +60,8 @@ class Supervisor:
         self._keeps_services = _keeps_services(given)
         self._choice = Choice(state, _number(given, "verify_seconds", 900.0))
         self._candidate = INSTALLED
+        self._services = os.path.join(state, "services")
+        self._helper = 0
         self._child = 0
         self._options: tuple[str, ...] = ()
         self._delay = FIRST_DELAY
@@ -68,6 +72,8 @@ class Supervisor:
         self._next_services = now
         self._next_poll = now
         self._poll: Poll | None = None
+        self._asked = now
+        self._wait_for = 0.0
         self._place = 0
         self._poll_delay = FIRST_DELAY
         self._news = -1  #: the count heard on this connection; -1: none yet
@@ -108,7 +114,7 @@ class Supervisor:
         if not self._child and now >= self._next_run:
             self._start(now)
         if self._keeps_services and now >= self._next_services:
-            self._next_services = now + self._check_services()
+            self._look_at_services(now)
         self._ask(now)
         self._wait(now)
 
@@ -120,7 +126,7 @@ class Supervisor:
             due.append(self._next_services)
         if self._held:
             due.append(now + TICK)
-        asked = self._poll is not None and self._poll.fileno() >= 0
+        asked = self._poll is not None and self._poll.asking
         if self._poll is not None and asked:
             due.append(self._poll.deadline)
         elif not self._child:
@@ -154,20 +160,18 @@ class Supervisor:
             self._child = os.posix_spawn(words[0], words, environment)
         except OSError as error:
             _say(f"cannot start the worker: {error.strerror}")
-            self._ended(now, 127)
+            self._done(now, 127)
 
     def _reap(self, now: float) -> None:
-        if not self._child:
-            return
-        try:
-            done, status = os.waitpid(self._child, os.WNOHANG)
-        except ChildProcessError:
-            done, status = self._child, 0
-        if done:
-            self._child = 0
-            self._ended(now, os.waitstatus_to_exitcode(status))
+        if self._helper and _ended(self._helper) is not None:
+            self._helper = 0
+        if self._child:
+            status = _ended(self._child)
+            if status is not None:
+                self._child = 0
+                self._done(now, status)
 
-    def _ended(self, now: float, status: int) -> None:
+    def _done(self, now: float, status: int) -> None:
         """Decide when the worker is started again."""
         if status in {0, EXIT_UNREACHED, EXIT_HANDED_OVER} and self._options:
             write(os.path.join(self._agent, "boot"), read(self._boot_id_file))
@@ -190,7 +194,6 @@ class Supervisor:
             # The clock may be wrong or jump: a wish is a time to wait, and no longer than usual.
             pause = min(pause, max(0.0, int(wake) - time.time()))
         self._next_run = max(now, self._next_run) if self._again else now + jitter(pause)
-        self._next_poll = min(self._next_poll, now)
 
     def _poked(self, _number: int, _frame: object) -> None:
         self._soon()
@@ -221,7 +224,7 @@ class Supervisor:
         """Put the question, where none is open. Not while the worker may change where to ask."""
         if self._child or now < self._next_poll:
             return
-        if self._poll is not None and self._poll.fileno() >= 0 and self._poll.deadline > now:
+        if self._poll is not None and self._poll.asking:
             return
         said = _json(read(os.path.join(self._agent, "poll")))
         places = said.get("locations")
@@ -235,6 +238,8 @@ class Supervisor:
         # The first question only learns where the count is.
         wait = 0.0 if self._news < 0 else self._wait_seconds
         after = max(self._news, 0)
+        self._asked = now
+        self._wait_for = wait
         if not self._poll.ask(after, wait, token if isinstance(token, str) else ""):
             self._heard("failed")
 
@@ -248,9 +253,13 @@ class Supervisor:
             if self._news != self._seen:
                 self._soon()
                 self._next_run += self._gap_before(now)
+                self._next_poll = now + self._gap
         elif word == QUIET:
             self._news = max(self._news, 0)
-            self._poll_delay, self._next_poll = FIRST_DELAY, now
+            # A server that does not hold the question is asked in a while, not at once.
+            early = now - self._asked < self._wait_for / 2
+            self._poll_delay = FIRST_DELAY
+            self._next_poll = now + (jitter(min(EARLY, self._poll_seconds)) if early else 0.0)
         else:
             self._poll.close()
             self._poll = None
@@ -282,15 +291,23 @@ class Supervisor:
             self._again = True
         self._held = held
 
-    def _check_services(self) -> float:
-        from allod.agent.services.process import check_services
+    def _look_at_services(self, now: float) -> None:
+        wanted, again = look(self._services, self._boot_id_file)
+        self._next_services = now + again
+        if wanted and not self._helper:
+            try:
+                self._helper = start_helper(self._services, self._boot_id_file)
+            except OSError as error:
+                _say(f"cannot look after the services: {error.strerror}")
 
-        try:
-            place = os.path.join(self._state, "services")
-            return check_services(place, boot_id_file=self._boot_id_file)
-        except OSError as error:
-            _say(f"cannot look after the services: {error.strerror}")
-            return 5.0
+
+def _ended(child: int) -> int | None:
+    """The exit status of a child, or None while it lives."""
+    try:
+        done, status = os.waitpid(child, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status) if done else None
 
 
 def _anybody_holds(directory: str) -> bool:

@@ -58,7 +58,7 @@ class Location:
 class Poll:
     """One question after another to one location. Never raises for what a server does."""
 
-    __slots__ = ("_buffer", "_context", "_deadline", "_fleet", "_location", "_sock", "number")
+    __slots__ = ("_buffer", "_context", "_deadline", "_fleet", "_location", "_sock", "asking", "number")
 
     def __init__(self, location: Location, fleet: str) -> None:
         self._location = location
@@ -67,6 +67,7 @@ class Poll:
         self._sock: socket.socket | None = None
         self._buffer = b""
         self._deadline = 0.0
+        self.asking = False  #: a question is open
         self.number = 0
 
     @property
@@ -101,6 +102,7 @@ class Poll:
                     self._sock.setblocking(False)
                     self._buffer = b""
                     self._deadline = time.monotonic() + wait + _GRACE_SECONDS
+                    self.asking = True
                     return True
             except (OSError, ValueError):
                 self.close()
@@ -118,6 +120,7 @@ class Poll:
                     break
                 answer = self._read()
                 if answer:
+                    self.asking = False
                     return answer
         except (ssl.SSLWantReadError, BlockingIOError):
             if time.monotonic() < self._deadline:
@@ -129,6 +132,7 @@ class Poll:
 
     def close(self) -> None:
         """Hang up."""
+        self.asking = False
         if self._sock is not None:
             self._sock.close()
             self._sock = None
