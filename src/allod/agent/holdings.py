@@ -29,6 +29,7 @@ from allod.wire.release import CONFIG_CAP, decode_release
 MANIFEST_CAP: Final = 256 * 1024  #: bytes of a manifest that a device is willing to read
 _RECORD_CAP: Final = 64 * 1024
 _HEX: Final = 64
+_MARK: Final = 71  #: the record's own digest, written behind it
 
 
 class ReleaseRecord(Document, frozen=True, kw_only=True):
@@ -60,7 +61,8 @@ class Holdings:
         record = ReleaseRecord(provider=provider, manifest=manifest, statement=statement)
         place = self._record_path(package, digest)
         make_directory(place.parent)
-        write_atomic(place, encode(record))
+        data = encode(record)
+        write_atomic(place, data + sha256(data).encode())
 
     def described(self, package: Purl, digest: Digest) -> Release | None:
         """The description, if it is kept here whole; its digests are checked again."""
@@ -86,8 +88,10 @@ class Holdings:
     def _record(self, package: Purl, digest: Digest) -> ReleaseRecord | None:
         """What was verified; damaged counts as missing, and is verified anew."""
         with contextlib.suppress(OSError, InvalidInput):
-            data = self._record_path(package, digest).read_bytes()
-            return decode(data, ReleaseRecord, cap=_RECORD_CAP)
+            stored = self._record_path(package, digest).read_bytes()
+            data, mark = stored[:-_MARK], stored[-_MARK:]
+            if sha256(data).encode() == mark:
+                return decode(data, ReleaseRecord, cap=_RECORD_CAP)
         return None
 
     def _provider_of(self, package: Purl, digest: Digest) -> str:

@@ -29,10 +29,14 @@ class Line:
         return f"{self.mode:04o} {self.what} {path}"
 
 
-def encode(lines: dict[str, Line]) -> bytes:
-    """The manifest as a file: head, sorted lines, and the digest of all that stands before."""
+def _head(release: Digest) -> str:
+    return f"{_HEAD} {release}"
+
+
+def encode(release: Digest, lines: dict[str, Line]) -> bytes:
+    """The manifest as a file: whose it is, sorted lines, and the digest of all that stands before."""
     rows = [lines[path].text(path) for path in sorted(lines)]
-    body = "\n".join([_HEAD, *rows, ""]).encode()
+    body = "\n".join([_head(release), *rows, ""]).encode()
     return body + hashlib.sha256(body).hexdigest().encode() + b"\n"
 
 
@@ -106,14 +110,14 @@ def _read_entry(directory: int, name: str) -> Line:
     return Line(mode, digest)
 
 
-def measure(root: int, manifest: bytes) -> Measurement:
-    """Read everything below `root` again and compare it with `manifest`."""
-    hashing = hashlib.sha256(_HEAD.encode() + b"\n")
+def measure(root: int, manifest: bytes, release: Digest) -> Measurement:
+    """Read everything below `root` again and compare it with the manifest of this release."""
+    hashing = hashlib.sha256(_head(release).encode() + b"\n")
     found: dict[str, str] = {path: line.text(path) for path, line in read_tree(root)}
     for path in sorted(found):
         hashing.update(found[path].encode("utf-8", "backslashreplace") + b"\n")
     digest = Digest("sha256:" + hashing.hexdigest())
-    if not is_whole(manifest):
+    if not is_whole(manifest) or not manifest.startswith(_head(release).encode() + b"\n"):
         return Measurement(ok=False, digest=digest, changed=("(manifest)",))
     wanted = _rows(manifest)
     changed = sorted(

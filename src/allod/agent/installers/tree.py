@@ -50,6 +50,9 @@ _REMOVING: Final = ".removing"
 _HEX: Final = 64
 
 
+_MISSING: Final = Measurement(ok=False, digest=manifest.tree_digest(b""), changed=(".",))
+
+
 class TreeInstaller:
     """The installer of kind `tree` (port `Installer`).
 
@@ -102,7 +105,7 @@ class TreeInstaller:
         need_space(place.parent, release.installed_size)
         try:
             staging.mkdir(mode=0o700)
-            _Unpacking(staging, release).run(layers)
+            _Unpacking(staging, digest, release).run(layers)
             replace_tree(staging, place, aside)
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -114,24 +117,38 @@ class TreeInstaller:
 
     def measure(self, package: Purl, digest: Digest) -> Measurement:
         """Read everything again; what is missing altogether is reported, not raised."""
-        place = self._place(package, digest)
         try:
-            recorded = (place / _MANIFEST).read_bytes()
+            home = open_directory(self._place(package, digest))
+        except OSError:
+            return _MISSING
+        try:
+            return self._measure(home, digest)
+        finally:
+            os.close(home)
+
+    @staticmethod
+    def _measure(home: int, digest: Digest) -> Measurement:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(_MANIFEST, flags, dir_fd=home), "rb") as file:
+                recorded = file.read()
         except OSError:
             recorded = b""
         try:
-            root = open_directory(place / _TREE)
+            root = os.open(_TREE, flags | os.O_DIRECTORY, dir_fd=home)
         except OSError:
-            return Measurement(ok=False, digest=manifest.tree_digest(b""), changed=(".",))
+            return _MISSING
         try:
-            found = manifest.measure(root, recorded)
-            strange = sorted(set(names_in(place)) - {_MANIFEST, _TREE})
-            rooted = os.fstat(root).st_mode & 0o7777 == DIRECTORY_MODE
+            found = manifest.measure(root, recorded, digest)
+            with os.scandir(home) as entries:
+                strange = sorted({entry.name for entry in entries} - {_MANIFEST, _TREE})
+            if os.fstat(root).st_mode & 0o7777 != DIRECTORY_MODE:
+                strange.insert(0, ".")
         finally:
             os.close(root)
-        if strange or not rooted:
-            changed = (*([] if rooted else ["."]), *strange, *found.changed)
-            return Measurement(ok=False, digest=found.digest, changed=changed[:100])
+        if strange:
+            changed = (*strange, *found.changed)[: manifest.MAX_CHANGED]
+            return Measurement(ok=False, digest=found.digest, changed=changed)
         return found
 
     def unstage(self, package: Purl, digest: Digest) -> None:
@@ -149,8 +166,9 @@ class TreeInstaller:
 class _Unpacking:
     """One release on its way into its staging directory."""
 
-    def __init__(self, staging: Path, release: Release) -> None:
+    def __init__(self, staging: Path, digest: Digest, release: Release) -> None:
         self._staging = staging
+        self._digest = digest
         self._release = release
         self._layout = Layout(release.installed_size)
         self._lines: dict[str, manifest.Line] = {}
@@ -259,7 +277,7 @@ class _Unpacking:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self._staging / _MANIFEST, flags, 0o400)
         try:
-            data = memoryview(manifest.encode(self._lines))
+            data = memoryview(manifest.encode(self._digest, self._lines))
             while data:
                 data = data[os.write(fd, data) :]
             os.fsync(fd)
