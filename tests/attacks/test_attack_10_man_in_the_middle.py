@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ class Fleet:
         self.authority = make_authority()
         self.context = server_context(self.authority, tmp_path)
         self.path = ""
+        self.struck = False
         self.change = lambda data: data
 
     def act(self, request: Request) -> None:
@@ -37,6 +39,7 @@ class Fleet:
         path = request.path.removeprefix(f"/f/{self.source.anchor.fleet}/")
         found = self.source.get(path, 1 << 20)
         if path == self.path:
+            self.struck = True
             found = self.change(found)
         if found is None:
             request.answer(404)
@@ -82,20 +85,25 @@ def test_attack_10_nothing_altered_is_accepted(tmp_path: Path) -> None:
         other = RepositorySimulator().files["tuf/1.root.json"]
         changes = [flip(0.0), flip(0.3), flip(0.7), flip(1.0), lambda d: b"", lambda d: d and d[:-9]]
         changes.append(lambda d: other)
-        standing = fleet.device.state.accepted.joinpath("view.1").read_bytes()
+        before = fleet.device.directory.rename(tmp_path / "before")
+        refused = 0
         for path in asked:
             for change in changes:
-                fleet.path, fleet.change = path, change
-                store = FloorsStore(fleet.device.state)
-                floors = store.load(fleet.device.bound.fleet)
+                shutil.rmtree(fleet.device.directory, ignore_errors=True)
+                shutil.copytree(before, fleet.device.directory)
+                fleet.path, fleet.change, fleet.struck = path, change, False
+                floors = FloorsStore(fleet.device.state).load(fleet.device.bound.fleet)
                 found = fleet.look(server.url)
                 now = FloorsStore(fleet.device.state).load(fleet.device.bound.fleet)
                 assert all(now.roles[role] >= version for role, version in floors.roles.items())
-                if found.fresh:  # it never asked for that file, or the change was beside the point
+                if found.fresh:  # what is known already is not asked for again
                     assert found.view.fleet.public
+                    assert not fleet.struck
                     continue
+                refused += 1
                 assert found.failure is not None
-                assert fleet.device.state.accepted.joinpath("view.1").read_bytes() == standing
+                assert not found.view.fleet.public
+        assert refused > 20
         fleet.path = ""
         found = fleet.look(server.url)
         assert found.fresh
