@@ -60,6 +60,7 @@ class Holdings:
         """Write down, durably, what was verified."""
         record = ReleaseRecord(provider=provider, manifest=manifest, statement=statement)
         place = self._record_path(package, digest)
+        make_directory(place.parent.parent, mode=0o755)  # services pass through here
         make_directory(place.parent)
         data = encode(record)
         write_atomic(place, data + sha256(data).encode())

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from ipaddress import ip_address
@@ -26,7 +27,7 @@ _PIECE: Final = 16 * 1024
 class SystemProbe:
     """Asks a service on this device how it is.
 
-    The http probe is a small client of its own: HTTP/1.0, no redirects, no proxy, only to
+    The http probe is a small client of its own: HTTP/1.0, over TLS if the address says https, no redirects, no proxy, only to
     addresses of this device itself (THREATS 11), one deadline for everything (THREATS 12).
     """
 
@@ -92,18 +93,20 @@ def _tcp(check: HealthCheck) -> ProbeResult:
 def _http(check: HealthCheck) -> ProbeResult:
     deadline = time.monotonic() + check.timeout
     parts = urlsplit(check.url)
-    if parts.scheme != "http" or not parts.hostname or parts.username is not None:
-        return ProbeResult(healthy=False, detail="only http:// addresses of this device are asked")
+    secure = parts.scheme == "https"
+    if not (secure or parts.scheme == "http") or not parts.hostname or parts.username is not None:
+        return ProbeResult(healthy=False, detail="only web addresses of this device are asked")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not (target.isascii() and target.isprintable()) or " " in target:
         return ProbeResult(healthy=False, detail="the address holds signs that it can't")
-    address = _local(parts.hostname, parts.port or 80)
-    with socket.create_connection(address, timeout=_left(deadline)) as link:
-        request = (
-            f"GET {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nUser-Agent: allod-agent\r\n\r\n"
-        )
-        link.sendall(request.encode("ascii"))
-        head, body = _answer(link, deadline)
+    address = _local(parts.hostname, parts.port or (443 if secure else 80))
+    request = f"GET {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nUser-Agent: allod-agent\r\n\r\n"
+    with socket.create_connection(address, timeout=_left(deadline)) as plain:
+        if secure:
+            with _unproven().wrap_socket(plain, server_hostname=parts.hostname) as link:
+                head, body = _exchange(link, request, deadline)
+        else:
+            head, body = _exchange(plain, request, deadline)
     words = head.split(b"\r\n", 1)[0].split()
     if not words[1:] or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
         return ProbeResult(healthy=False, detail="the answer is no HTTP")
@@ -113,6 +116,20 @@ def _http(check: HealthCheck) -> ProbeResult:
     if check.contains and check.contains.encode() not in body:
         return ProbeResult(healthy=False, detail=f"the answer lacks {_printable(check.contains)!r}")
     return ProbeResult(healthy=True, detail=f"answered {status}")
+
+
+def _unproven() -> ssl.SSLContext:
+    """TLS to this device itself: there is nobody in between, and certificates name other hosts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _exchange(link: socket.socket, request: str, deadline: float) -> tuple[bytes, bytes]:
+    link.settimeout(_left(deadline))
+    link.sendall(request.encode("ascii"))
+    return _answer(link, deadline)
 
 
 def _answer(link: socket.socket, deadline: float) -> tuple[bytes, bytes]:

@@ -10,6 +10,7 @@ Port `Renderer` of the engine.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -30,6 +31,10 @@ from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import parse_strict
 
 RECORD: Final = ".record"
+#: What says that a file is gone, or lost on the disk; other failures pass and are tried again.
+_NOT_THERE: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EIO}
+)
 FILE_CAP: Final = 4 * 1024 * 1024
 
 
@@ -86,6 +91,14 @@ class FileRenderer:
 
     def measure(self, sheet: Sheet, directory: Path) -> ConfigurationCheck:
         """Compare what stands in `directory` with what was written for this sheet."""
+        try:
+            return self._compare(sheet, directory)
+        except OSError as error:
+            says = f"unreadable: {error.strerror}"
+            return ConfigurationCheck(ok=False, digest=sha256(b""), changed=(says,))
+
+    @staticmethod
+    def _compare(sheet: Sheet, directory: Path) -> ConfigurationCheck:
         spec = sheet.release.configuration
         names = names_in(directory)
         if spec is None or (sheet.document is None and spec.default is None):
@@ -203,8 +216,10 @@ def _current(path: Path) -> Any:
     """The JSON value in a regular file that only its owner may write; None if it is no such."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
     with os.fdopen(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022:

@@ -25,6 +25,7 @@ from allod.errors import Unavailable, Untrusted
 
 PIECE: Final = 1024 * 1024
 _HEX: Final = 64
+_FLUSH: Final = 32 * 1024 * 1024  #: bytes between two flushes of a running transfer
 _AHEAD: Final = 8  #: pieces that may wait for the hasher
 
 Progress = Callable[[int, int], None]  #: bytes there, bytes in all
@@ -70,6 +71,47 @@ class _Hasher:
         self._queue.put(None)
         self._thread.join()
         return self._hash.hexdigest()
+
+
+class _Flusher:
+    """Sends what was written on to the disk while more is coming, so that the end need not wait.
+
+    It also keeps a large transfer from filling the memory of a small machine with unwritten pages.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._wanted = threading.Semaphore(0)
+        self._over = False
+        self._thread: threading.Thread | None = None
+        self._since = 0
+
+    def wrote(self, size: int) -> None:
+        """Count, and begin flushing once it is worth it."""
+        self._since += size
+        if self._since >= _FLUSH:
+            self._since = 0
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="flusher", daemon=True)
+                self._thread.start()
+            self._wanted.release()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.acquire()
+            while self._wanted.acquire(blocking=False):  # one flush for all that was asked
+                pass
+            if self._over:
+                return
+            with contextlib.suppress(OSError):  # the last fsync tells, and counts
+                os.fdatasync(self._fd)
+
+    def finish(self) -> None:
+        """End it; the file is still open."""
+        if self._thread is not None:
+            self._over = True
+            self._wanted.release()
+            self._thread.join()
 
 
 class Blobs:
@@ -207,7 +249,7 @@ class Blobs:
         progress: Progress | None,
     ) -> None:
         with self._begin(digest, size) as file:
-            hasher = _Hasher()
+            hasher, flusher = _Hasher(), _Flusher(file.fileno())
             try:
                 there = self._again(file, hasher, size)
                 if there < size:
@@ -221,11 +263,13 @@ class Blobs:
                                 )
                             hasher.update(piece)
                             _write(file, piece)
+                            flusher.wrote(len(piece))
                             if progress is not None:
                                 progress(there, size)
                             if bandwidth is not None:
                                 bandwidth.spend(len(piece))
             finally:
+                flusher.finish()
                 found = hasher.finish()
             if there < size:
                 raise Unavailable(

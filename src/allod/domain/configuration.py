@@ -201,7 +201,7 @@ def _only_secrets(value: Any) -> bool:
 def references(document: Any) -> References:
     """The facts and the secrets that a document names."""
     facts: set[str] = set()
-    secrets: set[str] = set()
+    names: set[str] = set()
     stack = [document]
     while stack:
         part = stack.pop()
@@ -212,10 +212,10 @@ def references(document: Any) -> References:
         elif isinstance(part, str):
             name = secret_name(part)
             if name is not None:
-                secrets.add(name)
+                names.add(name)
             else:
                 facts.update(match["fact"] for match in _FACT.finditer(part) if match["fact"])
-    return References(frozenset(facts), frozenset(secrets))
+    return References(frozenset(facts), frozenset(names))
 
 
 def substitute(

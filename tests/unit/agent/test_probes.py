@@ -16,6 +16,7 @@ import pytest
 from allod.agent.ports import RunState, ServiceUnit
 from allod.agent.probes import SystemProbe
 from allod.domain.release import HealthCheck, ProbeKind
+from allod.testing.local_server import Request, local_server, make_authority, server_context
 from allod.testing.payloads import PACKAGE
 
 UP = RunState(running=True)
@@ -98,6 +99,18 @@ def test_a_slow_answer_ends_with_its_time() -> None:
         found = PROBE.attempt(check, None, UP)
         assert not found.healthy
         assert time.monotonic() - begin < 1
+
+
+def test_https_is_asked_on_this_device(tmp_path: Path) -> None:
+    """A service with a certificate of its own for any name is judged by its answer."""
+    authority = make_authority("127.0.0.1")
+
+    def hello(request: Request) -> None:
+        request.answer(200, b"hello toast")
+
+    with local_server(hello, context=server_context(authority, tmp_path)) as server:
+        check = HealthCheck(ProbeKind.HTTP, url=server.url + "/", contains="toast", timeout=2)
+        assert PROBE.attempt(check, None, UP).healthy
 
 
 @pytest.mark.parametrize(

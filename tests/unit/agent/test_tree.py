@@ -51,6 +51,8 @@ def test_a_tree_stands_read_only_with_its_links_and_programs(installer: TreeInst
     assert (root / "bin/toast").stat().st_mode & 0o7777 == 0o555
     assert (root / "share/deep/er/text").stat().st_mode & 0o7777 == 0o444
     assert {path.stat().st_mode & 0o222 for path in root.rglob("*")} == {0}
+    passed = (root.parent, root.parent.parent)
+    assert {place.stat().st_mode & 0o777 for place in passed} == {0o755}, "other users get through"
     assert installer.staged(PACKAGE) == {good.digest}
     assert installer.measure(PACKAGE, good.digest).ok
 

@@ -42,6 +42,7 @@ LAYER: Final = "application/vnd.allod.release.tree.v1.tar+gzip"
 FILE_MODE: Final = 0o444
 PROGRAM_MODE: Final = 0o555
 DIRECTORY_MODE: Final = 0o555
+OPEN_MODE: Final = 0o755
 
 _MANIFEST: Final = "manifest"
 _TREE: Final = "tree"
@@ -97,7 +98,7 @@ class TreeInstaller:
         place = self._place(package, digest)
         staging = place.with_name(place.name + _STAGING)
         aside = place.with_name(place.name + _REMOVING)
-        make_directory(place.parent)
+        make_directory(place.parent, mode=OPEN_MODE)
         settle_tree(place, aside)
         remove_tree(staging)
         if place.exists() and self.measure(package, digest).ok:
@@ -193,6 +194,7 @@ class _Unpacking:
         finally:
             os.close(self._root)
         self._write_manifest()
+        self._staging.chmod(OPEN_MODE)  # closed until now; services read it from here on
         sync_directory(self._staging)
 
     def _unpack(self, layer: Layer, source: BinaryIO) -> None:
