@@ -83,7 +83,14 @@ def test_attack_10_nothing_altered_is_accepted(tmp_path: Path) -> None:
         asked = sorted({path for path in model.asked if model.files.get(path)})
         assert len(asked) >= 6
         other = RepositorySimulator().files["tuf/1.root.json"]
-        changes = [flip(0.0), flip(0.3), flip(0.7), flip(1.0), lambda d: b"", lambda d: d and d[:-9]]
+        changes = [
+            flip(0.0),
+            flip(0.3),
+            flip(0.7),
+            flip(1.0),
+            lambda d: b"",
+            lambda d: d and d[:-9],
+        ]
         changes.append(lambda d: other)
         before = fleet.device.directory.rename(tmp_path / "before")
         refused = 0

@@ -25,7 +25,9 @@ def device(tmp_path: Path) -> SimulatedDevice:
     return made
 
 
-@pytest.mark.parametrize("wrong", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2016, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "wrong", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2016, 1, 1, tzinfo=UTC)]
+)
 def test_attack_49_a_clock_in_the_past_stops_nothing(device: SimulatedDevice, wrong) -> None:
     """The time floor stands in for the clock: binding, updates and expiry go by it."""
     device.clock.wall = wrong

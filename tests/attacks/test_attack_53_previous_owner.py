@@ -18,7 +18,9 @@ from allod.wire.codec import instant
 from allod.wire.trust import Transfer
 
 
-def sign_over(seller: RepositorySimulator, device: SimulatedDevice, buyer: RepositorySimulator) -> None:
+def sign_over(
+    seller: RepositorySimulator, device: SimulatedDevice, buyer: RepositorySimulator
+) -> None:
     until = instant(seller.now + timedelta(days=30))
     transfer = Transfer(devices=[device.bound.device], to=buyer.anchor.fleet, until=until)
     seller.add_statement(transfers=[transfer])
@@ -33,7 +35,10 @@ def own(fleet: RepositorySimulator, device: SimulatedDevice, epoch: int, group: 
 
 def test_attack_53_what_the_seller_signed_is_worth_nothing_after_the_sale(tmp_path: Path) -> None:
     """Their repository, whole and newest, under their real root: refused, and the buyer's stands."""
-    seller, buyer = RepositorySimulator(TestOwner("seller")), RepositorySimulator(TestOwner("buyer"))
+    seller, buyer = (
+        RepositorySimulator(TestOwner("seller")),
+        RepositorySimulator(TestOwner("buyer")),
+    )
     device = SimulatedDevice(tmp_path / "device", seller)
     device.bind(seller.invite())
     sign_over(seller, device, buyer)
@@ -54,7 +59,10 @@ def test_attack_53_what_the_seller_signed_is_worth_nothing_after_the_sale(tmp_pa
 
 def test_attack_53_documents_of_an_earlier_binding_are_past(tmp_path: Path) -> None:
     """Sold and bought back: what the owner once signed for the device's first time counts no more."""
-    first, second = RepositorySimulator(TestOwner("first")), RepositorySimulator(TestOwner("second"))
+    first, second = (
+        RepositorySimulator(TestOwner("first")),
+        RepositorySimulator(TestOwner("second")),
+    )
     device = SimulatedDevice(tmp_path / "device", first)
     device.bind(first.invite())
     own(first, device, 1, "cellar")
@@ -75,7 +83,10 @@ def test_attack_53_documents_of_an_earlier_binding_are_past(tmp_path: Path) -> N
 
 def test_attack_53_the_buyer_sees_that_there_was_a_binding_before(tmp_path: Path) -> None:
     """The record shows the epoch after a transfer, and the count after a reset at the machine."""
-    seller, buyer = RepositorySimulator(TestOwner("seller")), RepositorySimulator(TestOwner("buyer"))
+    seller, buyer = (
+        RepositorySimulator(TestOwner("seller")),
+        RepositorySimulator(TestOwner("buyer")),
+    )
     device = SimulatedDevice(tmp_path / "device", seller)
     device.bind(seller.invite())
     former = device.bound.device
@@ -91,7 +102,10 @@ def test_attack_53_the_buyer_sees_that_there_was_a_binding_before(tmp_path: Path
 @pytest.mark.parametrize("fault", ["another device", "another fleet", "over", "daily key only"])
 def test_attack_53_only_the_roots_own_word_signs_a_device_over(tmp_path: Path, fault: str) -> None:
     """A transfer for others, to others, that has ended, or signed by less than the root."""
-    seller, buyer = RepositorySimulator(TestOwner("seller")), RepositorySimulator(TestOwner("buyer"))
+    seller, buyer = (
+        RepositorySimulator(TestOwner("seller")),
+        RepositorySimulator(TestOwner("buyer")),
+    )
     device = SimulatedDevice(tmp_path / "device", seller)
     bound = device.bind(seller.invite())
     until = seller.now + timedelta(days=-1 if fault == "over" else 30)
@@ -115,7 +129,10 @@ def test_attack_53_only_the_roots_own_word_signs_a_device_over(tmp_path: Path, f
 
 def test_attack_53_the_former_owners_word_and_secrets_are_gone(tmp_path: Path) -> None:
     """View, token, secrets and reports of the seller are not there for the buyer."""
-    seller, buyer = RepositorySimulator(TestOwner("seller")), RepositorySimulator(TestOwner("buyer"))
+    seller, buyer = (
+        RepositorySimulator(TestOwner("seller")),
+        RepositorySimulator(TestOwner("buyer")),
+    )
     device = SimulatedDevice(tmp_path / "device", seller)
     device.bind(seller.invite())
     secret = device.directory / "secrets" / "generic~me~toaster" / "password"

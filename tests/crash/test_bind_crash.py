@@ -70,7 +70,9 @@ def count(make, act) -> int:
 
 @pytest.mark.parametrize("kind", STRIKES)
 @pytest.mark.parametrize("online", [True, False])
-def test_binding_survives_a_fault_at_every_call(swift_directory: Path, kind: Strike, online) -> None:
+def test_binding_survives_a_fault_at_every_call(
+    swift_directory: Path, kind: Strike, online
+) -> None:
     """Fail, restart, resume: unbound or bound; then binding goes through."""
     fleet = RepositorySimulator()
     invite = fleet.invite(uses=5)

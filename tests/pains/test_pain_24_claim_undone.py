@@ -13,7 +13,10 @@ from allod.wire.trust import Transfer
 
 def test_pain_24_whoever_holds_the_machine_can_free_it(tmp_path: Path) -> None:
     """The owner is gone, with keys and server: the machine itself ends the binding, and is bindable."""
-    gone, next_owner = RepositorySimulator(TestOwner("gone")), RepositorySimulator(TestOwner("next"))
+    gone, next_owner = (
+        RepositorySimulator(TestOwner("gone")),
+        RepositorySimulator(TestOwner("next")),
+    )
     device = SimulatedDevice(tmp_path / "device", gone)
     device.bind(gone.invite())
     device.transport.down = True
@@ -26,7 +29,10 @@ def test_pain_24_whoever_holds_the_machine_can_free_it(tmp_path: Path) -> None:
 
 def test_pain_24_an_owner_can_sign_a_device_over(tmp_path: Path) -> None:
     """Without anybody at the machine, and with its history: the same device, one epoch further."""
-    seller, buyer = RepositorySimulator(TestOwner("seller")), RepositorySimulator(TestOwner("buyer"))
+    seller, buyer = (
+        RepositorySimulator(TestOwner("seller")),
+        RepositorySimulator(TestOwner("buyer")),
+    )
     device = SimulatedDevice(tmp_path / "device", seller)
     bound = device.bind(seller.invite())
     until = instant(seller.now + timedelta(days=30))

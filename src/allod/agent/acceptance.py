@@ -17,6 +17,7 @@ import msgspec
 
 from allod.agent.bound import Bound, save_bound, tell_supervisor, with_owner_word
 from allod.agent.floors_store import FloorsStore
+from allod.agent.transport import SILENT
 from allod.agent.view import View, load_view, save_view
 from allod.domain.ids import Scope
 from allod.errors import AllodError, Unavailable, Untrusted
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: What a source that has not caught up, or does not answer, leads to: no attack by itself.
-_QUIET: Final = frozenset({"unreachable", "too-slow", "no-location"})
+#: What another location cannot mend, since each was asked already. The first are no finding.
+_EVERYWHERE: Final = SILENT | {"no-token", "unauthenticated", "not-admitted", "bad-certificate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def accept(transport: Transport, state: StateDir, clock: Clock, bound: Bound) ->
             _LOG.warning("not accepted from location %d: %s (%s)", turn, error, error.code)
             if failure is None or isinstance(error, Untrusted):
                 failure = error
+            if error.code in _EVERYWHERE:
+                break
             continue
         except AllodError as error:
             failure = error
@@ -158,7 +161,7 @@ def _standing(
         alarms.append(Alarm(code=error.code, says=error.message))
         view = None
     since = instant(max(clock.now(), datetime(1970, 1, 1, tzinfo=UTC)))
-    if failure is not None and failure.code not in _QUIET:
+    if failure is not None and failure.code not in SILENT:
         refusals = (
             Refusal(code=failure.code, reasons=[failure.message], subject="fleet", since=since),
         )
@@ -170,4 +173,3 @@ def _standing(
     if failure is not None and failure.code == "stale":
         view = replace(view, trust=msgspec.structs.replace(view.trust, stale=True))
     return view.with_findings(refusals, tuple(alarms))
-

@@ -15,6 +15,7 @@ declared by the next binding record, and ends the device's identity.
 from __future__ import annotations
 
 import base64
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ class _Intent(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
     invite: str = ""  #: base64 of the file form, with its root
     epoch: int = 1
-    facts: dict[str, str] = {}  # noqa: RUF012 - msgspec copies default containers
+    facts: dict[str, str] = {}
     device: str = ""  #: unbind: whose identity ends
 
 
@@ -323,10 +324,8 @@ def hand_in(state: StateDir, transport: Transport, bound: Bound) -> Bound:
     record = record_of(state)
     if record is None or bound.handed_in:
         return bound
-    try:
+    with contextlib.suppress(Conflict):  # it has a record of this device already
         transport.post("bindings", record)
-    except Conflict:  # it has a record of this device already
-        pass
     known = replace(bound, handed_in=True)
     save_bound(state, known)
     return known

@@ -93,9 +93,7 @@ def save_bound(state: StateDir, bound: Bound) -> None:
         invite=bound.invite,
         groups=list(bound.groups),
         root=base64.b64encode(bound.anchor.root).decode(),
-        trust=None
-        if bound.anchor.trust is None
-        else base64.b64encode(bound.anchor.trust).decode(),
+        trust=None if bound.anchor.trust is None else base64.b64encode(bound.anchor.trust).decode(),
         locations=list(bound.locations),
         at=bound.at,
         accepted_groups=None if bound.accepted_groups is None else list(bound.accepted_groups),

@@ -91,7 +91,9 @@ def unbind(given: argparse.Namespace) -> int:
     if not given.yes:
         if not sys.stdin.isatty():
             raise Refused("not-confirmed", "cannot unbind without being sure: add --yes")
-        sys.stdout.write("What is installed runs on, but the device's identity ends. Type 'unbind': ")
+        sys.stdout.write(
+            "What is installed runs on, but the device's identity ends. Type 'unbind': "
+        )
         sys.stdout.flush()
         if sys.stdin.readline().strip() != "unbind":
             raise Refused("not-confirmed", "cannot unbind: it was not confirmed")
@@ -152,7 +154,8 @@ def report(given: argparse.Namespace) -> int:
     envelope = newest_report(_open(given, create=False))
     if envelope is None:
         raise Unavailable(
-            "no-report", "cannot print a report: none was made yet; 'allod-agent run --once' makes one"
+            "no-report",
+            "cannot print a report: none was made yet; 'allod-agent run --once' makes one",
         )
     _say(envelope.decode())
     return 0

@@ -39,17 +39,19 @@ def read_invite(given: str) -> bytes:
 
 def _unpack(url: str) -> bytes:
     """`allod:` and base64url of zlib of the JSON; unpacked no further than an invite may be."""
-    packed = "".join(url[len(SCHEME) :].split())
+    packed = "".join(url[len(SCHEME) : _URL_CAP].split())
+    unpacker = zlib.decompressobj()
     try:
-        if len(packed) > _URL_CAP:
-            raise ValueError("too long")
         raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        unpacker = zlib.decompressobj()
         data = unpacker.decompress(raw, _URL_CAP)
-        if not unpacker.eof or unpacker.unused_data:
-            raise ValueError("incomplete")
     except (ValueError, binascii.Error, zlib.error) as error:
-        raise InvalidInput(
-            "bad-invite", "cannot read the invite: the URL is incomplete or was altered; copy it whole"
-        ) from error
+        raise _incomplete() from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise _incomplete()
     return data
+
+
+def _incomplete() -> InvalidInput:
+    return InvalidInput(
+        "bad-invite", "cannot read the invite: the URL is incomplete or was altered; copy it whole"
+    )

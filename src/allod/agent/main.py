@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
 
     bind = verbs.add_parser("bind", parents=[shared, printing], help="take an owner's invite")
     bind.add_argument("invite", help="the invite's file, or its URL 'allod:…'")
-    bind.add_argument("--offline", action="store_true", help="use no network; carry the record later")
+    bind.add_argument(
+        "--offline", action="store_true", help="use no network; carry the record later"
+    )
     unbind = verbs.add_parser(
         "unbind", parents=[shared, printing], help="end the binding; the device gets a new identity"
     )
@@ -98,7 +100,10 @@ def _failed(error: Exception) -> int:
         said, status = f"cannot use{where}: {error.strerror or error}", 1
     else:
         kind = type(error).__name__
-        said, status = f"cannot go on: a fault of the program ({kind}); ALLOD_TRACE=1 shows it", _BUG
+        said, status = (
+            f"cannot go on: a fault of the program ({kind}); ALLOD_TRACE=1 shows it",
+            _BUG,
+        )
     sys.stderr.write(f"allod-agent: {' '.join(said.split())}\n")
     return status
 

@@ -6,7 +6,7 @@ Nothing here carries authority over software or configuration; that is the owner
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,9 @@ class Settings:
     poll_seconds: float = 300.0  #: longest time between two looks without news; jitter comes on top
     wait_seconds: float = 240.0  #: how long the server is asked to hold a question for news
     spread_seconds: float = 0.0  #: wait a random part of this after news: for large fleets
-    bandwidth: int | None = None  #: bytes a second for transfers; None: no limit of the machine's own
+    bandwidth: int | None = (
+        None  #: bytes a second for transfers; None: no limit of the machine's own
+    )
     background: bool = True  #: work at idle priority
     complain: bool = False  #: report access that is missing instead of denying it
     measure_seconds: float = 6 * 3600.0  #: time between two measurements of all that is installed
@@ -42,9 +44,8 @@ class Settings:
     reserve_bytes: int = 32 * 1024 * 1024  #: room on the disk that transfers leave alone
 
 
-_TEXTS: Final = {"service_manager": {"systemd", "process"}, "restarter": {"systemd", "command"}}
 _YEAR: Final = 366 * 86400.0
-_NUMBERS: Final[dict[str, tuple[type[int] | type[float], float, float]]] = {
+_NUMBERS: Final[dict[str, tuple[type[int | float], float, float]]] = {
     "poll_seconds": (float, 0.05, _YEAR),
     "wait_seconds": (float, 0.0, 3600.0),
     "spread_seconds": (float, 0.0, 86400.0),
@@ -96,30 +97,33 @@ def load_settings(path: Path) -> Settings:
 
 
 def _setting(name: str, value: Any, what: str) -> Any:
-    fault = InvalidInput("bad-settings", f"cannot use {name} = {value!r} in {what}", name=name)
-    if name in _TEXTS:
-        if value not in _TEXTS[name]:
-            raise fault
-        return value
-    if name == "facts":
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise fault
-        return dict(value)
-    if name == "restart_command":
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            raise fault
-        return tuple(value)
-    if name == "boot_id_file":
-        if not isinstance(value, str) or not value.startswith("/"):
-            raise fault
-        return value
-    if name in {"background", "complain"}:
-        if not isinstance(value, bool):
-            raise fault
-        return value
+    fits = _FITS.get(name)
+    if fits is not None:
+        if not fits(value):
+            raise _bad(name, value, what)
+        return tuple(value) if isinstance(value, list) else value
     kind, least, most = _NUMBERS[name]
     if name == "bandwidth" and value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not least <= value <= most:
-        raise fault
+        raise _bad(name, value, what)
     return kind(value)
+
+
+def _bad(name: str, value: Any, what: str) -> InvalidInput:
+    return InvalidInput("bad-settings", f"cannot use {name} = {value!r} in {what}", name=name)
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+_FITS: Final[dict[str, Callable[[Any], bool]]] = {
+    "service_manager": lambda value: value in ("systemd", "process"),
+    "restarter": lambda value: value in ("systemd", "command"),
+    "facts": lambda value: isinstance(value, dict) and _are_texts(value.values()),
+    "restart_command": lambda value: isinstance(value, list) and _are_texts(value),
+    "boot_id_file": lambda value: isinstance(value, str) and value.startswith("/"),
+    "background": lambda value: isinstance(value, bool),
+    "complain": lambda value: isinstance(value, bool),
+}

@@ -82,10 +82,9 @@ def in_words(found: dict[str, Any]) -> str:
     for refusal in found.get("refusals", []):
         why = "; ".join(refusal["reasons"])
         lines.append(f"  refused: {refusal.get('subject', '')} ({refusal['code']}) {why}")
-    for alarm in found["alarms"]:
-        lines.append(f"  alarm: {alarm['says']} ({alarm['code']})")
-    for one in found.get("inhibitors", []):
-        lines.append(f"  not to be disturbed: {one['name']}, {one['why']}")
+    lines += [f"  alarm: {alarm['says']} ({alarm['code']})" for alarm in found["alarms"]]
+    busy = found.get("inhibitors", [])
+    lines += [f"  not to be disturbed: {one['name']}, {one['why']}" for one in busy]
     if "reported" in found:
         lines.append(f"As of report {found['reported']['sequence']}, {found['reported']['at']}.")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import time
 
 _HEAD_CAP = 16 * 1024
 _BODY_CAP = 1024
+_DIGITS = 19
 _CONNECT_SECONDS = 10.0
 _GRACE_SECONDS = 20.0  #: beyond what the server was asked to hold the question for
 _NO_CHECK_TIME = 0x200000  #: X509_V_FLAG_NO_CHECK_TIME, see tls.py
@@ -58,7 +59,16 @@ class Location:
 class Poll:
     """One question after another to one location. Never raises for what a server does."""
 
-    __slots__ = ("_buffer", "_context", "_deadline", "_fleet", "_location", "_sock", "asking", "number")
+    __slots__ = (
+        "_buffer",
+        "_context",
+        "_deadline",
+        "_fleet",
+        "_location",
+        "_sock",
+        "asking",
+        "number",
+    )
 
     def __init__(self, location: Location, fleet: str) -> None:
         self._location = location
@@ -182,7 +192,7 @@ def _word(status: list[bytes], body: bytes, poll: Poll) -> str:
     if status == [b"200"]:
         digits = body.partition(b'"news"')[2].lstrip(b" :\t\r\n")
         number = b""
-        while digits[:1].isdigit() and len(number) < 19:
+        while digits[:1].isdigit() and len(number) < _DIGITS:
             number, digits = number + digits[:1], digits[1:]
         if number:
             poll.number = int(number)

@@ -18,6 +18,8 @@ from allod.agent.supervisor_worker import read
 EVERY = 5.0  #: seconds between two looks
 _SOON = 1.0
 _LOG_CAP = 1024 * 1024
+_LINES = 3  #: of `process`
+_BEGAN = 19  #: place of the start tick behind the name
 _HELPER = (
     "import sys; from allod.agent.services.process import check_services; "
     "check_services(sys.argv[1], boot_id_file=sys.argv[2])"
@@ -55,7 +57,7 @@ def start_helper(directory: str, boot_id_file: str) -> int:
 def _runs(place: str, boot: str) -> bool:
     """Whether the process that was written down is still that process."""
     lines = read(os.path.join(place, "process")).split("\n")
-    if len(lines) < 3 or lines[0] != boot:
+    if len(lines) < _LINES or lines[0] != boot:
         return False
     known = _identity(lines[2])
     return known is not None and known == _identity(read(f"/proc/{known[0]}/stat"))
@@ -64,9 +66,9 @@ def _runs(place: str, boot: str) -> bool:
 def _identity(stat: str) -> tuple[str, str] | None:
     """Number and start tick of a living process (proc_pid_stat(5))."""
     fields = stat.rpartition(")")[2].split()
-    if len(fields) < 20 or fields[0] in {"Z", "X", "x"}:
+    if len(fields) <= _BEGAN or fields[0] in {"Z", "X", "x"}:
         return None
-    return stat.partition(" ")[0], fields[19]
+    return stat.partition(" ")[0], fields[_BEGAN]
 
 
 def _pause(place: str, boot: str) -> float:

@@ -88,7 +88,9 @@ class Choice:
         return Candidate(name, tree)
 
 
-def command(candidate: Candidate, state: str, options: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+def command(
+    candidate: Candidate, state: str, options: tuple[str, ...]
+) -> tuple[list[str], dict[str, str]]:
     """Arguments and environment under which the worker is started."""
     environment = dict(os.environ)
     environment.pop(RUN_VARIABLE, None)
@@ -123,7 +125,9 @@ def read(path: str) -> str:
 def write(path: str, text: str) -> None:
     """Replace a short text, durably and atomically (as `durable.write_atomic`, without imports)."""
     temporary = f"{path}.{os.getpid()}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
     try:
         os.write(fd, text.encode())
         os.fsync(fd)

@@ -8,6 +8,7 @@ worker renews it when a server says 401. It carries no authority but to read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,7 @@ class Tokens:
         """
         base = f"f/{self.fleet}/devices/{self.device}"
         answer = source.request("GET", f"{base}/challenge", {}, cap=_CHALLENGE_CAP)
-        if answer.status != 200:
+        if answer.status != HTTPStatus.OK:
             raise self._none(source, answer.status)
         request = TokenRequest(
             fleet=self.fleet,

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from http import HTTPStatus
+from typing import Final
 
 from allod.agent.tokens import Tokens
 from allod.agent.transport_http import ANSWER_CAP, Answer, HttpSource, Limits, Pace, Ticks
@@ -24,8 +25,8 @@ _PATH: Final = re.compile(r"/?[A-Za-z0-9._~:@+=,-]+(?:/[A-Za-z0-9._~:@+=,-]+)*",
 _CODE: Final = re.compile(r"[a-z][a-z0-9-]{1,60}", re.ASCII)
 _ROUNDS: Final = 2  #: how often a small file is asked of all locations
 _STALLS: Final = 5  #: how often a transfer may stop without a single byte gained
+SILENT: Final = frozenset({"unreachable", "too-slow", "no-location"})  #: nobody was there
 _LONGEST: Final = 60.0  #: seconds that a failing location is left alone at most
-_T = TypeVar("_T")
 
 
 def server_path(fleet: FleetId, path: str) -> str:
@@ -68,7 +69,7 @@ class HttpTransport:
         self._tokens = tokens
         self._limits = limits or Limits()
         self.bandwidth = bandwidth
-        self._jitter = random.Random()
+        self._jitter = random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._served: dict[str, int] = {}
         self._first = 0
         self._places = [
@@ -153,7 +154,9 @@ class HttpTransport:
                 try:
                     found = ask(place.source)
                 except Unavailable as error:
-                    failure = error
+                    # A place that answers tells more than one that does not.
+                    if failure is None or failure.code in SILENT:
+                        failure = error
                     self._failed(place)
                     continue
                 place.failures = 0
@@ -176,7 +179,7 @@ class HttpTransport:
     ) -> Answer:
         address = server_path(self._fleet, path)
         answer = source.request("GET", address, self._headers(extra), cap=cap)
-        if answer.status == 401 and self._tokens is not None:
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._tokens is not None:
             self._tokens.renew(source)
             answer = source.request("GET", address, self._headers(extra), cap=cap)
         return answer
@@ -221,19 +224,18 @@ class HttpTransport:
             else:
                 return
 
-    def _pieces(
-        self, source: HttpSource, path: str, offset: int, pace: Pace
-    ) -> Iterator[bytes]:
+    def _pieces(self, source: HttpSource, path: str, offset: int, pace: Pace) -> Iterator[bytes]:
         extra = {"Range": f"bytes={offset}-"} if offset else {}
         address = server_path(self._fleet, path)
         with source.stream(address, self._headers(extra), pace) as (answer, pieces):
             if answer.status not in {200, 206}:
                 raise _failure(answer, source, path)
             skip = offset
-            if answer.status == 206:
+            if answer.status == HTTPStatus.PARTIAL_CONTENT:
                 if not answer.headers.get("content-range", "").startswith(f"bytes {offset}-"):
                     raise Unavailable(
-                        "bad-range", f"cannot go on with {path} from {source.url}: another range came"
+                        "bad-range",
+                        f"cannot go on with {path} from {source.url}: another range came",
                     )
                 skip = 0
             for piece in pieces:
@@ -267,7 +269,7 @@ def _closing(generator: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
 
 
 def _expect(answer: Answer, source: HttpSource, path: str) -> None:
-    if answer.status != 200:
+    if answer.status != HTTPStatus.OK:
         raise _unavailable(answer, source, path)
 
 
@@ -292,7 +294,7 @@ def _failure(answer: Answer, source: HttpSource, path: str) -> AllodError:
         code = named if isinstance(named, str) and _CODE.fullmatch(named) else code
         detail = str(problem.get("detail", ""))[:300]
     message = f"cannot hand in {path} at {source.url}: {detail or f'it answers {answer.status}'}"
-    if answer.status == 409:
+    if answer.status == HTTPStatus.CONFLICT:
         return Conflict(code, message)
     if answer.status in {400, 403, 413, 422}:
         return Refused(code, message)

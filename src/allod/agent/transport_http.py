@@ -29,6 +29,8 @@ PIECE: Final = 256 * 1024
 ANSWER_CAP: Final = 256 * 1024  #: of what a server says to a statement handed in
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
+_LENGTH_DIGITS: Final = 15
+_SHORTEST_PAUSE: Final = 0.02  #: seconds; shorter ones are added up
 
 
 class Ticks(Protocol):
@@ -97,7 +99,7 @@ class Pace:
         if self._bandwidth is not None:
             self._due = max(now, self._due) + count / self._bandwidth
             wait = self._due - now
-            if wait > 0.02:
+            if wait > _SHORTEST_PAUSE:
                 self._ticks.sleep(wait)
                 self._since += wait
 
@@ -226,7 +228,9 @@ class HttpSource:
                 if len(taken) > cap:
                     break
                 if self._ticks.monotonic() > deadline:
-                    raise Unavailable("too-slow", f"cannot wait for {path} from {self.url} any longer")
+                    raise Unavailable(
+                        "too-slow", f"cannot wait for {path} from {self.url} any longer"
+                    )
         if wanted and len(taken) > cap:
             raise Unavailable("too-large", f"cannot take {path} from {self.url}: above {cap} bytes")
         return bytes(taken)
@@ -245,7 +249,8 @@ class HttpSource:
             raise
         except Urllib3Timeout as error:
             raise Unavailable(
-                "too-slow", f"cannot reach {path} at {self.url} in time; the network is down or slow"
+                "too-slow",
+                f"cannot reach {path} at {self.url} in time; the network is down or slow",
             ) from error
         except SSLError as error:
             raise Unavailable(
@@ -258,7 +263,9 @@ class HttpSource:
                 raise Unavailable(
                     "truncated", f"cannot take {path} from {self.url}: it ends too early"
                 ) from error
-            raise Unavailable("unreachable", f"cannot reach {path} at {self.url}: {error}") from error
+            raise Unavailable(
+                "unreachable", f"cannot reach {path} at {self.url}: {error}"
+            ) from error
 
 
 def _origin(url: str) -> str:
@@ -278,7 +285,11 @@ def _length(response: BaseHTTPResponse, url: str, path: str) -> int:
     Chunked bodies are refused along: their framing can be dripped without end or cap.
     """
     stated = response.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in response.headers or not stated.isdecimal() or len(stated) > 15:
+    if (
+        "Transfer-Encoding" in response.headers
+        or not stated.isdecimal()
+        or len(stated) > _LENGTH_DIGITS
+    ):
         raise Unavailable("no-length", f"cannot take {path} from {url}: its length is not stated")
     return int(stated)
 

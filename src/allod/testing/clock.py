@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 class StoppedClock:
     """`Clock` whose sleeps are noted and counted as time gone by, and not waited for."""
 
-    def __init__(self, now: datetime = datetime(2026, 6, 1, tzinfo=UTC), boot: str = "boot-1") -> None:
+    def __init__(
+        self, now: datetime = datetime(2026, 6, 1, tzinfo=UTC), boot: str = "boot-1"
+    ) -> None:
         self.wall = now
         self.boot = boot
         self.ticks = 0.0

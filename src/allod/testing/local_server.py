@@ -38,7 +38,9 @@ class Authority:
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
 
-def make_authority(name: str = "test", *, age: timedelta = _DAY, left: timedelta = _DAY) -> Authority:
+def make_authority(
+    name: str = "test", *, age: timedelta = _DAY, left: timedelta = _DAY
+) -> Authority:
     """A CA that began `age` ago and ends in `left` (negative: it has ended)."""
     key = generate_private_key(SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -64,9 +66,7 @@ def server_context(
     )
     pem = builder.sign(authority.key, SHA256()).public_bytes(Encoding.PEM)
     file = directory / f"{host}-{id(key)}.pem"
-    file.write_bytes(
-        pem + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    file.write_bytes(pem + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context

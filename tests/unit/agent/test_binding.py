@@ -97,9 +97,9 @@ def test_binding_by_url_fetches_the_root_that_it_names(device, fleet) -> None:
 
 def test_binding_by_url_refuses_another_root(device, fleet) -> None:
     """A server that gives another root binds nobody."""
-    fleet.tamper["tuf/1.root.json"] = lambda data: RepositorySimulator(
-        TestOwner("stranger")
-    ).first_root
+    fleet.tamper["tuf/1.root.json"] = lambda data: (
+        RepositorySimulator(TestOwner("stranger")).first_root
+    )
     with pytest.raises(Untrusted) as caught:
         device.bind(read_invite(short(fleet.invite())))
     assert caught.value.code == "wrong-root"

@@ -109,7 +109,7 @@ def test_first_run_after_a_restart_of_the_machine_is_a_boot_run(place: Place) ->
     """--boot once for each boot id, until a run of it went through."""
     with place.running():
         until(lambda: place.runs)
-        until(lambda: (place.root / "agent" / "boot").exists())
+        until((place.root / "agent" / "boot").exists)
     with place.running():
         until(lambda: len(place.runs) == 2)
     place.boot.write_text("boot-2")
@@ -139,7 +139,7 @@ def test_news_start_the_worker_over_tls_with_the_token(place: Place, tmp_path: P
         with place.running():
             # The first look, and one for what the server counted before it was first asked.
             until(lambda: len(place.runs) == 2 and len(server.requests) >= 2)
-            until(lambda: (place.root / "agent" / "news").exists())
+            until((place.root / "agent" / "news").exists)
             with changed:
                 number[0] = 6
                 changed.notify_all()
@@ -149,7 +149,9 @@ def test_news_start_the_worker_over_tls_with_the_token(place: Place, tmp_path: P
         assert server.requests[0].path == f"/f/{FLEET}/news?after=0&wait=0"
         before = len(place.runs)
         with place.running():  # nothing new since: one run at start, none for the known count
-            until(lambda: "after=6&wait=20" in server.requests[-1].path and len(place.runs) > before)
+            until(
+                lambda: "after=6&wait=20" in server.requests[-1].path and len(place.runs) > before
+            )
             time.sleep(0.2)
         assert len(place.runs) == before + 1
 
@@ -194,8 +196,8 @@ def test_a_refused_token_has_the_worker_renew_it(place: Place) -> None:
     [
         b"", b"\x00" * 40_000, b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nx", b"x" * 100_000,
-        b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"news":"none"', b"HTTP/1.1 302 Found\r\n"
-        b"Location: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"news":"none"',
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
     ],
 )  # fmt: skip
 def test_nonsense_from_a_server_is_survived(place: Place, answer: bytes) -> None:
