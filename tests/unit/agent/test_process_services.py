@@ -271,7 +271,9 @@ def test_a_damaged_note_counts_as_missing(
     (room / "services" / HOME / "watch.json").write_bytes(b"{torn")
     assert manager.state(PACKAGE).running
     (room / "services" / HOME / "unit.json").write_bytes(b"{torn")
-    check(room)
+    os.kill(pid_of(manager), signal.SIGKILL)
+    wait(lambda: not manager.state(PACKAGE).running)
+    assert check(room) == process.CHECK_EVERY, "others are still looked after"
     manager.start(unit)
     assert manager.state(PACKAGE).running
 

@@ -241,8 +241,8 @@ class _Watched:
 
     def watch(self, now: float) -> float:
         """It does not run: count that, and start it again once its pause is over."""
-        if not (self._place / _UNIT).exists() or self.running() is not None:
-            return CHECK_EVERY
+        if not _read_json(self._place / _UNIT).get("command") or self.running() is not None:
+            return CHECK_EVERY  # a damaged unit waits for the worker, which writes it anew
         boot = read_text(self._boot_id_file).strip()
         watch = _read_json(self._place / _WATCH)
         process = read_text(str(self._place / _PROCESS)).split("\n")
