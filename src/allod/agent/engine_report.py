@@ -90,9 +90,27 @@ class Reporter:
                 for one in outcome.inhibitions
             ],
             restarts=outcome.restarts,
-            constraints=sorted({name for package in packages for name in package.constraints}),
+            constraints=self._constraints(packages),
             journey=state.journey,
         )
+
+    def _constraints(self, packages: list[PackageReport]) -> list[str]:
+        """What limits the owner here: by releases, and by a service manager that can't enforce."""
+        names = {name for package in packages for name in package.constraints}
+        if not self.world.services.enforces_access:
+            names.add("access-not-enforced")
+        return sorted(names)
+
+    def _missing_access(self, outcome: Outcome) -> list[tuple[str, str]]:
+        """In complain mode: what services use and their releases do not declare."""
+        found = []
+        for package, observed in outcome.observed.items():
+            if observed.running is not None:
+                names = sorted(self.world.services.missing_access(package))
+                if names:
+                    says = f"{package} uses what its release does not declare: {', '.join(names)}"
+                    found.append(("access-missing", says[:1000]))
+        return found
 
     def _findings(
         self, outcome: Outcome, view: View, now: datetime
@@ -104,7 +122,11 @@ class Reporter:
                 reasons.append(finding.reason)
         for scope, key, reason in outcome.resolved.unreadable:
             refused.setdefault(("unreadable-entry", f"{scope} {key}"), [reason])
-        said = [*outcome.findings.alarms, *((a.code, a.says) for a in self.ledger.alarms)]
+        said = [
+            *outcome.findings.alarms,
+            *self._missing_access(outcome),
+            *((a.code, a.says) for a in self.ledger.alarms),
+        ]
         names = {f"refusal {code} {subject}" for code, subject in refused}
         names |= {f"alarm {code} {says}" for code, says in said}
         since = self.ledger.since(frozenset(names), now)
