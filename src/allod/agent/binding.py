@@ -15,7 +15,6 @@ declared by the next binding record, and ends the device's identity.
 from __future__ import annotations
 
 import base64
-import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +47,7 @@ from allod.trust.metadata import ROOT_CAP
 from allod.trust.repository import descend
 from allod.trust.statements import CACHED, check_transfer, read_pinned
 from allod.wire.binding import InviteFile
-from allod.wire.codec import decode, encode, instant, parse_instant
+from allod.wire.codec import decode, encode, instant, parse_instant, parse_strict
 from allod.wire.trust import FleetDocument, Location
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ Connect = Callable[[FleetId, Sequence[Location], FileIdentityKey | None, int], "
 
 _JOURNAL: Final = "journal"
 _HISTORY: Final = "history"
+_RECEIPT_CAP: Final = 256 * 1024
 _RECORD: Final = "record.json"
 
 
@@ -96,6 +96,9 @@ class Binder:
         whole = self._with_root(data)
         opened = open_invite(whole, now, BUILD_TIME).value
         epoch = self._next_epoch(opened, now)
+        if epoch == 1:
+            # An attempt that the fleet refused may have used a key up; it names nobody yet.
+            forget_identity(self.state.identity)
         facts = {**self.facts, **self._declared()}
         intent = _Intent(
             what="bind",
@@ -237,7 +240,7 @@ class Binder:
             raise RuntimeError("only an online binder introduces its device")
         try:
             transport = self.connect(made.fleet, made.locations, key, made.epoch)
-            transport.post("bindings", record)
+            _check_receipt(transport.post("bindings", record))
             made = replace(made, handed_in=True)
             fleet = drive(
                 _look(opened, key.device, self.clock.now()),
@@ -245,11 +248,9 @@ class Binder:
                 lambda _keep: None,
             )
             check_not_revoked(opened.invite, fleet)
-        except Conflict:
-            return replace(made, handed_in=True)
         except Unavailable:
             return made
-        except (Refused, InvalidInput, Untrusted):
+        except (Refused, Conflict, InvalidInput, Untrusted):
             self._burn()
             raise
         return made
@@ -319,16 +320,35 @@ def hand_in(state: StateDir, transport: Transport, bound: Bound) -> Bound:
 
     Raises:
         Refused: the fleet does not want the device (revoked invite, too many uses).
+        Conflict: it has another record of this device.
         Unavailable: not now.
     """
     record = record_of(state)
     if record is None or bound.handed_in:
         return bound
-    with contextlib.suppress(Conflict):  # it has a record of this device already
-        transport.post("bindings", record)
+    receipt = transport.post("bindings", record)
     known = replace(bound, handed_in=True)
     save_bound(state, known)
+    _check_receipt(receipt)
     return known
+
+
+def _check_receipt(receipt: bytes) -> None:
+    """A server that keeps the record, but lets the device in no further, says so (`surplus`).
+
+    Raises:
+        Refused: `invite-surplus`.
+    """
+    try:
+        said = parse_strict(receipt, cap=_RECEIPT_CAP)
+    except InvalidInput:
+        return
+    if isinstance(said, dict) and said.get("surplus") is True:
+        raise Refused(
+            "invite-surplus",
+            "cannot join the fleet: the invite was used as often as it may be; "
+            "ask the owner for a new one",
+        )
 
 
 def own_key(state: StateDir) -> FileIdentityKey:

@@ -17,7 +17,7 @@ from allod.agent.tokens import Tokens
 from allod.agent.transport import HttpTransport
 from allod.agent.transport_stick import StickTransport
 from allod.domain.ids import FleetId
-from allod.errors import AllodError, Refused
+from allod.errors import AllodError, Conflict, Refused
 from allod.wire.report import Alarm
 from allod.wire.trust import Location
 
@@ -59,12 +59,12 @@ class Link:
             found = replace(found, view=view)
         return found
 
-    def _introduce(self) -> Refused | None:
+    def _introduce(self) -> AllodError | None:
         """The refusal, if the fleet does not want the device."""
         bound = replace(self.bound, handed_in=False) if self.on_stick else self.bound
         try:
             known = hand_in(self.state, self.transport, bound)
-        except Refused as error:
+        except (Refused, Conflict) as error:
             _LOG.warning("%s", error)
             return error
         except AllodError as error:

@@ -1,4 +1,4 @@
-"""TLS as the agent uses it: for confidentiality only (docs/adr/0011; DESIGN §10).
+"""TLS as the agent uses it: for confidentiality only (docs/adr/0004; DESIGN §10).
 
 Authority comes from signatures, so TLS must never be what keeps a device from its owner:
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from allod import durable
-from allod.agent.transport_http import ANSWER_CAP, HttpSource
+from allod.agent.transport_http import ANSWER_CAP, Answer, HttpSource
 from allod.domain.ids import DeviceId, FleetId
 from allod.errors import AllodError, InvalidInput, Unavailable
 from allod.wire.binding import ReadToken, TokenRequest
@@ -53,7 +53,7 @@ class Tokens:
         base = f"f/{self.fleet}/devices/{self.device}"
         answer = source.request("GET", f"{base}/challenge", {}, cap=_CHALLENGE_CAP)
         if answer.status != HTTPStatus.OK:
-            raise self._none(source, answer.status)
+            raise self._none(source, answer)
         request = TokenRequest(
             fleet=self.fleet,
             device=self.device,
@@ -64,7 +64,7 @@ class Tokens:
         headers = {"Content-Type": "application/json"}
         answer = source.request("POST", f"{base}/token", headers, cap=ANSWER_CAP, body=body)
         if answer.status not in {200, 201}:
-            raise self._none(source, answer.status)
+            raise self._none(source, answer)
         try:
             token = decode(answer.body, ReadToken, cap=ANSWER_CAP, what="the server's token")
             if not token.token.isascii() or not token.token.isprintable():
@@ -83,10 +83,11 @@ class Tokens:
             raise Unavailable("no-token", "cannot answer the server's challenge: it is malformed")
         return challenge
 
-    def _none(self, source: HttpSource, status: int) -> Unavailable:
+    def _none(self, source: HttpSource, answer: Answer) -> Unavailable:
         return Unavailable(
             "no-token",
-            f"cannot get a read token from {source.url}: it answers {status}; "
+            f"cannot get a read token from {source.url}: {answer.problem()[1]}; "
             "has the device been admitted? ('allod device list')",
-            status=status,
+            status=answer.status,
+            says=answer.problem()[0],
         )

@@ -18,11 +18,9 @@ from allod.agent.tokens import Tokens
 from allod.agent.transport_http import ANSWER_CAP, Answer, HttpSource, Limits, Pace, Ticks
 from allod.domain.ids import FleetId
 from allod.errors import AllodError, Conflict, InvalidInput, Refused, Unavailable
-from allod.wire.codec import parse_strict
 from allod.wire.trust import Location
 
 _PATH: Final = re.compile(r"/?[A-Za-z0-9._~:@+=,-]+(?:/[A-Za-z0-9._~:@+=,-]+)*", re.ASCII)
-_CODE: Final = re.compile(r"[a-z][a-z0-9-]{1,60}", re.ASCII)
 _ROUNDS: Final = 2  #: how often a small file is asked of all locations
 _STALLS: Final = 5  #: how often a transfer may stop without a single byte gained
 SILENT: Final = frozenset({"unreachable", "too-slow", "no-location"})  #: nobody was there
@@ -284,16 +282,8 @@ def _unavailable(answer: Answer, source: HttpSource, path: str) -> Unavailable:
 
 def _failure(answer: Answer, source: HttpSource, path: str) -> AllodError:
     """The failure that an answer to a statement stands for; a problem document names its code."""
-    code, detail = f"http-{answer.status}", ""
-    try:
-        problem = parse_strict(answer.body, cap=ANSWER_CAP)
-    except InvalidInput:
-        problem = None
-    if isinstance(problem, dict):
-        named = problem.get("code")
-        code = named if isinstance(named, str) and _CODE.fullmatch(named) else code
-        detail = str(problem.get("detail", ""))[:300]
-    message = f"cannot hand in {path} at {source.url}: {detail or f'it answers {answer.status}'}"
+    code, words = answer.problem()
+    message = f"cannot hand in {path} at {source.url}: {words}"
     if answer.status == HTTPStatus.CONFLICT:
         return Conflict(code, message)
     if answer.status in {400, 403, 413, 422}:

@@ -7,6 +7,7 @@ and held).
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,9 +25,11 @@ from urllib3.response import BaseHTTPResponse
 from allod import __version__
 from allod.agent.tls import client_context
 from allod.errors import AllodError, InvalidInput, Unavailable
+from allod.wire.codec import parse_strict
 
 PIECE: Final = 256 * 1024
 ANSWER_CAP: Final = 256 * 1024  #: of what a server says to a statement handed in
+_CODE: Final = re.compile(r"[a-z][a-z0-9-]{1,60}", re.ASCII)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _LENGTH_DIGITS: Final = 15
@@ -64,6 +67,22 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def problem(self) -> tuple[str, str]:
+        """The code and the words of a problem document (RFC 9457), or of the bare status."""
+        code, words = f"http-{self.status}", f"it answers {self.status}"
+        try:
+            said = parse_strict(self.body, cap=ANSWER_CAP)
+        except InvalidInput:
+            return code, words
+        if not isinstance(said, dict):
+            return code, words
+        named, detail = said.get("code"), said.get("detail")
+        if isinstance(named, str) and _CODE.fullmatch(named):
+            code = named
+        if isinstance(detail, str) and detail.isprintable():
+            words = detail[:300] or words
+        return code, words
 
 
 class Pace:

@@ -20,7 +20,7 @@ from allod.testing.repository import RepositorySimulator
 from allod.wire.trust import Location
 
 
-@dataclass(slots=True)
+@dataclass
 class SimulatedTransport:
     """`Transport` over a simulator; what is handed in is kept."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from allod.agent.invites import read_invite
 from allod.errors import AllodError, Conflict, InvalidInput, Refused, Unavailable, Untrusted
-from allod.testing.link import SimulatedDevice
+from allod.testing.link import SimulatedDevice, SimulatedTransport
 from allod.testing.repository import RepositorySimulator, TestOwner
 from allod.trust.binding import verify_binding
 from allod.wire.trust import Transfer
@@ -223,3 +223,31 @@ def test_a_device_that_was_signed_over_goes_to_the_next_owner(device, fleet, tmp
     assert device.accept().fresh
     with pytest.raises(AllodError):
         device.bind(fleet.invite(id="back"), online=False)
+
+
+def test_a_surplus_device_is_told_and_stays_unbound(device, fleet) -> None:
+    """The server counts the uses; it keeps the record, and the next attempt is another device."""
+    posted = []
+
+    def post(path: str, body: bytes) -> bytes:
+        posted.append(json.loads(body))
+        return json.dumps({"device": "x", "epoch": 1, "surplus": len(posted) == 1}).encode()
+
+    device.transport = SurplusTransport(fleet, post)
+    with pytest.raises(Refused) as caught:
+        device.bind(fleet.invite())
+    assert caught.value.code == "invite-surplus"
+    assert device.bound is None
+    assert device.bind(fleet.invite(id="another")).handed_in
+    first, second = (
+        json.loads(base64.b64decode(binding["record"]["payload"])) for binding in posted
+    )
+    assert first["device"] != second["device"]  # no two records of one device and epoch
+
+
+class SurplusTransport(SimulatedTransport):
+    """A server that answers as told."""
+
+    def __init__(self, source: RepositorySimulator, post) -> None:
+        super().__init__(source)
+        self.post = post
