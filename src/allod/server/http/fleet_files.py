@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +55,7 @@ _IMMUTABLE: Final = (b"cache-control", b"private, max-age=31536000, immutable")
 _REVALIDATE: Final = (b"cache-control", b"no-cache")
 _TOKENS: Final = 65_536  #: read tokens that are remembered
 _PIECE: Final = 256 * 1024
+_ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
 _NO_NEWS: Final = {
     "type": "http.response.start",
     "status": 204,
@@ -133,7 +135,9 @@ class FleetApp:
             await self._reader(fleet, scope)
             await self._blob(fleet, rest.removeprefix("blobs/"), scope, send)
         else:
-            await self._reader(fleet, scope)
+            # An invite in its short form names the root by hash; who binds has no token yet.
+            if _ROOT.fullmatch(rest) is None:
+                await self._reader(fleet, scope)
             await self._file(fleet, rest, scope, send)
 
     async def _reader(self, fleet: FleetId, scope: Scope) -> None:
