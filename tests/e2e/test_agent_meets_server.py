@@ -22,7 +22,7 @@ from allod.testing.local_server import Request, local_server
 from allod.testing.server import ServerRig
 from allod.wire.trust import Location
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Reserved kwarg.*")  # litestar's own, to come
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # litestar's own, to come
 
 
 class Bridge:
