@@ -317,6 +317,8 @@ def _anybody_holds(directory: str) -> bool:
     except OSError:
         return False
     for name in names:
+        if name.startswith("."):  # one that is just being made
+            continue
         try:
             fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
