@@ -97,7 +97,9 @@ class Client:
             if found is None:
                 raise Unavailable("not-found", f"cannot find {name}: no role has signed it")
             assert target_dir is not None
-            write_atomic(target_dir / quote(name), found.data)
+            file = target_dir / quote(name)
+            if not file.exists() or file.read_bytes() != found.data:
+                write_atomic(file, found.data)
             drive(repository.settle(), self.get, self.keep)
 
 

@@ -66,7 +66,9 @@ Tamper: TypeAlias = Callable[[bytes | None], bytes | None]
 
 def key_from(seed: str) -> CryptoSigner:
     """An Ed25519 key that is the same for the same text."""
-    return CryptoSigner(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed.encode()).digest()))
+    return CryptoSigner(
+        Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed.encode()).digest())
+    )
 
 
 def role_keys(signers: Iterable[CryptoSigner], threshold: int = 1) -> RoleKeys:
@@ -299,7 +301,9 @@ class RepositorySimulator:
         for path, data in publication.targets.items():
             directory, _, name = path.rpartition("/")
             digest = hashlib.sha256(data).hexdigest()
-            self.files["/".join(filter(None, ["tuf/targets", directory, f"{digest}.{name}"]))] = data
+            self.files["/".join(filter(None, ["tuf/targets", directory, f"{digest}.{name}"]))] = (
+                data
+            )
         for name, data in publication.metadata.items():
             self.files[f"tuf/{name}"] = data
         self.roles.update(publication.roles)
@@ -334,7 +338,10 @@ class RepositorySimulator:
     def refresh_timestamp(self) -> None:
         """Sign the timestamp alone anew, over the snapshot that is out."""
         self.files["tuf/timestamp.json"] = timestamp_of(
-            self.files["tuf/timestamp.json"], self.roles["snapshot"], [self.owner.timestamp], self.now
+            self.files["tuf/timestamp.json"],
+            self.roles["snapshot"],
+            [self.owner.timestamp],
+            self.now,
         )
 
     def pass_time(self, span: timedelta) -> None:
@@ -420,7 +427,9 @@ class SimulatedClient:
             self.accepted_groups,
         )
         view = self.drive(
-            accept_for_device(self.anchor, self.floors, self.cached, binding, now or self.source.now)
+            accept_for_device(
+                self.anchor, self.floors, self.cached, binding, now or self.source.now
+            )
         )
         self.accepted_groups = view.own_groups
         return view

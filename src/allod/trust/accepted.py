@@ -6,18 +6,19 @@ added here is named above the code that adds it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
-from tuf.api.metadata import Metadata, MetaFile, Root, Targets
+from tuf.api.metadata import MetaFile, Root, Targets
 from tuf.api.metadata import TargetFile as TargetInfo
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
 from allod.domain.ids import Digest, sha256
-from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
+from allod.errors import AllodError, InvalidInput, Untrusted
 from allod.trust.anchor import Anchor
 from allod.trust.effects import Keep, Need, Steps
 from allod.trust.floors import Floors
@@ -29,17 +30,20 @@ from allod.trust.metadata import (
     TARGETS_CAP,
     TIMESTAMP,
     TIMESTAMP_CAP,
+    RoleFile,
     cache_name,
     cached_target,
     check_address,
-    digest_of,
+    matches,
     metadata_path,
+    open_role,
     quote,
-    read,
     tuf_rules,
+    withheld,
 )
 from allod.wire.report import Alarm
 from allod.wire.trust import TrustStatement
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -170,128 +174,136 @@ class Repository:
         yield from self.keep()
 
     def keep(self) -> Steps[None]:
+        """Have floors and files kept, if there is anything new."""
         if self.floors != self.kept or self.pending or self.forget:
             yield Keep(self.floors, dict(self.pending), self.forget)
             self.kept = self.floors
             self.pending.clear()
             self.forget = ()
 
-    def note(self, role: str, data: bytes, *, keep_file: bool = True) -> None:
-        """`role` was verified: raise its floor, remember its file."""
-        metadata = read(data, role)
-        digest = digest_of(metadata.signed_bytes)
-        version = metadata.signed.version
-        if role == ROOT:
-            self.floors = self.floors.with_root(version, digest)
+    def note(self, file: RoleFile) -> None:
+        """A role was verified: raise its floor, remember its file."""
+        if file.role == ROOT:
+            self.floors = self.floors.with_root(file.version, file.digest)
         else:
-            self.floors = self.floors.raised(role, version, digest)
-        self.verified[role] = data
-        name = cache_name(role)
-        if keep_file and self.cached.get(name) != data:
-            self.pending[name] = data
+            self.floors = self.floors.raised(file.role, file.version, file.digest)
+        self.verified[file.role] = file.data
+        name = cache_name(file.role)
+        if self.cached.get(name) != file.data:
+            self.pending[name] = file.data
 
-    def _cached_role(self, role: str) -> tuple[bytes, Metadata[Any]] | None:
+    def _cached_role(self, role: str) -> RoleFile | None:
         """The cached file, if it is the one at the floor.
 
         One that cannot be read is an alarm, not a first run: the floors hold without it. One
         beside the floor (a repair, a cut between floors and files) is not used.
         """
-        data = self.cached.get(cache_name(role))
+        name = cache_name(role)
+        data = self.cached.get(name)
         if data is None:
             return None
         try:
-            metadata = read(data, role)
+            file = open_role(data, role)
         except InvalidInput as error:
-            self._damaged(cache_name(role), error)
+            self._alarm("cache-damaged", f"cannot use the cached {name}: {error}")
+            self.forget = (*self.forget, name)
             return None
-        if metadata.signed.version != self.floors.roles.get(role):
-            return None
-        if digest_of(metadata.signed_bytes) != self.floors.digests.get(role):
-            return None
-        return data, metadata
+        at_floor = (self.floors.roles.get(role), self.floors.digests.get(role))
+        return file if (file.version, file.digest) == at_floor else None
 
-    def _damaged(self, name: str, error: AllodError) -> None:
-        self.alarms.append(Alarm(code="cache-damaged", says=f"cannot use the cached {name}: {error}"))
-        self.forget = (*self.forget, name)
+    def _alarm(self, code: str, says: str) -> None:
+        self.alarms.append(Alarm(code=code, says=says))
 
-    def _check_floor(self, role: str, data: bytes) -> None:
+    def _check_floor(self, file: RoleFile) -> None:
         """Neither below the floor nor another document at it.
 
         Raises:
             Untrusted: `rollback` (THREATS 4, 55 in part), `equivocation` (one version, two digests).
         """
-        metadata = read(data, role)
-        floor = self.floors.roles.get(role, 0)
-        version = metadata.signed.version
-        if version < floor:
-            raise Untrusted(
-                "rollback",
-                f"cannot accept {role} version {version}: version {floor} was seen before",
-                role=role, version=version, floor=floor,
-            )
-        known = self.floors.digests.get(role)
-        if version == floor and known is not None and known != digest_of(metadata.signed_bytes):
+        floor = self.floors.roles.get(file.role, 0)
+        known = self.floors.digests.get(file.role)
+        if file.version < floor:
+            raise _rollback(file.role, file.version, floor)
+        if file.version == floor and known is not None and known != file.digest:
             raise Untrusted(
                 "equivocation",
-                f"cannot accept {role} version {version}: it is not the one seen before",
-                role=role, version=version,
+                f"cannot accept {file.role} version {file.version}: it is not the one seen before",
+                role=file.role,
+                version=file.version,
             )
 
     # 4. TUF, from the top: each role under the one before.
 
     def load_timestamp(self) -> Steps[None]:
+        """The newest timestamp; the cached one is its floor."""
         cached = self._cached_role(TIMESTAMP)
         if cached is not None:
-            try:
-                with tuf_rules(TIMESTAMP):
-                    self.trusted.update_timestamp(cached[0])
-            except AllodError:
-                cached = None if TIMESTAMP not in self.trusted else cached  # expired: still a floor
+            with contextlib.suppress(AllodError), tuf_rules(TIMESTAMP):
+                self.trusted.update_timestamp(cached.data)  # expired, it is a floor all the same
+            if TIMESTAMP not in self.trusted:
+                cached = None  # its key was taken away
         data = yield Need(metadata_path(TIMESTAMP, None), TIMESTAMP_CAP)
         if data is None:
-            raise _withheld(TIMESTAMP)
+            raise withheld(TIMESTAMP)
         with tuf_rules(TIMESTAMP):
-            read(data, TIMESTAMP)
+            file = open_role(data, TIMESTAMP)
             try:
                 self.trusted.update_timestamp(data)
             except EqualVersionNumberError:
-                self._check_floor(TIMESTAMP, data)
-                if self.trusted.timestamp.is_expired(self.decided):
-                    raise ExpiredMetadataError("timestamp.json is expired") from None
-                data = cached[0] if cached is not None else data
-            self._check_floor(TIMESTAMP, data)
-            if self.trusted.timestamp.snapshot_meta.version < self.floors.roles.get(SNAPSHOT, 0):
-                raise Untrusted("rollback", "cannot accept timestamp: its snapshot is older", role=TIMESTAMP)
-        self.note(TIMESTAMP, data)
+                file = self._same_timestamp(cached, file)
+            self._check_floor(file)
+            listed = self.trusted.timestamp.snapshot_meta.version
+            if listed < self.floors.roles.get(SNAPSHOT, 0):
+                raise _rollback(SNAPSHOT, listed, self.floors.roles[SNAPSHOT])
+        self.note(file)
+
+    def _same_timestamp(self, cached: RoleFile | None, file: RoleFile) -> RoleFile:
+        """The version that is known; another content under it is an alarm, and is not used."""
+        if cached is None:
+            raise RuntimeError("python-tuf compared with a timestamp that it was not given")
+        if file.digest != cached.digest:
+            self._alarm("equivocation", f"timestamp {file.version} came with two contents")
+        if self.trusted.timestamp.is_expired(self.decided):
+            raise ExpiredMetadataError("timestamp.json is expired")
+        return cached
 
     def load_snapshot(self) -> Steps[None]:
+        """The snapshot that the timestamp names; the cached one is its floor."""
         meta = self.trusted.timestamp.snapshot_meta
         cached = self._cached_role(SNAPSHOT)
         if cached is not None:
-            try:
-                with tuf_rules(SNAPSHOT):
-                    self.trusted.update_snapshot(cached[0], trusted=True)
-                    if meta.version == cached[1].signed.version:
-                        # The same version with other bytes: two snapshots under one number.
-                        meta.verify_length_and_hashes(cached[0])
-                        self._check_listed(cached[1].signed.meta)
-                        self.note(SNAPSHOT, cached[0])
-                        return
-            except AllodError:
-                pass
+            with contextlib.suppress(AllodError), tuf_rules(SNAPSHOT):
+                self.trusted.update_snapshot(cached.data, trusted=True)
+            if SNAPSHOT in self.trusted and self._is_final(cached, meta):
+                self.check_listed(cached.signed.meta)
+                self.note(cached)
+                return
         data = yield from self._fetch_role(SNAPSHOT, meta, SNAPSHOT_CAP)
         with tuf_rules(SNAPSHOT):
-            signed = read(data, SNAPSHOT).signed
-            if SNAPSHOT in self.trusted:
-                missing = self.trusted.snapshot.meta.keys() - signed.meta.keys()
-                if missing:
-                    raise _missing(min(missing))
+            file = open_role(data, SNAPSHOT)
+            self._check_floor(file)
+            if cached is not None and SNAPSHOT in self.trusted:
+                self._check_not_less(cached.signed.meta, file.signed.meta)
             self.trusted.update_snapshot(data)
-            self._check_floor(SNAPSHOT, data)
-        self._check_listed(signed.meta)
-        self.note(SNAPSHOT, data)
+        self.check_listed(file.signed.meta)
+        self.note(file)
 
-    def _check_listed(self, listed: Mapping[str, MetaFile]) -> None:
+    def _is_final(self, cached: RoleFile, meta: MetaFile) -> bool:
+        """Whether the cached snapshot is the very one that the timestamp names, and fresh."""
+        fresh = not self.trusted.snapshot.is_expired(self.decided)
+        return fresh and meta.version == cached.version and matches(meta, cached.data)
+
+    @staticmethod
+    def _check_not_less(before: Mapping[str, MetaFile], after: Mapping[str, MetaFile]) -> None:
+        """TUF 5.5.5: no role leaves, none goes back, whether this machine uses it or not."""
+        for name, meta in before.items():
+            role = name.removesuffix(".json")
+            if name not in after:
+                raise _missing(role)
+            if after[name].version < meta.version:
+                raise _rollback(role, after[name].version, meta.version)
+
+    def check_listed(self, listed: Mapping[str, MetaFile]) -> None:
         """Every role that was ever verified stands in the snapshot, not below its floor.
 
         Otherwise the holder of the online keys mixes roles of two epochs, or makes a role that
@@ -305,12 +317,7 @@ class Repository:
             if meta is None:
                 raise _missing(role)
             if meta.version < floor:
-                raise Untrusted(
-                    "rollback",
-                    f"cannot accept the snapshot: it has {role} version {meta.version},"
-                    f" version {floor} was seen before",
-                    role=role, version=meta.version, floor=floor,
-                )
+                raise _rollback(role, meta.version, floor)
 
     def load(self, role: str, delegator: str) -> Steps[Targets]:
         """A targets role, under its delegator; from the cache if the snapshot lists it so.
@@ -333,17 +340,19 @@ class Repository:
         if meta is None:
             raise _missing(role)
         cached = self._cached_role(role)
-        if cached is not None and self._accepted(role, delegator, cached[0]):
-            self.note(role, cached[0])
-            return self._targets(role)
+        if cached is not None:
+            with contextlib.suppress(AllodError), tuf_rules(role):
+                self.trusted.update_delegated_targets(cached.data, role, delegator)
+                self.note(cached)
+                return self._targets(role)
         data = yield from self._fetch_role(role, meta, TARGETS_CAP)
         with tuf_rules(role):
-            signed = read(data, role).signed
+            file = open_role(data, role)
             loaded = self.trusted.update_delegated_targets(data, role, delegator)
             if self.profile.addressed:
-                check_address(signed, self.anchor.fleet, role)
-            self._check_floor(role, data)
-        self.note(role, data)
+                check_address(file.signed, self.anchor.fleet, role)
+            self._check_floor(file)
+        self.note(file)
         return loaded
 
     def _targets(self, role: str) -> Targets:
@@ -352,19 +361,11 @@ class Repository:
             raise RuntimeError(f"{role} is no targets role")  # noqa: TRY004 - a bug, no input
         return loaded
 
-    def _accepted(self, role: str, delegator: str, data: bytes) -> bool:
-        try:
-            with tuf_rules(role):
-                self.trusted.update_delegated_targets(data, role, delegator)
-        except AllodError:
-            return False
-        return True
-
     def _fetch_role(self, role: str, meta: MetaFile, cap: int) -> Steps[bytes]:
         version = meta.version if self.trusted.root.consistent_snapshot else None
         data = yield Need(metadata_path(role, version), min(meta.length or cap, cap))
         if data is None:
-            raise _withheld(role)
+            raise withheld(role)
         return data
 
     def _find(self, path: str) -> Steps[tuple[TargetInfo, str] | None]:
@@ -395,13 +396,15 @@ class Repository:
 
     def _fetch(self, info: TargetInfo, role: str, cap: int) -> Steps[TargetFile]:
         if info.length > cap:
-            raise Untrusted("too-large", f"cannot accept {info.path}: {info.length} bytes, at most {cap}")
+            raise Untrusted(
+                "too-large", f"cannot accept {info.path}: {info.length} bytes, at most {cap}"
+            )
         name = cached_target(info.path)
         data = self.cached.get(name)
-        if data is None or not _matches(info, data):
+        if data is None or not matches(info, data):
             data = yield Need(self._target_path(info), info.length)
             if data is None:
-                raise _withheld(info.path)
+                raise withheld(info.path)
             with tuf_rules(info.path):
                 # 13, 10: what the source or the way altered has another length or digest.
                 info.verify_length_and_hashes(data)
@@ -413,23 +416,15 @@ class Repository:
         return "tuf/targets/" + quote(path, safe=b"/")
 
 
-def _matches(info: TargetInfo, data: bytes) -> bool:
-    try:
-        with tuf_rules(info.path):
-            info.verify_length_and_hashes(data)
-    except AllodError:
-        return False
-    return True
-
-
-def _withheld(what: str) -> Unavailable:
-    """Not there although it must be: a fault of the source, never an empty answer (THREATS 8)."""
-    return Unavailable("withheld", f"cannot go on: the source does not have {what}", what=what)
-
-
 def _missing(role: str) -> Untrusted:
+    return Untrusted("role-missing", f"cannot accept the snapshot: it lacks {role}", role=role)
+
+
+def _rollback(role: str, version: int, floor: int) -> Untrusted:
     return Untrusted(
-        "role-missing", f"cannot accept the snapshot: it lacks {role}", role=role.removesuffix(".json")
+        "rollback",
+        f"cannot accept {role} version {version}: version {floor} was seen before",
+        role=role,
+        version=version,
+        floor=floor,
     )
-
-

@@ -299,8 +299,11 @@ class RepositoryDraft:
         self._dirty |= {TARGETS, DEVICES, *bins.get_roles()}
 
     def renew(self, now: datetime, *, root: bool = True) -> frozenset[str]:
-        """Mark every loaded role whose life is half over, the root too (unless it is signed
-        elsewhere); they are returned.
+        """Mark every loaded role whose life is half over; they are returned.
+
+        Args:
+            now: what their lives are judged by.
+            root: the root too; False where it is signed by ceremony.
         """
         due = {
             role

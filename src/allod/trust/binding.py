@@ -65,6 +65,7 @@ def verify_binding(data: bytes, roots: Callable[[int], bytes | None]) -> Verifie
     (`invite.check_not_revoked`, the server's count).
 
     Args:
+        data: the binding file.
         roots: the fleet's root metadata file of a version, if it is acceptable.
 
     Raises:
@@ -85,12 +86,18 @@ def verify_binding(data: bytes, roots: Callable[[int], bytes | None]) -> Verifie
     keys = [to_key(invite.key), to_key(record.key)]
     verified = verify(file.record, BINDING, keys, 2, what="the binding record")
     if record.fleet != invite.fleet:
-        raise Untrusted("wrong-fleet", "cannot accept the binding: record and invite differ in fleet")
+        raise Untrusted(
+            "wrong-fleet", "cannot accept the binding: record and invite differ in fleet"
+        )
     if record.invite != invite.id:
-        raise Untrusted("wrong-invite", "cannot accept the binding: the record names another invite")
+        raise Untrusted(
+            "wrong-invite", "cannot accept the binding: the record names another invite"
+        )
     device = device_id(record.key)
     if record.device != device:
-        raise Untrusted("wrong-device", "cannot accept the binding: the id is not of the device's key")
+        raise Untrusted(
+            "wrong-device", "cannot accept the binding: the id is not of the device's key"
+        )
     if not 0 < record.epoch <= MAX_VERSION:
         raise InvalidInput("bad-document", "cannot read the binding: its epoch is out of range")
     parse_fleet(record.fleet)
@@ -98,9 +105,7 @@ def verify_binding(data: bytes, roots: Callable[[int], bytes | None]) -> Verifie
     return seal(Binding(record, invite, device), verified.by)
 
 
-def make_token_request(
-    device: Signer, *, fleet: str, epoch: int, challenge: str
-) -> bytes:
+def make_token_request(device: Signer, *, fleet: str, epoch: int, challenge: str) -> bytes:
     """The device's answer to the server's challenge, as a statement of its own type (59)."""
     request = TokenRequest(
         fleet=fleet, device=device_id(from_key(device.public_key)), epoch=epoch, challenge=challenge

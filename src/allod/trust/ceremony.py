@@ -61,6 +61,7 @@ def root_progress(previous: bytes | None, proposal: bytes) -> RootProgress:
 
     Args:
         previous: the root that it follows; None: it is the first.
+        proposal: the root, however many signatures it has.
 
     Raises:
         InvalidInput: a file is no root metadata, or the versions do not follow.
@@ -69,7 +70,9 @@ def root_progress(previous: bytes | None, proposal: bytes) -> RootProgress:
     root: Root = metadata.signed
     before: Root | None = None if previous is None else read(previous, ROOT).signed
     try:
-        result = root.get_root_verification_result(before, metadata.signed_bytes, metadata.signatures)
+        result = root.get_root_verification_result(
+            before, metadata.signed_bytes, metadata.signatures
+        )
     except ValueError as error:
         raise InvalidInput("bad-metadata", f"cannot check the root: {error}") from error
     return RootProgress(

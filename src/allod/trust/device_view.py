@@ -117,7 +117,9 @@ def accept_for_device(
         Untrusted, Unavailable: as `descend`; also `no-fleet-document`.
         InvalidInput: a document that holds for the whole fleet cannot be read.
     """
-    repository = yield from descend(anchor, floors, cached, now, device=binding.device, profile=ALLOD)
+    repository = yield from descend(
+        anchor, floors, cached, now, device=binding.device, profile=ALLOD
+    )
     fleet = yield from fleet_document(repository)
     withdrawn = yield from withdrawn_releases(repository)
     reading = _Reading(repository, binding, {}, {}, [], [])
@@ -164,7 +166,9 @@ def provider_document(
     """
     found = yield from _signed_document(repository, provider_path(provider), ProviderDocument)
     if found is not None and found.provider != provider:
-        raise Untrusted("wrong-address", f"cannot accept the provider {provider}: it says another name")
+        raise Untrusted(
+            "wrong-address", f"cannot accept the provider {provider}: it says another name"
+        )
     return found
 
 
@@ -193,8 +197,10 @@ def state_document(
     check_fleet(document.fleet, repository.anchor.fleet, file.path)
     if document.scope != scope:
         raise Untrusted(
-            "wrong-scope", f"cannot accept {file.path}: it is signed for {document.scope}",
-            document=file.path, scope=str(document.scope),
+            "wrong-scope",
+            f"cannot accept {file.path}: it is signed for {document.scope}",
+            document=file.path,
+            scope=str(document.scope),
         )
     return document, file
 
@@ -226,7 +232,10 @@ def _read_scope(reading: _Reading, scope: Scope) -> Steps[None]:
         _refuse(reading, scope, error)
         return
     except Untrusted as error:
-        if error.code not in {"wrong-scope", "wrong-fleet", "epoch-ahead"} or "role" in error.details:
+        if (
+            error.code not in {"wrong-scope", "wrong-fleet", "epoch-ahead"}
+            or "role" in error.details
+        ):
             raise  # the metadata, not one document
         _refuse(reading, scope, error)
         return
@@ -273,8 +282,9 @@ def _refuse(reading: _Reading, scope: Scope, error: AllodError) -> None:
 def _groups(
     reading: _Reading,
 ) -> tuple[tuple[GroupName, ...], tuple[GroupName, ...] | None]:
-    """8. Who manages begins with the groups: from the owner's document of this device or from its
-    own invite, from nowhere else; once accepted they stay (THREATS 56, 61)."""
+    """The groups, in order, and those that the device's own document names."""
+    # 8. Who manages begins with the groups: from the owner's document of this device or from
+    #    its own invite, from nowhere else; once accepted they stay (THREATS 56, 61).
     binding = reading.binding
     own = reading.documents.get(device_scope(binding.device))
     if own is None or own.device is None:

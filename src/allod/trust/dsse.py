@@ -27,7 +27,9 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def decode_envelope(raw: bytes, *, cap: int = wire.ENVELOPE_CAP, what: str = "the envelope") -> wire.Envelope:
+def decode_envelope(
+    raw: bytes, *, cap: int = wire.ENVELOPE_CAP, what: str = "the envelope"
+) -> wire.Envelope:
     """Read an envelope's outside. Raises InvalidInput."""
     return decode(raw, wire.Envelope, cap=cap, what=what)
 
@@ -101,7 +103,9 @@ def verify_envelope(
         InvalidInput: `too-large`, `bad-json`, `bad-document`.
         Untrusted: `wrong-type`, `auth`.
     """
-    return verify(decode_envelope(raw, cap=cap, what=what), payload_type, keys, threshold, what=what)
+    return verify(
+        decode_envelope(raw, cap=cap, what=what), payload_type, keys, threshold, what=what
+    )
 
 
 def make_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> wire.Envelope:
@@ -128,7 +132,9 @@ def add_signatures(raw: bytes, payload_type: str, signers: Sequence[Signer]) -> 
     """
     envelope = decode_envelope(raw)
     if envelope.payload_type != payload_type:
-        raise Untrusted("wrong-type", f"cannot sign {envelope.payload_type[:80]!r} as {payload_type!r}")
+        raise Untrusted(
+            "wrong-type", f"cannot sign {envelope.payload_type[:80]!r} as {payload_type!r}"
+        )
     more = make_envelope(payload_of(envelope), payload_type, signers)
     return encode(_merged([envelope, more]))
 

@@ -69,7 +69,9 @@ class Floors:
             role: min(version, roles.get(role, version)) for role, version in self.roles.items()
         }
         digests = {
-            role: digest for role, digest in self.digests.items() if lowered.get(role) == self.roles.get(role)
+            role: digest
+            for role, digest in self.digests.items()
+            if lowered.get(role) == self.roles.get(role)
         }
         return replace(
             self,

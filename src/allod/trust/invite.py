@@ -61,6 +61,7 @@ def open_invite(
     """Read an invite's file form and check everything that can be checked without the server.
 
     Args:
+        data: the file form, or what a URL or QR code held.
         now: what the machine's clock says.
         build_time: of the agent; the time floor is never before it.
         root: the root metadata file, if the invite is in its short form.

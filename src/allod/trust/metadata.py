@@ -9,11 +9,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from securesystemslib.exceptions import Error as SecureSystemsError
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import (
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 from tuf.api.serialization import DeserializationError
 
 from allod.domain.ids import FleetId
@@ -97,8 +107,46 @@ def read(data: bytes, role: str, *, cap: int | None = None) -> Metadata[Any]:
     except DeserializationError as error:
         raise InvalidInput("bad-metadata", f"cannot read {what}: {error.__cause__}") from error
     if metadata.signed.type != kind:
-        raise InvalidInput("bad-metadata", f"cannot read {what}: it is of type {metadata.signed.type}")
+        raise InvalidInput(
+            "bad-metadata", f"cannot read {what}: it is of type {metadata.signed.type}"
+        )
     return metadata
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFile:
+    """A role's file, read strictly and once; whether it is signed is another question."""
+
+    role: str
+    data: bytes
+    signed: Any
+    digest: str  #: of the canonical signed part
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+        version: int = self.signed.version
+        return version
+
+
+def open_role(data: bytes, role: str) -> RoleFile:
+    """`read`, with the digest. Raises InvalidInput."""
+    metadata = read(data, role)
+    return RoleFile(role, data, metadata.signed, digest_of(metadata.signed_bytes))
+
+
+def matches(info: MetaFile | TargetFile, data: bytes) -> bool:
+    """Whether length and hashes are those that were signed."""
+    try:
+        info.verify_length_and_hashes(data)
+    except tuf_errors.LengthOrHashMismatchError:
+        return False
+    return True
+
+
+def withheld(what: str) -> Unavailable:
+    """Not there although it must be: a fault of the source, never an empty answer (THREATS 8)."""
+    return Unavailable("withheld", f"cannot go on: the source does not have {what}", what=what)
 
 
 def _is_metadata(value: object) -> bool:
@@ -124,7 +172,9 @@ def check_address(signed: Signed, fleet: FleetId, role: str) -> None:
     """
     said_fleet, said_role = address_of(signed)
     if said_fleet != fleet:
-        raise Untrusted("wrong-fleet", f"cannot accept {role}: it is signed for another fleet", role=role)
+        raise Untrusted(
+            "wrong-fleet", f"cannot accept {role}: it is signed for another fleet", role=role
+        )
     if said_role != role:
         raise Untrusted(
             "wrong-role", f"cannot accept {role}: it is signed as another role", role=role
@@ -155,5 +205,11 @@ def tuf_rules(role: str) -> Iterator[None]:
         raise Untrusted("mix-and-match", f"cannot accept {role}: {error}", role=role) from error
     except InvalidInput as error:
         raise Untrusted(error.code, error.message, role=role) from error
-    except (tuf_errors.RepositoryError, SecureSystemsError, ValueError, KeyError, TypeError) as error:
+    except (
+        tuf_errors.RepositoryError,
+        SecureSystemsError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
         raise Untrusted("bad-metadata", f"cannot accept {role}: {error}", role=role) from error

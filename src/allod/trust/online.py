@@ -31,6 +31,9 @@ def snapshot_of(
     Args:
         previous: the snapshot so far; None: the first.
         changed: role -> targets-type metadata file. A role never leaves a snapshot.
+        signers: of `snapshot`.
+        now: the server's time.
+        life: how long it holds.
         above: a floor that devices may have seen (after a restore): the version goes beyond it.
 
     Raises:
@@ -45,7 +48,9 @@ def snapshot_of(
         number = read(data, role).signed.version
         known = meta.get(f"{role}.json")
         if known is not None and number < known.version:
-            raise InvalidInput("older-role", f"cannot publish {role} version {number}: {known.version} is out")
+            raise InvalidInput(
+                "older-role", f"cannot publish {role} version {number}: {known.version} is out"
+            )
         meta[f"{role}.json"] = MetaFile.from_data(number, data, _HASHES)
     snapshot = Snapshot(
         version=max(version, above) + 1,
@@ -68,6 +73,10 @@ def timestamp_of(
 
     Args:
         previous: the timestamp so far; None: the first.
+        snapshot: the snapshot file that is to be the newest.
+        signers: of `timestamp`.
+        now: the server's time.
+        life: how long it holds.
         above: as in `snapshot_of`.
 
     Raises:
@@ -77,7 +86,9 @@ def timestamp_of(
     timestamp = Timestamp(
         version=max(version, above) + 1,
         expires=_expires(now, life),
-        snapshot_meta=MetaFile.from_data(read(snapshot, SNAPSHOT).signed.version, snapshot, _HASHES),
+        snapshot_meta=MetaFile.from_data(
+            read(snapshot, SNAPSHOT).signed.version, snapshot, _HASHES
+        ),
     )
     return _signed(Metadata(timestamp), signers)
 

@@ -51,7 +51,9 @@ def make_statement(
     number, digest = 1, None
     if previous is not None:
         payload = payload_of(decode_envelope(previous))
-        before = decode(payload, TrustStatement, cap=ENVELOPE_CAP, what="the trust statement before")
+        before = decode(
+            payload, TrustStatement, cap=ENVELOPE_CAP, what="the trust statement before"
+        )
         number, digest = before.number + 1, sha256(payload)
     statement = TrustStatement(
         fleet=fleet,
@@ -100,6 +102,12 @@ def make_invite(
         root: the newest root file, at those floors.
         signers: of `targets`, at its threshold.
         secret: an Ed25519 key made for this invite alone.
+        id: of the invite; reports, counts and revocations name it.
+        name: of the fleet, to show.
+        locations: where the fleet's files can be had, with the pins of their CAs.
+        groups: of the device, in order.
+        expires: when it can no longer be used.
+        uses: how many devices may be admitted with it.
         statements: the trust statements from 1 to the newest.
     """
     online = {role: version for role, version in floors.roles.items() if not _is_detail(role)}
@@ -158,11 +166,12 @@ def make_release_statement(identity: ReleaseIdentity, signers: Sequence[Signer])
     """The provider's word that these bytes are this version of this package."""
     statement = ReleaseStatement(
         subject=[
-            Subject(name=identity.package, digest={"sha256": identity.digest.removeprefix("sha256:")})
+            Subject(
+                name=identity.package, digest={"sha256": identity.digest.removeprefix("sha256:")}
+            )
         ],
         predicate=ReleasePredicate(
             provider=identity.provider, package=identity.package, version=identity.version
         ),
     )
     return sign_envelope(encode(statement), IN_TOTO, signers)
-

@@ -49,6 +49,7 @@ def verify_release_statement(
     """Step 9: the provider's own word that `manifest` is their release (DESIGN §4, §7).
 
     Args:
+        envelope: the statement, as it lies beside the release in the registry.
         provider: the owner's document about the provider: keys, threshold, namespaces.
         manifest: digest of the OCI manifest that was found or is to be installed.
         running: it runs already; then a provider who is distrusted since is no obstacle.
@@ -65,7 +66,9 @@ def verify_release_statement(
     )
     statement = decode(verified.value, ReleaseStatement, cap=STATEMENT_CAP, what=what)
     if len(statement.subject) != 1 or set(statement.subject[0].digest) != {"sha256"}:
-        raise InvalidInput("bad-document", f"cannot read {what}: it speaks of one SHA-256 digest only")
+        raise InvalidInput(
+            "bad-document", f"cannot read {what}: it speaks of one SHA-256 digest only"
+        )
     subject = statement.subject[0]
     identity = ReleaseIdentity(
         parse_provider(statement.predicate.provider),

@@ -31,7 +31,10 @@ def verify_report(
     """Check a report's signature and that it is of this device in this binding.
 
     Args:
+        raw: the envelope.
         key: of the device, from its binding record.
+        fleet: the device's fleet.
+        device: its id.
         epoch: of the binding; reports of an earlier one are past.
 
     Raises:
@@ -86,6 +89,8 @@ def follow(head: ChainHead, signed: SignedReport, older: Container[str] = ()) ->
     """Put a report to the chain. Heartbeats name the head and do not become it.
 
     Args:
+        head: the end of the chain so far.
+        signed: a verified report.
         older: digests of reports that were received before.
     """
     report = signed.report

@@ -27,10 +27,10 @@ from allod.trust.metadata import (
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
+    RoleFile,
     cache_name,
-    digest_of,
     metadata_path,
-    read,
+    open_role,
     tuf_rules,
 )
 from allod.wire.report import Alarm
@@ -57,6 +57,7 @@ def descend(
         cached: flat name -> bytes, as they were kept; nothing in it is trusted.
         now: what the machine's clock says; it may be wrong by decades.
         device: who asks, for repairs that name devices.
+        profile: which rules hold beside those of TUF.
 
     Raises:
         Untrusted: `auth`, `rollback`, `equivocation`, `mix-and-match`, `role-missing`,
@@ -91,7 +92,9 @@ def descend(
     return repository
 
 
-def _start(anchor: Anchor, floors: Floors, cached: Mapping[str, bytes], profile: Profile) -> Repository:
+def _start(
+    anchor: Anchor, floors: Floors, cached: Mapping[str, bytes], profile: Profile
+) -> Repository:
     """From the cached root, if it is the very one of the floor; else from the anchor's."""
     alarms: list[Alarm] = []
     start = anchor.root
@@ -105,7 +108,7 @@ def _start(anchor: Anchor, floors: Floors, cached: Mapping[str, bytes], profile:
             if (checked.root.version, checked.digest) == (floors.root_version, floors.root_digest):
                 start = data
     with tuf_rules(ROOT):
-        read(start, ROOT)
+        open_role(start, ROOT)
         trusted = TrustedMetadataSet(start, EnvelopeType.METADATA)
     repository = Repository(
         floors=floors,
@@ -128,34 +131,37 @@ def _root_chain(repository: Repository) -> Steps[None]:
     One stolen root key, or the server, cannot make a root (THREATS 35).
     """
     trusted, floors = repository.trusted, repository.floors
-    newest = repository.verified[ROOT]
-    digest = digest_of(read(newest, ROOT).signed_bytes)
+    newest = open_role(repository.verified[ROOT], ROOT)
     online = _online(trusted.root)
     for _ in range(MAX_ROOTS):
-        _check_root_floor(trusted.root.version, digest, floors)
-        data = yield Need(metadata_path(ROOT, trusted.root.version + 1), ROOT_CAP)
+        _check_root_floor(newest, floors)
+        if newest.version >= floors.root_version:
+            repository.note(newest)
+        data = yield Need(metadata_path(ROOT, newest.version + 1), ROOT_CAP)
         if data is None:
             break
         with tuf_rules(ROOT):
-            metadata = read(data, ROOT)
+            file = open_role(data, ROOT)
             trusted.update_root(data)
-        newest, digest = data, digest_of(metadata.signed_bytes)
-    if trusted.root.version < floors.root_version:
+        newest = file
+    else:
+        raise Untrusted("too-many-roots", f"cannot walk more than {MAX_ROOTS} roots at a time")
+    if newest.version < floors.root_version:
         # The source hides roots that were seen before: keys that were revoked would be good again.
         raise Untrusted(
             "root-withheld",
-            f"cannot accept root version {trusted.root.version}: {floors.root_version} was seen before",
+            f"cannot accept root version {newest.version}: {floors.root_version} was seen before",
         )
-    repository.note(ROOT, newest)
-    repository.anchor = Anchor(repository.anchor.fleet, newest, repository.anchor.trust)
+    repository.anchor = Anchor(repository.anchor.fleet, newest.data, repository.anchor.trust)
     if repository.profile.rotation_lowers and _online(trusted.root) != online:
         repository.floors = repository.floors.without_roles()
 
 
-def _check_root_floor(version: int, digest: str, floors: Floors) -> None:
-    if version == floors.root_version and digest != floors.root_digest:
+def _check_root_floor(root: RoleFile, floors: Floors) -> None:
+    if root.version == floors.root_version and root.digest != floors.root_digest:
         raise Untrusted(
-            "equivocation", f"cannot accept root version {version}: it is not the one seen before"
+            "equivocation",
+            f"cannot accept root version {root.version}: it is not the one seen before",
         )
 
 

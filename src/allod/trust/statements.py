@@ -123,9 +123,13 @@ def walk(
         link = _guarded(raw, anchor.fleet, number)
         # The chain: nothing is slipped in, left out or exchanged between two statements.
         if link.statement.previous != (newest.digest if newest is not None else None):
-            raise Untrusted("broken-chain", f"cannot accept trust statement {number}: it follows another")
+            raise Untrusted(
+                "broken-chain", f"cannot accept trust statement {number}: it follows another"
+            )
         fresh.append(link)
         newest = link
+    else:
+        raise Untrusted("too-many-statements", "cannot walk so many trust statements at a time")
     if newest is not None and fresh:
         # The root threshold: the server, the daily key or one stolen root key cannot do it (35).
         _check_signature(newest, root)
@@ -134,7 +138,7 @@ def walk(
         before = floors.with_trust(link.statement.number, link.digest)
         before = before.raised_time(parse_instant(link.statement.at))
         floors = _repaired(before, link.statement, device)
-        repaired = repaired or floors.roles != before.roles
+        repaired = repaired or floors is not before
     return TrustChain(
         None if newest is None else newest.statement,
         None if newest is None else newest.raw,
@@ -207,13 +211,19 @@ def check_transfer(
 
     Args:
         statement: the newest that the device has accepted from its present owner.
+        device: the device that is to be bound anew.
+        to: the fleet of the new owner.
         now: as decided (never before the time floor).
 
     Raises:
         Untrusted: `already-bound`.
     """
     for transfer in () if statement is None else statement.transfers:
-        if device in transfer.devices and transfer.to == to and now <= parse_instant(transfer.until):
+        if (
+            device in transfer.devices
+            and transfer.to == to
+            and now <= parse_instant(transfer.until)
+        ):
             return
     raise Untrusted(
         "already-bound",
