@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
 from allod.domain.desired import PackageEntry, StateDocument
 from allod.domain.ids import DeviceId, Digest, GroupName, ProviderName, Purl, Scope, Version
+from allod.testing.owner import TestOwner, key_from, role_keys
 from allod.trust import effects
 from allod.trust.anchor import Anchor, anchor_at, first_floors
 from allod.trust.authoring import (
@@ -23,7 +23,6 @@ from allod.trust.authoring import (
     Lives,
     Publication,
     RepositoryDraft,
-    RoleKeys,
     make_invite,
     make_release_statement,
     make_statement,
@@ -41,6 +40,7 @@ from allod.trust.device_view import (
 )
 from allod.trust.floors import Floors
 from allod.trust.keys import device_id, from_key
+from allod.trust.metadata import SNAPSHOT, read
 from allod.trust.release import ReleaseIdentity
 from allod.trust.repository import Repository, descend
 from allod.wire.codec import encode
@@ -55,6 +55,18 @@ from allod.wire.trust import (
     WithdrawnDocument,
 )
 
+__all__ = [
+    "BUILD_TIME",
+    "DEFAULT_LOCATION",
+    "START",
+    "RepositorySimulator",
+    "SimulatedClient",
+    "TestOwner",
+    "drive",
+    "key_from",
+    "role_keys",
+]
+
 _T = TypeVar("_T")
 
 START = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)  #: when every simulated fleet begins
@@ -62,64 +74,6 @@ BUILD_TIME = datetime(2026, 10, 1, tzinfo=UTC)  #: of the simulated agent
 DEFAULT_LOCATION = Location(url="https://allod.example:8443")
 
 Tamper: TypeAlias = Callable[[bytes | None], bytes | None]
-
-
-def key_from(seed: str) -> CryptoSigner:
-    """An Ed25519 key that is the same for the same text."""
-    return CryptoSigner(
-        Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed.encode()).digest())
-    )
-
-
-def role_keys(signers: Iterable[CryptoSigner], threshold: int = 1) -> RoleKeys:
-    """The public side of some signers."""
-    return RoleKeys(tuple(signer.public_key for signer in signers), threshold)
-
-
-@dataclass(slots=True)
-class TestOwner:
-    """Somebody who has every key of a fleet; also its provider `me`."""
-
-    __test__ = False
-
-    name: str = "home"
-    root: list[CryptoSigner] = field(default_factory=list)
-    root_threshold: int = 1
-    targets: list[CryptoSigner] = field(default_factory=list)
-    targets_threshold: int = 1
-    snapshot: CryptoSigner = field(init=False)
-    timestamp: CryptoSigner = field(init=False)
-    provider: CryptoSigner = field(init=False)
-    person: CryptoSigner = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the keys that were not given: root (and a recovery key), targets, online, provider."""
-        self.root = self.root or [key_from(f"{self.name}/root"), key_from(f"{self.name}/paper")]
-        self.targets = self.targets or [key_from(f"{self.name}/targets")]
-        self.snapshot = key_from(f"{self.name}/snapshot")
-        self.timestamp = key_from(f"{self.name}/timestamp")
-        self.provider = key_from(f"{self.name}/me")
-        self.person = key_from(f"{self.name}/person")
-
-    @classmethod
-    def production(cls, name: str = "works") -> TestOwner:
-        """Root 2 of 3."""
-        return cls(name, root=[key_from(f"{name}/root{n}") for n in range(3)], root_threshold=2)
-
-    @property
-    def signers(self) -> Mapping[str, list[CryptoSigner]]:
-        """The owner's signers by role."""
-        return {"root": self.root, "targets": self.targets}
-
-    @property
-    def root_keys(self) -> RoleKeys:
-        """The root's public keys and threshold."""
-        return role_keys(self.root, self.root_threshold)
-
-    @property
-    def targets_keys(self) -> RoleKeys:
-        """The daily role's public keys and threshold."""
-        return role_keys(self.targets, self.targets_threshold)
 
 
 class RepositorySimulator:
@@ -322,9 +276,7 @@ class RepositorySimulator:
         self, snapshot: bytes, previous: bytes | None = None, *, above: int = 0
     ) -> None:
         """Put out a snapshot, whatever is in it, with a timestamp over it."""
-        from tuf.api.metadata import Metadata
-
-        version = Metadata.from_bytes(snapshot).signed.version
+        version = read(snapshot, SNAPSHOT).signed.version
         self.files[f"tuf/{version}.snapshot.json"] = snapshot
         self.roles["snapshot"] = snapshot
         self.files["tuf/timestamp.json"] = timestamp_of(

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
 from tuf.api.metadata import MetaFile, Root, Targets
@@ -41,22 +40,9 @@ from allod.trust.metadata import (
     tuf_rules,
     withheld,
 )
+from allod.trust.profile import Profile
 from allod.wire.report import Alarm
 from allod.wire.trust import TrustStatement
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Which rules hold beside those of TUF."""
-
-    statements: bool = True  #: trust/<N>.json is walked after the root chain
-    addressed: bool = True  #: every targets file says its fleet and role
-    rotation_lowers: bool = False  #: a rotation of online keys alone lowers floors (TUF 5.3.11)
-    visits: int = 1024  #: roles asked for one path; more is an error and never 'not found'
-
-
-ALLOD: Final = Profile()
-PLAIN_TUF: Final = Profile(statements=False, addressed=False, rotation_lowers=True)
 
 
 @dataclass(frozen=True, slots=True)

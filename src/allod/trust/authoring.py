@@ -8,17 +8,16 @@ signing apart from TUF is in `papers`, the server's part in `online`, roots of s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from securesystemslib.signer import Key, Signer
+from securesystemslib.signer import Signer
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
     Metadata,
-    Role,
     Root,
     SuccinctRoles,
     TargetFile,
@@ -44,6 +43,17 @@ from allod.trust.papers import (
     resign_statement,
     short_invite,
     statement_digest,
+)
+from allod.trust.role_keys import (
+    HOME,
+    PRODUCTION,
+    Lives,
+    RoleKeys,
+    after,
+    by_id,
+    forget_keys,
+    ids,
+    set_root_keys,
 )
 
 __all__ = [
@@ -71,36 +81,6 @@ __all__ = [
 
 DEVICES_PATH: Final = "state/devices/*"
 _DEVICES_PREFIX: Final = "state/devices/"
-
-
-@dataclass(frozen=True, slots=True)
-class Lives:
-    """How long signatures hold, and how finely devices are binned."""
-
-    root: timedelta
-    targets: timedelta
-    bin_bits: int
-
-
-HOME: Final = Lives(timedelta(days=730), timedelta(days=365), 4)
-PRODUCTION: Final = Lives(timedelta(days=730), timedelta(days=90), 8)
-
-
-@dataclass(frozen=True, slots=True)
-class RoleKeys:
-    """The keys of a role, and how many of them have to sign."""
-
-    keys: tuple[Key, ...]
-    threshold: int = 1
-
-    def __post_init__(self) -> None:
-        """Raises InvalidInput `bad-threshold`."""
-        distinct = {key.keyval["public"] for key in self.keys}
-        if not 1 <= self.threshold <= len(distinct) or len(distinct) != len(self.keys):
-            raise InvalidInput(
-                "bad-threshold",
-                f"cannot require {self.threshold} signatures of {len(distinct)} different keys",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +131,22 @@ class RepositoryDraft:
         lives: Lives = HOME,
     ) -> RepositoryDraft:
         """The first root and empty roles: `targets`, `devices` and all its bins."""
-        first = Root(version=1, expires=_after(now, lives.root), consistent_snapshot=True)
-        _set_root_keys(
+        first = Root(version=1, expires=after(now, lives.root), consistent_snapshot=True)
+        set_root_keys(
             first, {ROOT: root, TARGETS: targets, SNAPSHOT: snapshot, TIMESTAMP: timestamp}
         )
         metadata: Metadata[Root] = Metadata(first)
         fleet = FleetId(hashlib.sha256(metadata.signed_bytes).hexdigest())
-        bins = SuccinctRoles(_ids(targets), targets.threshold, lives.bin_bits, BINS)
+        bins = SuccinctRoles(ids(targets), targets.threshold, lives.bin_bits, BINS)
         roles: dict[str, Metadata[Targets]] = {
-            name: Metadata(Targets(version=1, expires=_after(now, lives.targets)))
+            name: Metadata(Targets(version=1, expires=after(now, lives.targets)))
             for name in (TARGETS, DEVICES, *bins.get_roles())
         }
         devices = DelegatedRole(
-            DEVICES, _ids(targets), targets.threshold, terminating=True, paths=[DEVICES_PATH]
+            DEVICES, ids(targets), targets.threshold, terminating=True, paths=[DEVICES_PATH]
         )
-        roles[TARGETS].signed.delegations = Delegations(_by_id(targets), roles={DEVICES: devices})
-        roles[DEVICES].signed.delegations = Delegations(_by_id(targets), succinct_roles=bins)
+        roles[TARGETS].signed.delegations = Delegations(by_id(targets), roles={DEVICES: devices})
+        roles[DEVICES].signed.delegations = Delegations(by_id(targets), succinct_roles=bins)
         return cls(fleet, metadata, roles, {}, lives, newest_root=None)
 
     @classmethod
@@ -252,17 +232,17 @@ class RepositoryDraft:
                 "role-exists", f"cannot delegate to {role}: the name was used before"
             )
         delegated = DelegatedRole(
-            role, _ids(keys), keys.threshold, terminating=True, paths=list(paths)
+            role, ids(keys), keys.threshold, terminating=True, paths=list(paths)
         )
         (delegations.roles or {})[role] = delegated
-        delegations.keys.update(_by_id(keys))
+        delegations.keys.update(by_id(keys))
         self._dirty.add(TARGETS)
 
     def revoke_delegation(self, role: str) -> None:
         """End a delegation; its role stays in the snapshot for ever."""
         delegations = self._delegations()
         (delegations.roles or {}).pop(role, None)
-        _forget_keys(delegations)
+        forget_keys(delegations)
         self._dirty.add(TARGETS)
 
     def rotate_root(self, keys: RoleKeys) -> None:
@@ -291,11 +271,11 @@ class RepositoryDraft:
         self._rotate({TARGETS: keys})
         delegations = self._delegations()
         delegated = (delegations.roles or {})[DEVICES]
-        delegated.keyids, delegated.threshold = _ids(keys), keys.threshold
-        bins.keyids, bins.threshold = _ids(keys), keys.threshold
-        delegations.keys.update(_by_id(keys))
-        _forget_keys(delegations)
-        devices.keys = dict(_by_id(keys))
+        delegated.keyids, delegated.threshold = ids(keys), keys.threshold
+        bins.keyids, bins.threshold = ids(keys), keys.threshold
+        delegations.keys.update(by_id(keys))
+        forget_keys(delegations)
+        devices.keys = dict(by_id(keys))
         self._dirty |= {TARGETS, DEVICES, *bins.get_roles()}
 
     def renew(self, now: datetime, *, root: bool = True) -> frozenset[str]:
@@ -323,7 +303,7 @@ class RepositoryDraft:
         self._root.signatures.clear()
         if self._newest_root is not None:
             self._root.signed.version = read(self._newest_root, ROOT).signed.version + 1
-            self._root.signed.expires = _after(now, self.lives.root)
+            self._root.signed.expires = after(now, self.lives.root)
         return self._root.to_bytes()
 
     def sign(
@@ -389,7 +369,7 @@ class RepositoryDraft:
         metadata = self._roles[role]
         signed = metadata.signed
         signed.version = self._published.get(role, 0) + 1
-        signed.expires = _after(now, self.lives.targets)
+        signed.expires = after(now, self.lives.targets)
         address: dict[str, object] = {"fleet": self.fleet, "role": role}
         signed.unrecognized_fields[ADDRESS] = address | (
             {"change": self._note} if self._note else {}
@@ -430,37 +410,12 @@ class RepositoryDraft:
         return TARGETS, self._signed(TARGETS)
 
     def _rotate(self, keys: Mapping[str, RoleKeys]) -> None:
-        _set_root_keys(self._root.signed, keys)
+        set_root_keys(self._root.signed, keys)
         self._dirty.add(ROOT)
-
-
-def _after(now: datetime, life: timedelta) -> datetime:
-    return (now.astimezone(UTC) + life).replace(microsecond=0)
-
-
-def _ids(keys: RoleKeys) -> list[str]:
-    return [key.keyid for key in keys.keys]
-
-
-def _by_id(keys: RoleKeys) -> dict[str, Key]:
-    return {key.keyid: key for key in keys.keys}
 
 
 def _fresh(root: Metadata[Root]) -> Metadata[Targets]:
     return Metadata(Targets(version=1, expires=root.signed.expires))
-
-
-def _set_root_keys(root: Root, keys: Mapping[str, RoleKeys]) -> None:
-    for role, new in keys.items():
-        root.roles[role] = Role(_ids(new), new.threshold)
-        root.keys.update(_by_id(new))
-    used: Iterable[str] = {keyid for role in root.roles.values() for keyid in role.keyids}
-    root.keys = {keyid: key for keyid, key in root.keys.items() if keyid in set(used)}
-
-
-def _forget_keys(delegations: Delegations) -> None:
-    used = {keyid for role in (delegations.roles or {}).values() for keyid in role.keyids}
-    delegations.keys = {keyid: key for keyid, key in delegations.keys.items() if keyid in used}
 
 
 def _without_life(root: bytes) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from allod.domain.ids import (
     parse_provider,
 )
 from allod.errors import AllodError, InvalidInput, Untrusted
-from allod.trust.accepted import ALLOD, Repository, TargetFile
+from allod.trust.accepted import Repository, TargetFile
 from allod.trust.anchor import Anchor
 from allod.trust.effects import Steps
 from allod.trust.floors import Floors
@@ -117,9 +117,7 @@ def accept_for_device(
         Untrusted, Unavailable: as `descend`; also `no-fleet-document`.
         InvalidInput: a document that holds for the whole fleet cannot be read.
     """
-    repository = yield from descend(
-        anchor, floors, cached, now, device=binding.device, profile=ALLOD
-    )
+    repository = yield from descend(anchor, floors, cached, now, device=binding.device)
     fleet = yield from fleet_document(repository)
     withdrawn = yield from withdrawn_releases(repository)
     reading = _Reading(repository, binding, {}, {}, [], [])

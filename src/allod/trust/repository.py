@@ -17,7 +17,7 @@ from tuf.ngclient.config import EnvelopeType
 from allod.domain.ids import DeviceId
 from allod.errors import AllodError, Untrusted
 from allod.trust import statements
-from allod.trust.accepted import ALLOD, PLAIN_TUF, Profile, Repository, TargetFile
+from allod.trust.accepted import Repository, TargetFile
 from allod.trust.anchor import Anchor, check_root
 from allod.trust.effects import Need, Steps
 from allod.trust.floors import Floors
@@ -33,6 +33,7 @@ from allod.trust.metadata import (
     open_role,
     tuf_rules,
 )
+from allod.trust.profile import ALLOD, PLAIN_TUF, Profile
 from allod.wire.report import Alarm
 
 __all__ = ["ALLOD", "PLAIN_TUF", "Profile", "Repository", "TargetFile", "descend"]
