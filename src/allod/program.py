@@ -38,28 +38,24 @@ _OWN: Final = "Own"
 
 VERBS: Final = (
     Verb("init", "allod.cli.init:init", "Make a fleet of your own.", _START),
-    Verb("keys", "allod.cli.keys:app", "List, back up, restore, renew and rotate keys.", _OWN),
-    Verb(
-        "ceremony",
-        "allod.cli.ceremony:app",
-        "Sign with several root keys on separate machines.",
-        _OWN,
-    ),
-    Verb(
-        "trust",
-        "allod.cli.trust:app",
-        "Say where the fleet is served; repair floors; transfer.",
-        _OWN,
-    ),
+    Verb("completion", "allod.program:completion", "Shell completion.", _START),
+    Verb("group", "allod.cli.group:app", "Groups of devices and their settings.", _CHANGE),
+    Verb("provider", "allod.cli.provider:app", "Whose releases may come onto devices.", _CHANGE),
+    Verb("release", "allod.cli.release:app", "Build, push, import and verify releases.", _CHANGE),
+    Verb("deploy", "allod.cli.deploy:deploy", "Let devices have a release.", _CHANGE),
+    Verb("delete", "allod.cli.deploy:delete", "Remove a package from devices.", _CHANGE),
+    Verb("configure", "allod.cli.configure:configure", "Set a package's configuration.", _CHANGE),
+    Verb("restart", "allod.cli.restart:restart", "Schedule one restart.", _CHANGE),
+    Verb("hold", "allod.cli.restart:hold", "Let nothing change for a while.", _CHANGE),
+    Verb("resume", "allod.cli.restart:resume", "End a hold.", _CHANGE),
+    Verb("undo", "allod.cli.history:undo", "Take a change back.", _CHANGE),
+    Verb("history", "allod.cli.history:history", "What was changed, by whom and why.", _KNOW),
+    Verb("status", "allod.cli.status:status", "What runs where, and what is to.", _KNOW),
+    Verb("keys", "allod.cli.keys:app", "Back up, restore, renew and rotate keys.", _OWN),
+    Verb("ceremony", "allod.cli.ceremony:app", "Root keys on separate machines.", _OWN),
+    Verb("trust", "allod.cli.trust:app", "Where to ask; repairs; transfers.", _OWN),
     Verb("people", "allod.cli.people:app", "Who may speak to the server.", _OWN),
     Verb("token", "allod.cli.token:app", "Named tokens for programs.", _OWN),
-    Verb(
-        "release",
-        "allod.cli.release:app",
-        "Describe, build, push, import and verify releases.",
-        _CHANGE,
-    ),
-    Verb("completion", "allod.program:completion", "Shell completion.", _START),
 )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from allod.domain.desired import (
     OWNER,
@@ -47,6 +47,8 @@ from allod.domain.ids import (
 from allod.domain.release import HealthCheck
 
 _T = TypeVar("_T")
+
+DEFAULT_RETENTION: Final = 1  #: earlier releases kept after commit, unless the owner says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Resolved:
     packages: Mapping[Purl, ResolvedPackage] = field(default_factory=dict)
     windows: tuple[Window, ...] = ()
     drift: DriftPolicy = DriftPolicy.REPORT
-    retention: int = 1
+    retention: int = DEFAULT_RETENTION
     bandwidth: int | None = None  #: bytes per second
     override_inhibitors: frozenset[str] = frozenset()
     holds: tuple[str, ...] = ()  #: why nothing may change; empty: it may

@@ -107,7 +107,7 @@ def test_requests_are_signed(serve: Callable[..., Server]) -> None:
         verify_request(signed, to_wire(public), int(time.time()))
         import hashlib
 
-        verify_body(signed, hashlib.sha256(body).digest())
+        verify_body(signed.body_digest, hashlib.sha256(body).digest())
         checked.append(signed.nonce)
         return 200, {}, b'{"news":7}'
 
