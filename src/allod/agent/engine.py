@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from allod.agent.activation import Activations
@@ -38,6 +39,7 @@ from allod.domain.resolution import (
     resolve,
 )
 from allod.domain.restarts import Decision, RestartState
+from allod.domain.window import next_opening
 from allod.errors import AllodError
 from allod.wire.codec import instant, parse_instant
 from allod.wire.report import ChangeReport, RestartReport
@@ -80,6 +82,7 @@ class Engine:
         ledger: where changes are noted for the report.
         settings: what whoever runs the machine decided.
         own: the activation of the agent's package that this process runs from; None: none.
+        rejected: the activation of the agent's package whose trial the supervisor has ended.
         findings: those of an earlier part of the same run.
     """
 
@@ -91,12 +94,14 @@ class Engine:
         settings: EngineSettings | None = None,
         *,
         own: int | None = None,
+        rejected: str = "",
         findings: Findings | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._world = world
         self._ledger = ledger
         self._own = own
+        self._rejected = rejected
         self._now = world.clock.now()
         journals = JournalStore(state)
         self.bench = Bench(state, world, journals, Activations(state), self._settings.complain)
@@ -119,6 +124,8 @@ class Engine:
         for package in self.bench.journals.packages():
             try:
                 self._carrier.recover(package)
+                if package == SELF:
+                    self._judge_trial()
             except (AllodError, OSError) as error:
                 self.findings.failed("recover", package, error)
         for package in sorted(self.bench.journals.damaged):
@@ -231,16 +238,20 @@ class Engine:
         return self.bench.activations.number(SELF) != self._own
 
     def prove(self) -> None:
-        """This run was whole and verified: if it was a new agent's probation, it is over.
-
-        A run of another agent than the one on probation means that the new one had its chance.
-        """
+        """This run was whole and verified: if it was a new agent's probation, it is over."""
         work = self.bench.journals.load(SELF).work
         if work is None or work.state is not State.PROBATION:
             return
         if self._own == work.members[0].number:
             self._carrier.outcome(SELF, Event.HEALTHY)
-        elif self.bench.activations.number(SELF) != work.members[0].number:
+
+    def _judge_trial(self) -> None:
+        """Take back a new agent that had no verified run before the supervisor lost patience."""
+        work = self.bench.journals.load(SELF).work
+        if work is None or work.state is not State.PROBATION:
+            return
+        number = work.members[0].number
+        if self._own != number and self._rejected == f"activations/{number}":
             self._carrier.refuse(SELF, "the new agent had no verified run in its time")
 
     # -- looking after what runs
@@ -325,6 +336,22 @@ class Engine:
         self._book.write(key, RestartState.BEGUN, self._world.clock.boot_id(), self._now)
         self._world.restarter.restart(f"restart {restart.id}, ordered by the owner")
         return True
+
+
+def next_wish(outcome: Outcome, now: datetime) -> datetime | None:
+    """When something that waits could go on by the mere passing of time; None: never."""
+    resolved = outcome.resolved
+    moments = [moment for _, restart in resolved.restarts for moment in _moments(restart)]
+    waits = [*outcome.plan.waiting, *outcome.findings.waiting]
+    if any(one.waits_for.startswith("window") for one in waits):
+        moments.append(next_opening(resolved.windows, now))
+    for observed in outcome.observed.values():
+        moments += [failure.retry_at for failure in observed.failed]
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
+
+
+def _moments(restart: Restart) -> tuple[datetime, datetime]:
+    return restart.at, restart.latest + timedelta(seconds=1)
 
 
 def _limits(provider: ProviderDocument) -> ProviderLimits:

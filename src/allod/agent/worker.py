@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Final
 
 import allod
-from allod.agent.acceptance import Acceptance, accept, standing
+from allod.agent.acceptance import Acceptance, standing
 from allod.agent.acquire import RegistrySource
 from allod.agent.activation import Activations
-from allod.agent.bound import Bound, load_bound
+from allod.agent.binding import Binder
+from allod.agent.bound import Bound
 from allod.agent.clock import SystemClock
-from allod.agent.engine import SELF, Engine, EngineSettings, Outcome
+from allod.agent.engine import SELF, Engine, EngineSettings, Outcome, next_wish
 from allod.agent.engine_acts import Findings
 from allod.agent.engine_ports import World
 from allod.agent.engine_report import Reporter
@@ -32,6 +33,7 @@ from allod.agent.identity import FileIdentityKey, load_identity
 from allod.agent.inhibit import FileInhibitors
 from allod.agent.installers.tree import TreeInstaller
 from allod.agent.inventory import SystemHost
+from allod.agent.link import Link
 from allod.agent.ports import Restarter, ServiceManager, Transport
 from allod.agent.probes import SystemProbe
 from allod.agent.rendering import FileRenderer
@@ -43,6 +45,7 @@ from allod.agent.services.systemd import SystemdServiceManager
 from allod.agent.settings import Settings, load_settings
 from allod.agent.snapshots import DataSnapshots
 from allod.agent.state_dir import DEFAULT, StateDir, open_state
+from allod.agent.supervisor_worker import ask_to_wake, mark_verified, read
 from allod.agent.tokens import Tokens
 from allod.agent.transfer import Blobs
 from allod.agent.transport import HttpTransport
@@ -107,7 +110,10 @@ class Workplace:
             self.settings.background,
         )
         own = own_activation(self.state)
-        return Engine(self.state, world, ledger, limits, own=own, findings=findings)
+        rejected = read(str(self.state.agent / "rejected"))
+        return Engine(
+            self.state, world, ledger, limits, own=own, rejected=rejected, findings=findings
+        )
 
 
 def make_services(state: StateDir, settings: Settings) -> ServiceManager:
@@ -163,10 +169,10 @@ def run(state: StateDir, *, stick: Path | None = None) -> int:
         AllodError: nothing could be done; what runs goes on.
     """
     settings = load_settings(state.settings_file)
-    bound, key = load_bound(state), load_identity(state.identity)
+    clock = SystemClock(Path(settings.boot_id_file))
+    bound, key = Binder(state, clock, {}).resume(), load_identity(state.identity)
     if bound is None or key is None:
         raise Unavailable("not-bound", "cannot work: this device has no owner; bind it first")
-    clock = SystemClock(Path(settings.boot_id_file))
     place = Workplace(state, settings, clock, bound, key)
     ledger = Ledger(state.reports, key)
     ledger.see_boot(clock.boot_id())
@@ -178,7 +184,8 @@ def run(state: StateDir, *, stick: Path | None = None) -> int:
     known = {} if before is None else before.providers
     place.engine(place.world(None, known), ledger, findings).recover(before)
     with open_transport(place, stick) as transport:
-        found = accept(transport, state, clock, bound)
+        link = Link(state, clock, bound, key, transport, on_stick=stick is not None)
+        found = link.look()
         if found.view is None:
             raise found.failure or Unavailable("no-view", "cannot work: nothing was accepted yet")
         return _converge(place, ledger, findings, transport, found, found.view, stick)
@@ -198,12 +205,16 @@ def _converge(
     outcome: Outcome = engine.converge(view)
     if not outcome.handed_over and found.fresh:
         engine.prove()
+        mark_verified(str(place.state.root))
     reporter = Reporter(world, ledger, place.settings.heartbeat_seconds)
     reporter.report(engine, outcome, view)
     path = f"devices/{view.device}/reports"
     why = deliver_all(ledger, lambda signed: transport.post(path, signed), acknowledges=not stick)
     if why:
         _LOG.warning("reports wait: %s", why)
+    wish = next_wish(outcome, world.clock.now())
+    if wish is not None:
+        ask_to_wake(str(place.state.root), wish.timestamp())
     if outcome.handed_over:
         return EXIT_HANDED_OVER
     try:
