@@ -144,6 +144,7 @@ def assemble(
         keys.load_signer(layout, "timestamp"),
         timedelta(hours=settings.snapshot_hours),
         timedelta(hours=settings.timestamp_hours),
+        lambda role: keys.load_waiting(layout, role),
     )
     publications = Publications(stores, fleets, online)
     publish = Publish(
@@ -162,7 +163,8 @@ def assemble(
         challenge_seconds=settings.challenge_seconds,
     )
     api_tokens = ApiTokens(layout, stores.database, clock)
-    access = Access(fleets, read_tokens, api_tokens, Nonces(layout.root / "nonces", clock), clock)
+    nonces = Nonces(layout.root / "nonces", clock)
+    access = Access(fleets, read_tokens, api_tokens, nonces, clock, secrets.enrolment)
     return Server(
         settings=settings,
         stores=stores,

@@ -16,7 +16,8 @@ from allod.errors import Unavailable
 from allod.server.layout import ServerDirectory
 from allod.wire.envelope import KeyValue, PublicKey
 
-ROLES: Final = ("snapshot", "timestamp", "gate")
+ONLINE: Final = ("snapshot", "timestamp")
+ROLES: Final = (*ONLINE, "gate")
 SECRETS: Final = ("token", "challenge", "enrolment")
 
 
@@ -59,6 +60,27 @@ def load_signer(layout: ServerDirectory, role: str) -> CryptoSigner:
     if not isinstance(key, Ed25519PrivateKey):
         raise Unavailable("no-server-key", f"cannot use the key of {role}: it is no Ed25519 key")
     return CryptoSigner(key)
+
+
+def make_waiting(layout: ServerDirectory) -> None:
+    """Make the next online keys, unless they wait already: the owner's root is to name them."""
+    for role in ONLINE:
+        _create(layout.key(f"{role}.next"), _pem(Ed25519PrivateKey.generate()))
+
+
+def load_waiting(layout: ServerDirectory, role: str) -> CryptoSigner | None:
+    """The online key of a role that waits for the owner's root to name it, if there is one."""
+    name = f"{role}.next"
+    return load_signer(layout, name) if layout.key(name).is_file() else None
+
+
+def promote_waiting(layout: ServerDirectory) -> None:
+    """Let the keys that waited take over for good, once every fleet's root names them."""
+    for role in ONLINE:
+        path = layout.key(f"{role}.next")
+        if path.is_file():
+            durable.write_atomic(layout.key(role), path.read_bytes())
+            durable.remove_file(path)
 
 
 def public_key(signer: CryptoSigner) -> PublicKey:

@@ -7,9 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from securesystemslib.signer import CryptoSigner
+
 from allod import durable
 from allod.errors import InvalidInput
 from allod.server import keys, tls
+from allod.server.layout import ServerDirectory
 from allod.server.settings import Settings, save_settings
 from allod.wire.api import ServerOffer
 from allod.wire.codec import encode
@@ -85,10 +88,21 @@ def write_offer(settings: Settings) -> ServerOffer:
     offer = ServerOffer(
         url=settings.url,
         ca=layout.tls("ca.pem").read_text("ascii") if settings.tls else "",
-        snapshot=keys.public_key(keys.load_signer(layout, "snapshot")),
-        timestamp=keys.public_key(keys.load_signer(layout, "timestamp")),
+        snapshot=keys.public_key(_newest(layout, "snapshot")),
+        timestamp=keys.public_key(_newest(layout, "timestamp")),
         gate=keys.public_key(keys.load_signer(layout, "gate")),
         enrolment=keys.load_secrets(layout).enrolment,
     )
     durable.write_atomic(layout.offer, encode(offer))
     return offer
+
+
+def _newest(layout: ServerDirectory, role: str) -> CryptoSigner:
+    """The key that a root made from now on should name."""
+    return keys.load_waiting(layout, role) or keys.load_signer(layout, role)
+
+
+def offer_new_keys(settings: Settings) -> ServerOffer:
+    """Make new online keys and offer them; the old ones sign until a fleet's root names the new."""
+    keys.make_waiting(settings.layout)
+    return write_offer(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import threading
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from allod.server.registry.ports import Action, Caller
 from allod.server.services.api_tokens import ApiTokens
 from allod.server.services.fleets import Fleets, FleetState
 from allod.server.services.read_tokens import ReadTokens, is_read_token, unauthenticated
+from allod.wire.api import ENROLMENT_HEADER
 from allod.wire.httpsig import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, read_request, verify_request
 from allod.wire.trust import Person
 
@@ -114,12 +116,14 @@ class Access:
         api_tokens: ApiTokens,
         nonces: Nonces,
         clock: Clock,
+        enrolment: str | None = None,
     ) -> None:
         self._fleets = fleets
         self._read_tokens = read_tokens
         self._api_tokens = api_tokens
         self._nonces = nonces
         self._clock = clock
+        self._enrolment = enrolment
 
     def identify(self, fleet: str | None, caller: Caller) -> Principal:
         """Who it is, for a fleet, or for any that knows them.
@@ -129,6 +133,9 @@ class Access:
         """
         if "signature-input" in caller.headers:
             return self._signed(fleet, caller)
+        operator = caller.headers.get(ENROLMENT_HEADER)
+        if operator is not None and fleet is not None:
+            return self._operator(fleet, operator)
         secret = _secret(caller.headers.get("authorization", ""))
         if secret is None:
             state = None if fleet is None else self._fleets.get(fleet)
@@ -136,6 +143,17 @@ class Access:
                 return Principal("anybody", "", frozenset({PULL}), state.fleet)
             raise unauthenticated("sign the request, or bring a token")
         return self._token(fleet, secret)
+
+    def _operator(self, fleet: str, secret: str) -> Principal:
+        """Whoever has the server's own secret, without a key that the fleet knows.
+
+        An owner who lost all keys but the one on paper comes so (THREATS 63). It gives no
+        authority: what they bring has to carry the owner's signatures like everything else.
+        """
+        known = self._enrolment
+        if known is None or not hmac.compare_digest(secret.encode(), known.encode()):
+            raise unauthenticated("the enrolment secret is not the one in the server's offer.json")
+        return Principal("operator", "", frozenset({PULL, READ, PUBLISH}), fleet)
 
     def _token(self, fleet: str | None, secret: str) -> Principal:
         if is_read_token(secret):

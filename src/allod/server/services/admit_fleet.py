@@ -64,7 +64,7 @@ class AdmitFleet:
         now = publications.stores.clock.now()
         parts = take_apart(genesis)
         online = sign_online(
-            publications.keys,
+            publications.keys.under(first),
             now,
             previous=None,
             changed=parts.roles,

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
 
-from allod.trust.metadata import SNAPSHOT, TIMESTAMP, read
+from allod.trust.metadata import ROOT, SNAPSHOT, TIMESTAMP, read
 from allod.trust.online import SNAPSHOT_LIFE, TIMESTAMP_LIFE, snapshot_of, timestamp_of
+
+
+def _none_waits(_role: str) -> Signer | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineKeys:
-    """The keys of both roles, and how long their words count."""
+    """The keys of both roles, how long their words count, and the keys that wait for a root."""
 
     snapshot: Signer
     timestamp: Signer
     snapshot_life: timedelta = SNAPSHOT_LIFE
     timestamp_life: timedelta = TIMESTAMP_LIFE
+    waiting: Callable[[str], Signer | None] = field(default=_none_waits, compare=False)
+
+    def under(self, root: bytes) -> OnlineKeys:
+        """The keys that `root` names: those that wait take over with the root that names them.
+
+        Args:
+            root: the newest root file, as it will be published.
+
+        Raises:
+            InvalidInput: it is no root metadata.
+        """
+        roles = read(root, ROOT).signed.roles
+        chosen: dict[str, Signer] = {}
+        for role, signer in ((SNAPSHOT, self.snapshot), (TIMESTAMP, self.timestamp)):
+            chosen[role] = signer
+            if signer.public_key.keyid not in roles[role].keyids:
+                other = self.waiting(role)
+                if other is not None and other.public_key.keyid in roles[role].keyids:
+                    chosen[role] = other
+        return replace(self, snapshot=chosen[SNAPSHOT], timestamp=chosen[TIMESTAMP])
 
 
 @dataclass(frozen=True, slots=True)

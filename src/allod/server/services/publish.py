@@ -110,8 +110,9 @@ class Publish:
         publications = self._publications
         now = publications.stores.clock.now()
         above = above or {}
+        root = parts.roots[max(parts.roots)] if parts.roots else state.anchor.root
         online = sign_online(
-            publications.keys,
+            publications.keys.under(root),
             now,
             previous=state.online,
             changed=parts.roles,

@@ -54,7 +54,7 @@ def resigned(
     """The same state under a new snapshot and timestamp, above the published and given versions."""
     now = publications.stores.clock.now()
     online = sign_online(
-        publications.keys,
+        publications.keys.under(state.anchor.root),
         now,
         previous=state.online,
         changed={},
