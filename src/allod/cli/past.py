@@ -91,7 +91,9 @@ class Past:
             for version, signed in self._versions(role):
                 note = note_of(signed.unrecognized_fields)
                 order = float(note["number"]) if note is not None else order + 0.001
-                key = (note["number"], note.get("id")) if note is not None else (role, version)
+                key: tuple[object, ...] = (role, version)
+                if note is not None:
+                    key = (note["number"], note.get("id"))
                 if note is None and version == 1:
                     key, order = ("genesis",), 0.0
                 change = by_id.setdefault(key, PastChange(note, order=order))

@@ -1,0 +1,231 @@
+"""`allod device`: the devices of a fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from allod.cli.invite import invite, invites, revoke
+from allod.cli.options import OPTIONS, Options
+from allod.cli.phrases import choices
+from allod.cli.picture import Picture, take
+from allod.cli.publish import INTENT, Change, Intent, publish_and_say
+from allod.cli.scopes import find_device, find_group
+from allod.domain import edit
+from allod.domain.ids import device_scope
+from allod.domain.overview import Member
+from allod.errors import Conflict, InvalidInput
+from allod.wire.codec import instant
+
+app = App(name="device", help="Devices: invite, list, move, rename, retire, replace.")
+app.command(invite)
+app.command(invites)
+app.command(revoke)
+
+
+@app.command(name="list")
+def list_(*, options: Options = OPTIONS) -> None:
+    """Show the devices; each one's binding and report is verified here."""
+    picture = take(options.open())
+    rows, data = [], []
+    for one in picture.members.devices:
+        member, actual = one.member, one.member.actual
+        state = "retired" if member.retired else "surplus" if member.surplus else "in use"
+        heard = "never" if actual is None else f"{actual.heard:%Y-%m-%d %H:%M} UTC"
+        rows.append((member.label, member.device[:16], ", ".join(member.groups), state, heard))
+        data.append(
+            {
+                "device": member.device,
+                "label": member.label,
+                "groups": list(member.groups),
+                "epoch": member.epoch,
+                "state": state,
+                "invite": one.binding.invite.id,
+                "bound": one.binding.record.at,
+                "facts": one.binding.record.facts,
+                "heard": None if actual is None else instant(actual.heard),
+                "alarms": [{"code": alarm.code, "says": alarm.says} for alarm in member.alarms],
+            }
+        )
+    options.output.table(
+        {"devices": data}, ("label", "device", "groups", "state", "heard"), rows,
+        empty="No devices yet: 'allod device invite --group NAME' invites one.",
+    )  # fmt: skip
+    for member in picture.devices:
+        for alarm in member.alarms:
+            options.output.say(f"! {member.shown}: {alarm.says}")
+    for alarm in picture.members.vanished:
+        options.output.say(f"! {alarm.subject[:16]}: {alarm.says}")
+
+
+@app.command
+def show(
+    name: str,
+    *,
+    inventory: Annotated[bool, Parameter(negative="")] = False,
+    options: Options = OPTIONS,
+) -> None:
+    """Show one device: what it has, what it says, and whether its reports are whole.
+
+    Args:
+        name: Its label, or the beginning of its id.
+        inventory: Also list the software that Allod does not manage (dpkg, pip).
+        options: Options of every verb.
+    """
+    from allod.cli.device_look import describe, look_at
+
+    picture = take(options.open())
+    member = find_device(name, picture.devices)
+    found = look_at(picture, member)
+    data = found.data(inventory=inventory)
+    options.output.result(data, "\n".join(describe(found, inventory=inventory)))
+
+
+def _of(picture: Picture, name: str) -> Member:
+    return find_device(name, picture.devices)
+
+
+@app.command
+def move(name: str, *groups: str, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Put a device into other groups, whatever its invite said.
+
+    Args:
+        name: Its label, or the beginning of its id.
+        groups: All groups that it is to be in, most important first.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+    if not groups:
+        raise InvalidInput("bad-arguments", "cannot move a device nowhere: name its groups")
+
+    def plan(picture: Picture) -> Change:
+        scope = device_scope(_of(picture, name).device)
+        into = tuple(find_group(group, picture.groups) for group in groups)
+        return Change({scope: edit.move(picture.document(scope), into)})
+
+    publish_and_say(options, intent, plan)
+
+
+@app.command
+def rename(name: str, label: str, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Give a device a label.
+
+    Args:
+        name: Its label so far, or the beginning of its id.
+        label: What it is called from now on.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+
+    def plan(picture: Picture) -> Change:
+        member = _of(picture, name)
+        taken = [o for o in picture.devices if o.label == label and o.device != member.device]
+        if taken:
+            raise Conflict(
+                "exists", f"cannot call it {label!r}: {taken[0].device[:16]} is called so already"
+            )
+        scope = device_scope(member.device)
+        return Change({scope: edit.rename(picture.document(scope), label)})
+
+    publish_and_say(options, intent, plan)
+
+
+@app.command
+def retire(name: str, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Let a device go: it keeps running what it has, and takes no further changes.
+
+    Args:
+        name: Its label, or the beginning of its id.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+
+    def plan(picture: Picture) -> Change:
+        scope = device_scope(_of(picture, name).device)
+        return Change({scope: edit.retire(picture.document(scope))})
+
+    publish_and_say(options, intent, plan)
+
+
+@app.command
+def replace(old: str, new: str, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+    """Let a device take the place of another: its groups, label, packages; the old one is retired.
+
+    Args:
+        old: Label of the one that goes, or the beginning of its id.
+        new: Label of the one that comes, or the beginning of its id; it is bound already.
+        intent: Options of every verb that changes something.
+        options: Options of every verb.
+    """
+
+    def plan(picture: Picture) -> Change:
+        former, successor = _of(picture, old), _of(picture, new)
+        first, second = device_scope(former.device), device_scope(successor.device)
+        known = picture.base.state(second)
+        if known is not None and known.packages:
+            raise Conflict(
+                "exists",
+                f"cannot let {successor.shown} take over: it has packages of its own; "
+                "delete or hand them back first",
+            )
+        document = picture.document(first)
+        taken = edit.replacement(document, successor.device, former.groups, epoch=successor.epoch)
+        gone = document if former.retired else edit.retire(document)
+        return Change({second: taken, first: edit.rename(gone, "")})
+
+    publish_and_say(options, intent, plan)
+
+
+@app.command
+def transfer(
+    name: str,
+    *,
+    to: str,
+    days: int = 30,
+    proposal: Path | None = None,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
+    options: Options = OPTIONS,
+) -> None:
+    """Let another owner's fleet take a device over; the root keys sign it.
+
+    Args:
+        name: Its label, or the beginning of its id.
+        to: The other fleet's id.
+        days: How long the offer is good.
+        proposal: Write a proposal for a ceremony instead of signing here.
+        yes: Do not ask.
+        options: Options of every verb.
+    """
+    from allod.cli.trust import transfer as sign_over
+
+    member = _of(take(options.open(), reports=False), name)
+    sign_over(member.device, to=to, days=days, proposal=proposal, yes=yes, options=options)
+
+
+@app.command
+def admit(directory: Path, *, options: Options = OPTIONS) -> None:
+    """Carry the binding records and reports on a stick to the server.
+
+    Args:
+        directory: The stick; devices left their records in its 'outbox'.
+        options: Options of every verb.
+    """
+    from allod.cli.outbox import carry_in
+
+    outcome = carry_in(options.open(), directory)
+    lines = [f"{outcome.bindings} bindings and {outcome.reports} reports are admitted."]
+    lines += [f"! {name}: {why}" for name, why in outcome.refused]
+    data: dict[str, Any] = {
+        "bindings": outcome.bindings,
+        "reports": outcome.reports,
+        "refused": [{"file": name, "why": why} for name, why in outcome.refused],
+    }
+    options.output.result(data, "\n".join(lines))
+    if outcome.refused:
+        raise InvalidInput(
+            "partly-refused",
+            f"cannot admit {len(outcome.refused)} of the files: "
+            + choices([name for name, _ in outcome.refused]),
+        )
