@@ -38,7 +38,9 @@ _OWN: Final = "Own"
 
 VERBS: Final = (
     Verb("init", "allod.cli.init:init", "Make a fleet of your own.", _START),
+    Verb("serve", "allod.server.commands:serve", "Run the server.", _START),
     Verb("completion", "allod.program:completion", "Shell completion.", _START),
+    Verb("device", "allod.cli.device:app", "Invite, list, move, rename, retire.", _CHANGE),
     Verb("group", "allod.cli.group:app", "Groups of devices and their settings.", _CHANGE),
     Verb("provider", "allod.cli.provider:app", "Whose releases may come onto devices.", _CHANGE),
     Verb("release", "allod.cli.release:app", "Build, push, import and verify releases.", _CHANGE),
@@ -48,9 +50,12 @@ VERBS: Final = (
     Verb("restart", "allod.cli.restart:restart", "Schedule one restart.", _CHANGE),
     Verb("hold", "allod.cli.restart:hold", "Let nothing change for a while.", _CHANGE),
     Verb("resume", "allod.cli.restart:resume", "End a hold.", _CHANGE),
+    Verb("export", "allod.cli.export:export", "A stick for devices without a network.", _CHANGE),
     Verb("undo", "allod.cli.history:undo", "Take a change back.", _CHANGE),
     Verb("history", "allod.cli.history:history", "What was changed, by whom and why.", _KNOW),
+    Verb("show", "allod.cli.history:show", "What one change changed.", _KNOW),
     Verb("status", "allod.cli.status:status", "What runs where, and what is to.", _KNOW),
+    Verb("server", "allod.program:server_app", "Make, back up and mend a server.", _OWN),
     Verb("keys", "allod.cli.keys:app", "Back up, restore, renew and rotate keys.", _OWN),
     Verb("ceremony", "allod.cli.ceremony:app", "Root keys on separate machines.", _OWN),
     Verb("trust", "allod.cli.trust:app", "Where to ask; repairs; transfers.", _OWN),
@@ -148,6 +153,23 @@ def _show(error: AllodError, *, json: bool) -> None:
     sys.stderr.write(f"allod: {error.message} [{error.code}]\n")
     for reason in reasons:
         sys.stderr.write(f"  because {reason}\n")
+
+
+def __getattr__(name: str) -> App:
+    """The app `server_app`, put together when it is asked for: the server's verbs and `floors`.
+
+    Telling a restored server where the floors are is the owner's act, with the owner's key, but
+    it belongs beside `allod server restore` for whoever looks for it.
+    """
+    if name != "server_app":
+        raise AttributeError(name)
+    from allod.server.commands import app
+
+    if "floors" not in app:
+        app.command(
+            "allod.cli.floors:floors", name="floors", help="Bring a restored server up to date."
+        )
+    return app
 
 
 def completion(

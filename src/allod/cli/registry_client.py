@@ -7,9 +7,10 @@ no more memory than one chunk, and goes on where it broke off.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,7 +22,7 @@ import msgspec
 from allod import errors
 from allod.cli.client import FIRST_PAUSE, TRIES, Answer, ApiClient
 from allod.domain.ids import Digest, sha256
-from allod.durable import remove_file, write_atomic
+from allod.durable import remove_file, sync_directory, write_atomic
 from allod.wire import oci
 from allod.wire.codec import parse_strict
 from allod.wire.oci import Descriptor, Index
@@ -112,8 +113,8 @@ class RegistryClient:
                 raise
             return self.blob(digest)
 
-    def check_blob(self, digest: str, size: int, progress: Progress = lambda _: None) -> None:
-        """Read a blob from the registry and compare, keeping nothing.
+    def pieces(self, digest: str, size: int) -> Iterator[bytes]:
+        """A blob of any size, in pieces; only once the last was taken is it known to be right.
 
         Raises:
             Untrusted: `wrong-digest`.
@@ -129,9 +130,39 @@ class RegistryClient:
                 raise _wrong_digest(digest)
             state.update(piece)
             offset += len(piece)
-            progress(len(piece))
+            yield piece
         if f"sha256:{state.hexdigest()}" != digest:
             raise _wrong_digest(digest)
+
+    def check_blob(self, digest: str, size: int, progress: Progress = lambda _: None) -> None:
+        """Read a blob from the registry and compare, keeping nothing.
+
+        Raises:
+            Untrusted: `wrong-digest`.
+        """
+        for piece in self.pieces(digest, size):
+            progress(len(piece))
+
+    def save_blob(
+        self, digest: str, size: int, path: Path, progress: Progress = lambda _: None
+    ) -> None:
+        """Write a blob to a file, durably; the file appears only once it is whole and right.
+
+        Raises:
+            Untrusted: `wrong-digest`.
+        """
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                for piece in self.pieces(digest, size):
+                    file.write(piece)
+                    progress(len(piece))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync_directory(path.parent)
 
     def has_blob(self, digest: str) -> bool:
         """Whether the registry has a blob."""

@@ -1,0 +1,232 @@
+"""`allod export`: a stick with everything that the devices of a scope need, and nothing else.
+
+The stick holds the server's files under the server's own addresses, with ':' as '-'. It carries
+no authority: devices check it as they would check a server. Writing it again adds what is new;
+what names other files comes after them, so a stick pulled out early is old or new, never torn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote
+
+from cyclopts import Parameter
+
+from allod.cli.base import FLEET_PATH, WITHDRAWN_PATH, provider_path
+from allod.cli.options import OPTIONS, Options
+from allod.cli.picture import Picture, take
+from allod.cli.scopes import touched
+from allod.domain.desired import ReleaseOrder, StateDocument
+from allod.domain.ids import Digest, ProviderName, Purl, Scope, package_name, parse_digest, sha256
+from allod.durable import make_directory, write_atomic
+from allod.errors import InvalidInput, Unavailable, Untrusted
+from allod.trust.metadata import ROOT, SNAPSHOT, TIMESTAMP, metadata_path
+from allod.wire import oci
+
+if TYPE_CHECKING:
+    from allod.cli.registry_client import RegistryClient
+
+_PIECE: Final = 1024 * 1024
+
+
+def export(
+    directory: Path,
+    *,
+    scope: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    options: Options = OPTIONS,
+) -> None:
+    """Write everything that devices need into a directory: for those without a network.
+
+    On the device: 'allod-agent run --from DIRECTORY'. What it leaves there is carried back by
+    'allod device admit DIRECTORY'.
+
+    Args:
+        directory: Where to; what is there already and still right stays.
+        scope: Only for these groups or devices; for all, unless given.
+        options: Options of every verb.
+    """
+    picture = take(options.open(), reports=False)
+    chosen = [picture.scope(text) for text in scope]
+    stick = Stick(directory.absolute())
+    write_stick(picture, _documents(picture, chosen), stick, options)
+    data = {"directory": str(stick.directory), "written": stick.written, "kept": stick.kept}
+    options.output.result(
+        data, f"{stick.directory} is ready: {stick.written} files written, {stick.kept} were there."
+    )
+
+
+@dataclass(slots=True)
+class Stick:
+    """A directory that stands in for a server."""
+
+    directory: Path
+    written: int = 0
+    kept: int = 0
+    _made: set[Path] = field(default_factory=set)
+
+    def place(self, address: str) -> Path:
+        """The file for an address, with its directory made."""
+        path = self.directory.joinpath(*address.replace(":", "-").split("/"))
+        if path.parent not in self._made:
+            make_directory(path.parent, mode=0o755)
+            self._made.add(path.parent)
+        return path
+
+    def put(self, address: str, data: bytes) -> None:
+        """Write a file, unless it is there as it should be."""
+        path = self.place(address)
+        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            self.kept += 1
+            return
+        write_atomic(path, data, mode=0o644)
+        self.written += 1
+
+
+def _documents(picture: Picture, chosen: Iterable[Scope]) -> dict[Scope, StateDocument]:
+    """The documents that concern the scopes: of a group also those of its devices, and of a
+    device also those of its groups.
+    """
+    wanted = set(chosen)
+    if not wanted:
+        return dict(picture.base.states)
+    scopes = set(wanted)
+    for scope in wanted:
+        for member in touched(scope, picture.devices):
+            scopes |= set(member.scopes)
+    known = {one: picture.base.state(one) for one in scopes}
+    found = {one: document for one, document in known.items() if document is not None}
+    if not found:
+        raise InvalidInput("nothing-to-export", "cannot export: nothing is said of these devices")
+    return found
+
+
+def write_stick(
+    picture: Picture, documents: dict[Scope, StateDocument], stick: Stick, options: Options
+) -> None:
+    """Write the files of these documents: content first, then what names it."""
+    fleet = f"f/{picture.base.fleet_id}"
+    providers: set[ProviderName] = set()
+    for package, order in _orders(documents.values()):
+        providers.add(order.provider)
+        _release(picture, stick, package, order, options)
+    for digest in sorted(_configurations(documents.values())):
+        data = picture.fleet.client.file(f"blobs/{digest}", cap=_PIECE)
+        if data is None or sha256(data) != digest:
+            raise Untrusted("wrong-digest", f"cannot use what the server gave for {digest}")
+        stick.put(f"{fleet}/blobs/{digest}", data)
+    paths = [FLEET_PATH, WITHDRAWN_PATH, *(provider_path(name) for name in sorted(providers))]
+    paths += [scope.target_path for scope in sorted(documents)]
+    for path in paths:
+        info = picture.base.targets.get(path)
+        if info is None:
+            continue
+        content = picture.base.content(path)
+        if content is not None:
+            address = quote(info.get_prefixed_paths()[0], safe="/")
+            stick.put(f"{fleet}/tuf/targets/{address}", content)
+    _trust(picture, stick, fleet)
+    _metadata(picture, stick, fleet)
+
+
+def _orders(documents: Iterable[StateDocument]) -> Iterator[tuple[Purl, ReleaseOrder]]:
+    seen: set[Digest] = set()
+    for document in documents:
+        for key, entry in document.packages.items():
+            for order in entry.software.releases if entry.software is not None else ():
+                if order.digest not in seen:
+                    seen.add(order.digest)
+                    yield Purl(key), order
+
+
+def _configurations(documents: Iterable[StateDocument]) -> set[Digest]:
+    return {
+        entry.configuration.digest
+        for document in documents
+        for entry in document.packages.values()
+        if entry.configuration is not None and entry.configuration.digest is not None
+    }
+
+
+def _release(
+    picture: Picture, stick: Stick, package: Purl, order: ReleaseOrder, options: Options
+) -> None:
+    """A release whole: its layers, its manifests, the provider's statement."""
+    from allod.cli.registry_client import RegistryClient
+
+    name = f"{order.provider}/{package_name(package)}"
+    registry = RegistryClient(picture.fleet.client, name)
+    base = f"v2/{picture.base.fleet_id}/{name}"
+    _manifest(registry, stick, base, order.digest, options)
+    referrers = f"{base}/referrers/{order.digest}"
+    descriptors = registry.referrers(order.digest, oci.STATEMENT)
+    for descriptor in descriptors:
+        _manifest(registry, stick, base, parse_digest(descriptor.digest), options)
+    index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=descriptors)
+    stick.put(referrers, oci.encode_document(index))
+
+
+def _manifest(
+    registry: RegistryClient, stick: Stick, base: str, digest: Digest, options: Options
+) -> None:
+    _, raw = registry.manifest(digest)
+    if sha256(raw) != digest:
+        raise Untrusted("wrong-digest", f"cannot use what the server gave for {digest}")
+    document = oci.decode_document(raw)
+    if isinstance(document, oci.Index):
+        for part in document.manifests:
+            _manifest(registry, stick, base, parse_digest(part.digest), options)
+    else:
+        for blob in (document.config, *document.layers):
+            _blob(registry, stick, f"{base}/blobs/{parse_digest(blob.digest)}", blob, options)
+    stick.put(f"{base}/manifests/{digest}", raw)
+
+
+def _blob(
+    registry: RegistryClient,
+    stick: Stick,
+    address: str,
+    blob: oci.Descriptor,
+    options: Options,
+) -> None:
+    """A blob of any size, in pieces; one of the right size that is there is read, not fetched."""
+    path = stick.place(address)
+    if path.is_file() and _digest_of(path) == blob.digest:
+        stick.kept += 1
+        return
+    with options.output.progress(f"Writing {path.name[:24]}", blob.size) as advance:
+        registry.save_blob(blob.digest, blob.size, path, progress=advance)
+    stick.written += 1
+
+
+def _digest_of(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _trust(picture: Picture, stick: Stick, fleet: str) -> None:
+    """Every trust statement: a device may have seen none of them."""
+    from allod.wire.envelope import ENVELOPE_CAP
+
+    repository = picture.base.view.repository
+    newest = repository.statement
+    for number in range(1, (0 if newest is None else newest.number) + 1):
+        data = picture.fleet.client.file(f"trust/{number}.json", cap=ENVELOPE_CAP)
+        if data is None:
+            raise Unavailable("withheld", f"cannot export: the server lacks trust/{number}.json")
+        stick.put(f"{fleet}/trust/{number}.json", data)
+
+
+def _metadata(picture: Picture, stick: Stick, fleet: str) -> None:
+    """Roots, roles, the snapshot, and the timestamp last of all."""
+    for version, data in picture.members.roots.items():
+        stick.put(f"{fleet}/{metadata_path(ROOT, version)}", data)
+    files, versions = picture.base.view.repository.files, picture.base.view.versions
+    online = {ROOT, SNAPSHOT, TIMESTAMP}
+    for role in (*sorted(files.keys() - online), SNAPSHOT):
+        stick.put(f"{fleet}/{metadata_path(role, versions[role])}", files[role])
+    stick.put(f"{fleet}/{metadata_path(TIMESTAMP, None)}", files[TIMESTAMP])
