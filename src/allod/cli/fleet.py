@@ -6,7 +6,9 @@
     keys/        the key store
     anchor/      root.json and trust.json: the newest that were verified here
     floors.json  what the next answer of the server must not go below
-    cache/       the files that were verified last, under their own addresses
+    cache/       the files that were verified last
+    history/     every root, trust statement and configuration that was seen: a server that lost
+                 them gets them back from here (`allod server floors`)
 
 Anchor and floors are durable and never go down, except by a trust statement that names them.
 """
@@ -252,11 +254,25 @@ class LocalFleet:
         for path in drop:
             remove_file(self._inside(path))
 
-    def _inside(self, path: str) -> Path:
+    def history(self, kind: str) -> dict[str, bytes]:
+        """Files that never change, by name: kind is `roots`, `trust` or `blobs`."""
+        directory = self.directory / "history" / kind
+        paths = sorted(directory.glob("*")) if directory.is_dir() else []
+        return {path.name: path.read_bytes() for path in paths if not path.name.startswith(".")}
+
+    def save_history(self, kind: str, files: Mapping[str, bytes]) -> None:
+        """Keep files that never change."""
+        for name, data in files.items():
+            target = self._inside(name, room=f"history/{kind}")
+            if not target.exists():
+                make_directory(target.parent)
+                write_atomic(target, data)
+
+    def _inside(self, path: str, *, room: str = "cache") -> Path:
         parts = path.split("/")
         if not all(parts) or any(part.startswith(".") for part in parts):
             raise Untrusted("bad-path", f"cannot keep a file under the name {path[:80]!r}")
-        return self.directory.joinpath("cache", *parts)
+        return self.directory.joinpath(room, *parts)
 
     def _optional(self, name: str) -> bytes | None:
         try:

@@ -182,6 +182,8 @@ def begin(directory: Path, plan: Plan, keys: KeyStore, proposal: Proposal) -> Lo
     )
     fleet = LocalFleet(directory, _settings(plan, draft.fleet), keys)
     anchor = anchor_at(proposal.root)
+    fleet.save_history("roots", {"1.root.json": proposal.root})
+    fleet.save_history("trust", {"1.json": proposal.trust})
     fleet.save_floors(first_floors(anchor, parse_instant(plan.at)))
     fleet.save_anchor(root=proposal.root, trust=None)
     if (directory / "fleet.json").exists():

@@ -24,6 +24,7 @@ from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
 from allod.cli.preview import Reading, read_back
+from allod.cli.publishing import see_in_force
 from allod.cli.summary import Summary, render
 from allod.domain.desired import ChangeNote, StateDocument
 from allod.domain.edit import stamp
@@ -133,12 +134,14 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
         output.confirm("Sign and publish this change?", yes=intent.yes)
         upload = sign(prepared, {TARGETS: fleet.keys.signers(TARGETS)})
         try:
+            fleet.save_history("blobs", upload.blobs)
             receipt = fleet.client.post("changes", upload, ChangeReceipt)
         except Conflict as error:
             if error.code != "out-of-date" or attempt == _TRIES:
                 raise
             output.say("Somebody else published meanwhile; here is the change on the new base.")
             continue
+        see_in_force(fleet, upload)
         return Published(prepared.note, prepared.summary, receipt)
     raise RuntimeError("the last try returns or raises")
 

@@ -292,20 +292,22 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
     Raises:
         Conflict: `out-of-date`.
     """
+    from allod.cli.publish import notes
+
     view.load_all()
     draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
     for path, data in documents.items():
         draft.set_target(path, data)
-    signers = renew_along(view.fleet, draft, clock())
-    made = draft.sign(clock(), signers)
-    number = view.versions[TARGETS] + 1
     note = ChangeNote(
-        number=number,
+        number=1 + max((one["number"] for one in notes(view.repository.files)), default=0),
         id=secrets.token_hex(8),
         at=instant(clock()),
         by=view.fleet.settings.person,
         message=message,
     )
+    draft.note(msgspec.to_builtins(note))
+    signers = renew_along(view.fleet, draft, clock())
+    made = draft.sign(clock(), signers)
     upload = ChangeUpload(
         base=dict(view.versions),
         metadata=dict(made.metadata),
@@ -339,9 +341,24 @@ def send(fleet: LocalFleet, upload: ChangeUpload) -> ChangeReceipt:
         Conflict: `out-of-date`.
         Untrusted: `not-in-force`: the server acknowledged, and shows something else.
     """
+    fleet.save_history("blobs", upload.blobs)
     receipt = fleet.client.post("changes", upload, ChangeReceipt)
-    confirm_in_force(refresh(fleet), upload)
+    see_in_force(fleet, upload)
     return receipt
+
+
+def see_in_force(fleet: LocalFleet, upload: ChangeUpload) -> View:
+    """Verify what the server shows now, whole, and keep it: it may have to be brought back there.
+
+    Raises:
+        Untrusted: `not-in-force`.
+    """
+    view = refresh(fleet, allow_expired=True)
+    confirm_in_force(view, upload)
+    view.load_all()
+    for path in upload.targets:
+        view.target(path)
+    return view
 
 
 def confirm_in_force(view: View, upload: ChangeUpload) -> None:

@@ -16,6 +16,7 @@ from allod.cli.options import now as clock
 from allod.errors import AllodError, Unavailable
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.effects import Keep, Steps, drive
+from allod.trust.metadata import ROOT, metadata_path
 from allod.trust.repository import descend
 from allod.wire.codec import decode
 from allod.wire.desired import STATE_CAP
@@ -110,7 +111,7 @@ def _walk(fleet: LocalFleet, moment: datetime) -> Repository:
     So a rotation of that key that was cut short between the server and this machine goes on.
     """
     try:
-        return _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), moment))
+        return _descend(fleet, moment)
     except AllodError as error:
         waiting = [record for record in fleet.keys.records("api") if record.state == "next"]
         if error.code not in NOT_KNOWN or not waiting:
@@ -120,9 +121,28 @@ def _walk(fleet: LocalFleet, moment: datetime) -> Repository:
 
         location = fleet.client.location
         fleet.use(ApiClient(location, fleet.id, signing_key(fleet.keys, waiting[-1])))
-        repository = _drive(fleet, descend(fleet.anchor, fleet.floors, fleet.cached(), moment))
+        repository = _descend(fleet, moment)
         fleet.keys.reconcile({"api": [waiting[-1].id]})
         return repository
+
+
+def _descend(fleet: LocalFleet, moment: datetime) -> Repository:
+    """The walk; the roots and statements on the way are kept for a server that loses them."""
+    seen: dict[str, bytes] = {}
+    steps = descend(fleet.anchor, fleet.floors, fleet.cached(), moment)
+    repository = _drive(fleet, steps, seen)
+    roots, statements = {}, {}
+    newest = 0 if repository.statement is None else repository.statement.number
+    for path, data in seen.items():
+        room, _, name = path.partition("/")
+        number = int(name.partition(".")[0]) if name.partition(".")[0].isdecimal() else 0
+        if room == "trust" and 0 < number <= newest:
+            statements[name] = data
+        elif path == metadata_path(ROOT, number) and number <= repository.root.version:
+            roots[name] = data
+    fleet.save_history("roots", roots)
+    fleet.save_history("trust", statements)
+    return repository
 
 
 def _follow(fleet: LocalFleet, repository: Repository) -> None:
@@ -137,11 +157,14 @@ def _follow(fleet: LocalFleet, repository: Repository) -> None:
             fleet.repin(anchor)
 
 
-def _drive(fleet: LocalFleet, steps: Steps[_T]) -> _T:
+def _drive(fleet: LocalFleet, steps: Steps[_T], seen: dict[str, bytes] | None = None) -> _T:
     client = fleet.client
 
     def get(path: str, cap: int) -> bytes | None:
-        return client.file(path, cap=cap)
+        data = client.file(path, cap=cap)
+        if seen is not None and data is not None:
+            seen[path] = data
+        return data
 
     def keep(effect: Keep) -> None:
         fleet.save_floors(effect.floors)

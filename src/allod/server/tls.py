@@ -122,6 +122,19 @@ def make_certificate(
     return certificate.public_bytes(serialization.Encoding.PEM) + authority, _key_pem(key)
 
 
+def check_pair(chain: bytes, key: bytes) -> None:
+    """Raises InvalidInput `bad-certificate` unless the key is the certificate's."""
+    try:
+        certificate = x509.load_pem_x509_certificate(chain)
+        private = serialization.load_pem_private_key(key, None)
+    except ValueError as error:
+        raise InvalidInput("bad-certificate", f"cannot read the certificate: {error}") from error
+    if private.public_key() != certificate.public_key():
+        raise InvalidInput(
+            "bad-certificate", "cannot install the certificate: it has another key than this one"
+        )
+
+
 def install_certificate(
     layout: ServerDirectory, authority: bytes, chain: bytes, key: bytes
 ) -> None:
