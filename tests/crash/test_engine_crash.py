@@ -18,7 +18,7 @@ import pytest
 
 from allod import durable
 from allod.domain.desired import Level, PackageEntry, Software, When
-from allod.domain.ids import Digest, Purl
+from allod.domain.ids import Digest, Purl, sha256
 from allod.domain.release import Apply, ConfigurationSpec, Data
 from allod.testing.device import TOASTER, FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
@@ -218,8 +218,6 @@ def check_reports(device: FakeDevice) -> None:
 
 def digest_of(device: FakeDevice, report: dict[str, object]) -> str:
     """The digest of a report's payload as it was handed in."""
-    from allod.domain.ids import sha256
-
     (payload,) = [
         envelope.partition(b"\n")[2]
         for envelope in device.server
@@ -246,7 +244,12 @@ def settle(scene: Scene) -> None:
         scene.device.run(scene.owner.view())
 
 
-@pytest.mark.parametrize("strike", list(Strike))
+#: A kill after one call leaves the same as a kill before the next one.
+STRIKES = [Strike.ERROR_BEFORE, Strike.ERROR_AFTER, Strike.KILL_BEFORE]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("strike", STRIKES)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_every_call_may_fail_once(
     scenario: Callable[[Path], Scene],

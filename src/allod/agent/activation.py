@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ CURRENT: Final = "current"
 NEXT: Final = "next"
 PREVIOUS: Final = "previous"
 
+_LINK: Final = re.compile(r"activations/([1-9][0-9]{0,17})", re.ASCII)
+
 
 class Activations:
     """The activations of all packages."""
@@ -29,12 +32,13 @@ class Activations:
         self._state = state
 
     def number(self, package: Purl, link: str = CURRENT) -> int | None:
-        """The activation that a link names; None if there is none."""
+        """The activation that a link names; None if there is none, or it leads elsewhere."""
         try:
-            target = (self._state.package(package) / link).readlink()
+            target = str((self._state.package(package) / link).readlink())
         except OSError:
             return None
-        return int(target.name) if target.name.isdecimal() else None
+        found = _LINK.fullmatch(target)
+        return None if found is None else int(found.group(1))
 
     def directory(self, package: Purl, number: int) -> Path:
         """Where an activation stands."""
@@ -68,6 +72,19 @@ class Activations:
         remove_tree(final)
         building.rename(final)
         durable.sync_directory(final.parent)
+
+    def leads_to(self, package: Purl, number: int, tree: Path) -> bool:
+        """Whether an activation's tree is still the release that it was made of."""
+        place = self.directory(package, number)
+        try:
+            return str((place / "tree").readlink()) == os.path.relpath(tree, place)
+        except OSError:
+            return False
+
+    def lead(self, package: Purl, number: int, tree: Path) -> None:
+        """Make an activation's tree the release again that it was made of."""
+        place = self.directory(package, number)
+        durable.switch_link(place / "tree", os.path.relpath(tree, place))
 
     def switch(self, package: Purl, number: int | None, before: int | None) -> None:
         """Make `number` what runs (None: nothing), and `before` what can be gone back to."""

@@ -25,12 +25,13 @@ from allod.agent.journal import JournalStore
 from allod.agent.reporting import Ledger
 from allod.agent.state_dir import StateDir
 from allod.agent.view import View
+from allod.domain.actions import Activate, Cancel
 from allod.domain.desired import DriftPolicy, Restart
 from allod.domain.ids import Digest, Purl
 from allod.domain.judgement import ProviderLimits
 from allod.domain.machine import Event, State
 from allod.domain.observed import Inhibition, Observed
-from allod.domain.plan import Activate, Cancel, Plan, Surroundings, busy, make_plan
+from allod.domain.plan import Plan, Surroundings, busy, make_plan
 from allod.domain.resolution import (
     Defaults,
     Resolved,
@@ -170,6 +171,7 @@ class Engine:
         if not outcome.handed_over:
             self._look_after(view, resolved, inhibitions, boot)
             self._restarts(resolved, outcome, boot)
+            self._keep_documents(resolved)
         outcome.observed = self._observe(resolved)
         return outcome
 
@@ -217,7 +219,7 @@ class Engine:
     def _documents(
         self, resolved: Resolved, observed: Mapping[Purl, Observed]
     ) -> frozenset[Digest]:
-        """The configuration documents that are here; others than those in use are removed."""
+        """The configuration documents that are here, of those that are wanted or in use."""
         wanted: set[Digest] = set()
         for package, entry in observed.items():
             half = (
@@ -230,6 +232,17 @@ class Engine:
         return frozenset(
             digest for digest in wanted if self._world.source.read_document(digest) is not None
         )
+
+    def _keep_documents(self, resolved: Resolved) -> None:
+        """Documents that are wanted, in use, or could be gone back to are kept; others are not."""
+        keep: set[str] = set()
+        for wanted in resolved.packages.values():
+            if isinstance(wanted.configuration, ResolvedConfiguration):
+                keep.add(wanted.configuration.order.digest or "")
+        for package in self.bench.journals.packages():
+            kept = self.bench.journals.load(package).activations.values()
+            keep |= {record.configuration or "" for record in kept}
+        self._world.source.keep_documents(Digest(digest) for digest in keep if digest)
 
     def _handed_over(self) -> bool:
         work = self.bench.journals.load(SELF).work
@@ -298,6 +311,10 @@ class Engine:
                     self._world.services.start(unit)
                     says = f"the service of {package} did not run, and was started"
                     self.findings.alarm("service-started", says)
+                elif unit is not None and self._settings.complain:
+                    for name in sorted(self._world.services.missing_access(package)):
+                        says = f"{package} used access that its release does not declare: {name}"
+                        self.findings.alarm("access-missing", says)
             except (AllodError, OSError) as error:
                 self.findings.failed("start", package, error)
 

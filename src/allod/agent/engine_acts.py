@@ -9,10 +9,7 @@ from allod.agent.engine_steps import Bench, note_activation, record_of
 from allod.agent.engine_work import Carrier
 from allod.agent.journal import MemberRecord, Work
 from allod.agent.view import View
-from allod.domain.ids import Digest, Purl, Scope
-from allod.domain.judgement import Finding
-from allod.domain.machine import Event, State
-from allod.domain.plan import (
+from allod.domain.actions import (
     Action,
     Activate,
     Cancel,
@@ -24,6 +21,9 @@ from allod.domain.plan import (
     Transfer,
     Waiting,
 )
+from allod.domain.ids import Digest, Purl, Scope
+from allod.domain.judgement import Finding
+from allod.domain.machine import Event, State
 from allod.domain.resolution import Resolved, ResolvedConfiguration, ResolvedSoftware
 from allod.errors import AllodError, Unavailable
 from allod.wire.report import Authority

@@ -103,6 +103,10 @@ class Warden:
             releases[running.digest] = Measured(
                 ok=False, at=instant(now), digest=running.digest, changed=["."]
             )
+        tree = bench.world.installer.directory(package, running.digest)
+        if not bench.activations.leads_to(package, running.number, tree):
+            found = Measured(ok=False, at=instant(now), digest="", changed=["tree"])
+            releases[running.digest] = found
         configuration, local = self._configuration(package, running.number, now)
         return PackageMeasure(releases=releases, configuration=configuration, local=local)
 
@@ -152,6 +156,10 @@ class Warden:
             if not found.ok:
                 self._restage(package, Digest(digest), bandwidth)
                 touched |= running is not None and running.digest == digest
+        if running is not None and touched:
+            tree = self._bench.world.installer.directory(package, running.digest)
+            if not self._bench.activations.leads_to(package, running.number, tree):
+                self._bench.activations.lead(package, running.number, tree)
         if running is not None and entry.configuration is not None and not entry.configuration.ok:
             record = self._bench.journals.load(package).activation(running.number)
             if record is not None:

@@ -13,11 +13,11 @@ from allod.agent.engine_observe import works
 from allod.agent.engine_ports import World
 from allod.agent.reporting import Ledger
 from allod.agent.view import View
+from allod.domain.actions import Waiting
 from allod.domain.desired import OWNER, Level
 from allod.domain.ids import Digest, Purl, Scope, sha256
 from allod.domain.machine import State
 from allod.domain.observed import Observed
-from allod.domain.plan import Waiting
 from allod.domain.resolution import ResolvedPackage, ResolvedSoftware, Unresolved
 from allod.wire.codec import encode, instant
 from allod.wire.report import (

@@ -19,6 +19,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from allod.domain.actions import (
+    Action,
+    Activate,
+    Cancel,
+    Delete,
+    Describe,
+    FetchDocument,
+    Install,
+    Member,
+    Transfer,
+    Waiting,
+)
 from allod.domain.desired import ConfigurationOrder, Level, ReleaseOrder, When
 from allod.domain.ids import Digest, ProviderName, Purl
 from allod.domain.judgement import Finding, ProviderLimits, Situation, data_steps, objections
@@ -30,91 +42,8 @@ from allod.domain.resolution import (
     ResolvedSoftware,
     Unresolved,
 )
+from allod.domain.targets import Target, attempt_of, partners_of, units_of, verb_of
 from allod.domain.window import is_open, next_opening
-
-
-@dataclass(frozen=True, slots=True)
-class Describe:
-    """Fetch and verify a release's description."""
-
-    package: Purl
-    order: ReleaseOrder
-
-
-@dataclass(frozen=True, slots=True)
-class FetchDocument:
-    """Fetch a configuration document."""
-
-    package: Purl
-    digest: Digest
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """Fetch a release's payload."""
-
-    package: Purl
-    order: ReleaseOrder
-
-
-@dataclass(frozen=True, slots=True)
-class Install:
-    """Stage a release beside what runs."""
-
-    package: Purl
-    order: ReleaseOrder
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One package's part in an activation."""
-
-    package: Purl
-    digest: Digest | None  #: what is to run; None: nothing
-    configuration: Digest | None  #: None: the release's default
-    attempt: str
-    snapshot: bool = False  #: copy the data before
-    restore: int | None = None  #: put back this copy of the data
-
-
-@dataclass(frozen=True, slots=True)
-class Activate:
-    """Switch a unit to what is wanted, now or at the next restart."""
-
-    members: tuple[Member, ...]
-    at_restart: bool = False
-    booted: bool = False  #: it waited for a restart, and that took place
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Take back what waits for the next restart: it is not wanted any more."""
-
-    package: Purl
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Remove a release: the owner's list lacks it."""
-
-    package: Purl
-    digest: Digest
-
-
-Action = Describe | FetchDocument | Transfer | Install | Activate | Cancel | Delete
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is wanted and not yet true, and why not."""
-
-    package: Purl
-    what: str
-    version: str = ""
-    digest: Digest | None = None
-    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,41 +69,9 @@ class Surroundings:
     documents: frozenset[Digest] = frozenset()  #: configuration documents that are on the device
 
 
-def attempt_of(package: ResolvedPackage, digest: Digest | None, document: Digest | None) -> str:
-    """What an attempt is known by: the same one is not repeated after it failed."""
-    changes = [
-        half.change if isinstance(half, ResolvedSoftware | ResolvedConfiguration) else ""
-        for half in (package.software, package.configuration)
-    ]
-    return "|".join((digest or "", document or "", *changes))
-
-
 def make_plan(resolved: Resolved, observed: Mapping[Purl, Observed], around: Surroundings) -> Plan:
     """What to do next on a device in this situation."""
     return _Planner(resolved, observed, around).run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What is to run of one package."""
-
-    wanted: ResolvedPackage
-    has: Observed
-    digest: Digest | None
-    configuration: Digest | None
-    when: When
-    order: ReleaseOrder | None
-
-    @property
-    def changes(self) -> bool:
-        running = self.has.running
-        if running is None or self.digest is None:
-            return (running is None) != (self.digest is None)
-        return (running.digest, running.configuration) != (self.digest, self.configuration)
-
-    @property
-    def attempt(self) -> str:
-        return attempt_of(self.wanted, self.digest, self.configuration)
 
 
 class _Planner:
@@ -200,7 +97,7 @@ class _Planner:
                 targets[package] = self._target(wanted, has)
         self._cancel(targets)
         ready = {package for package, target in targets.items() if self._raise(target)}
-        for unit in self._units(targets):
+        for unit in units_of(targets):
             self._activate([targets[package] for package in unit if package in targets], ready)
         for target in targets.values():
             self._delete(target)
@@ -218,7 +115,7 @@ class _Planner:
             if isinstance(half, Unresolved) and half.code != "unnamed":
                 self.refusals.append(Finding(half.code, wanted.package, half.reason))
 
-    def _target(self, wanted: ResolvedPackage, has: Observed) -> _Target:
+    def _target(self, wanted: ResolvedPackage, has: Observed) -> Target:
         running = has.running
         document = None if running is None else running.configuration
         config_order = ConfigurationOrder(digest=document)
@@ -226,23 +123,21 @@ class _Planner:
             config_order = wanted.configuration.order
         if isinstance(wanted.software, Unresolved):
             digest = None if running is None else running.digest
-            return _Target(wanted, has, digest, config_order.digest, config_order.when, None)
+            return Target(wanted, has, digest, config_order.digest, config_order.when, None)
         order = wanted.software.active
         if order is None:
-            return _Target(wanted, has, None, None, When.NOW, None)
-        whole = _Target(wanted, has, order.digest, config_order.digest, order.when, order)
+            return Target(wanted, has, None, None, When.NOW, None)
+        whole = Target(wanted, has, order.digest, config_order.digest, order.when, order)
         if running is None:
             return whole
         if running.digest == order.digest:
-            return _Target(wanted, has, order.digest, config_order.digest, config_order.when, order)
+            return Target(wanted, has, order.digest, config_order.digest, config_order.when, order)
         apart = isinstance(wanted.configuration, ResolvedConfiguration) and (
             wanted.configuration.change != wanted.software.change
         )
         if apart and running.configuration != config_order.digest and not self._now(order.when):
             # A configuration that was signed by itself does not wait for the software's restart.
-            return _Target(
-                wanted, has, running.digest, config_order.digest, config_order.when, None
-            )
+            return Target(wanted, has, running.digest, config_order.digest, config_order.when, None)
         return whole
 
     def _now(self, when: When) -> bool:
@@ -250,7 +145,7 @@ class _Planner:
             return is_open(self.resolved.windows, self.around.now)
         return when is When.NOW
 
-    def _cancel(self, targets: dict[Purl, _Target]) -> None:
+    def _cancel(self, targets: dict[Purl, Target]) -> None:
         """What waits for a restart and is not wanted any more is taken back before all else."""
         for package, target in list(targets.items()):
             armed = target.has.armed
@@ -266,7 +161,7 @@ class _Planner:
 
     # -- levels
 
-    def _raise(self, target: _Target) -> bool:
+    def _raise(self, target: Target) -> bool:
         """Plan what lifts the orders to their levels; whether the active one is ready to run."""
         software = target.wanted.software
         ready = True
@@ -277,7 +172,7 @@ class _Planner:
                     ready = lifted
         return ready
 
-    def _lift(self, target: _Target, software: ResolvedSoftware, order: ReleaseOrder) -> bool:
+    def _lift(self, target: Target, software: ResolvedSoftware, order: ReleaseOrder) -> bool:
         package, has = target.wanted.package, target.has
         level = has.held.get(order.digest)
         runs = has.running is not None and has.running.digest == order.digest
@@ -292,21 +187,18 @@ class _Planner:
             target.wanted, software, has, self.around.facts, self.around.withdrawn
         )
         found = objections(order, release, situation)
-        if found:
-            self.refusals.extend(found)
+        self.refusals.extend(found)
+        document = target.configuration if order.level is Level.ACTIVE else None
+        attempt = attempt_of(target.wanted, order.digest, document)
+        if found or self._failed(target, attempt):
             return False
-        attempt = attempt_of(target.wanted, order.digest, None)
-        if order.level is Level.ACTIVE:
-            attempt = attempt_of(target.wanted, order.digest, target.configuration)
-        if self._failed(target, attempt):
-            return False
+        if level is Level.INSTALLED:
+            return True
         if level is None:
             self._do(Transfer(package, order), "transfer", order)
-            return False
-        if level is Level.TRANSFERRED:
+        else:
             self._do(Install(package, order, attempt), "install", order)
-            return False
-        return True
+        return False
 
     def _do(self, action: Describe | Transfer | Install, what: str, order: ReleaseOrder) -> None:
         """Plan it, unless the owner holds everything."""
@@ -315,7 +207,7 @@ class _Planner:
         else:
             self.actions.append(action)
 
-    def _failed(self, target: _Target, attempt: str) -> bool:
+    def _failed(self, target: Target, attempt: str) -> bool:
         for failure in target.has.failed:
             if failure.attempt != attempt:
                 continue
@@ -346,18 +238,7 @@ class _Planner:
 
     # -- activation
 
-    def _units(self, targets: Mapping[Purl, _Target]) -> list[tuple[Purl, ...]]:
-        """The packages that change, grouped by what is to go together."""
-        units: list[set[Purl]] = []
-        for package, target in targets.items():
-            software = target.wanted.software
-            partners = software.together if isinstance(software, ResolvedSoftware) else ()
-            joined = {package, *partners}
-            apart = [unit for unit in units if not unit & joined]
-            units = [*apart, joined.union(*(unit for unit in units if unit & joined))]
-        return [tuple(sorted(unit)) for unit in units]
-
-    def _activate(self, unit: list[_Target], ready: set[Purl]) -> None:
+    def _activate(self, unit: list[Target], ready: set[Purl]) -> None:
         changing = [target for target in unit if target.changes]
         if not changing:
             return
@@ -379,10 +260,10 @@ class _Planner:
         members = tuple(self._member(target) for target in changing)
         self._schedule(changing, members)
 
-    def _same_scope(self, unit: list[_Target]) -> bool:
-        if len(unit) == 1 and not _partners(unit[0]):
+    def _same_scope(self, unit: list[Target]) -> bool:
+        if len(unit) == 1 and not partners_of(unit[0]):
             return True
-        named = {partner for target in unit for partner in _partners(target)}
+        named = {partner for target in unit for partner in partners_of(target)}
         present = {target.wanted.package for target in unit}
         scopes = {
             target.wanted.software.scope
@@ -397,7 +278,7 @@ class _Planner:
             self.refusals.append(Finding("together-apart", target.wanted.package, reason))
         return False
 
-    def _document_there(self, target: _Target) -> bool:
+    def _document_there(self, target: Target) -> bool:
         digest = target.configuration
         if not target.changes or digest is None or digest in self.around.documents:
             return True
@@ -409,7 +290,7 @@ class _Planner:
             self.actions.append(FetchDocument(target.wanted.package, digest, size))
         return False
 
-    def _member(self, target: _Target) -> Member:
+    def _member(self, target: Target) -> Member:
         release = None if target.digest is None else target.has.described.get(target.digest)
         snapshot, restore = data_steps(target.has, release)
         return Member(
@@ -421,17 +302,17 @@ class _Planner:
             restore,
         )
 
-    def _schedule(self, changing: list[_Target], members: tuple[Member, ...]) -> None:
+    def _schedule(self, changing: list[Target], members: tuple[Member, ...]) -> None:
         whens = {target.when for target in changing}
         armed = [target.has.armed for target in changing if target.has.armed is not None]
         booted = bool(armed) and all(one.boot != self.around.boot for one in armed)
         why = self._gate(whens, booted=booted)
         if why:
             for target in changing:
-                self._wait(target.wanted.package, _verb(target), target.order, why)
+                self._wait(target.wanted.package, verb_of(target), target.order, why)
         elif When.RESTART in whens and not booted:
             for target in changing:
-                self._wait(target.wanted.package, _verb(target), target.order, "restart")
+                self._wait(target.wanted.package, verb_of(target), target.order, "restart")
             if not armed:
                 self.actions.append(Activate(members, at_restart=True))
         else:
@@ -454,7 +335,7 @@ class _Planner:
 
     # -- deletion
 
-    def _delete(self, target: _Target) -> None:
+    def _delete(self, target: Target) -> None:
         software, has = target.wanted.software, target.has
         if isinstance(software, Unresolved) or target.changes or self.resolved.holds:
             return
@@ -471,18 +352,6 @@ class _Planner:
             for digest in sorted(has.held)
             if digest not in keep
         )
-
-
-def _partners(target: _Target) -> tuple[Purl, ...]:
-    software = target.wanted.software
-    return software.together if isinstance(software, ResolvedSoftware) else ()
-
-
-def _verb(target: _Target) -> str:
-    running = target.has.running
-    if target.digest is None:
-        return "deactivate"
-    return "configure" if running is not None and running.digest == target.digest else "activate"
 
 
 def busy(inhibitions: Iterable[Inhibition], overridden: frozenset[str]) -> str:
