@@ -8,6 +8,8 @@ from tests.attacks.trust_world import KITCHEN, OWN, World, wants
 from allod.domain.desired import DeviceRecord, StateDocument
 from allod.domain.ids import GroupName
 from allod.errors import InvalidInput, Untrusted
+from allod.wire.codec import encode
+from allod.wire.trust import ProviderDocument
 
 
 def test_attack_61_groups_once_accepted_stay_without_the_document() -> None:
@@ -74,3 +76,13 @@ def test_attack_61_a_provider_that_cannot_be_read_is_refused_alone() -> None:
     world.sim.remove_target("providers/me.json")
     world.sim.set_state(wants(world.sim, "2.0"))
     assert dict(world.client.accept().providers) == {}
+
+
+def test_attack_61_a_provider_of_another_name_stops_everything() -> None:
+    """The owner's own keys signed one provider under another's name: nothing changes."""
+    world = World.make()
+    document = ProviderDocument(fleet=world.sim.fleet, provider="you", keys=[], namespaces=[])
+    world.sim.set_target("providers/me.json", encode(document))
+    with pytest.raises(Untrusted) as caught:
+        world.client.accept()
+    assert caught.value.code == "wrong-address"

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
 from tuf.api.metadata import MetaFile, Root, Targets
@@ -245,13 +246,11 @@ class Repository:
 
     def _same_timestamp(self, cached: RoleFile | None, file: RoleFile) -> RoleFile:
         """The version that is known; another content under it is an alarm, and is not used."""
-        if cached is None:
-            raise RuntimeError("python-tuf compared with a timestamp that it was not given")
-        if file.digest != cached.digest:
+        if cached is not None and file.digest != cached.digest:
             self._alarm("equivocation", f"timestamp {file.version} came with two contents")
         if self.trusted.timestamp.is_expired(self.decided):
             raise ExpiredMetadataError("timestamp.json is expired")
-        return cached
+        return cached or file
 
     def load_snapshot(self) -> Steps[None]:
         """The snapshot that the timestamp names; the cached one is its floor."""
@@ -342,10 +341,7 @@ class Repository:
         return loaded
 
     def _targets(self, role: str) -> Targets:
-        loaded = self.trusted[role]
-        if not isinstance(loaded, Targets):
-            raise RuntimeError(f"{role} is no targets role")  # noqa: TRY004 - a bug, no input
-        return loaded
+        return cast("Targets", self.trusted[role])
 
     def _fetch_role(self, role: str, meta: MetaFile, cap: int) -> Steps[bytes]:
         version = meta.version if self.trusted.root.consistent_snapshot else None

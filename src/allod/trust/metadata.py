@@ -197,8 +197,6 @@ def tuf_rules(role: str) -> Iterator[None]:
         raise Unavailable(
             "stale", f"cannot go on: {error}; it must be signed anew", role=role
         ) from error
-    except tuf_errors.EqualVersionNumberError:
-        raise
     except tuf_errors.BadVersionNumberError as error:
         raise Untrusted("rollback", f"cannot accept {role}: {error}", role=role) from error
     except tuf_errors.LengthOrHashMismatchError as error:
