@@ -38,7 +38,7 @@ from allod.wire.api import (
 
 _MAX = 1000
 Limit = Annotated[int, Parameter(ge=1, le=_MAX, description="how many at most")]
-After = Annotated[int, Parameter(ge=0, lt=2**63, description="go on after this")]
+After = Annotated[int, Parameter(ge=0, lt=2**63 - 1, description="go on after this")]
 AfterId = Annotated[str, Parameter(max_length=64, description="go on after this")]
 FleetText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the fleet's id")]
 DeviceText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the device's id")]
