@@ -88,7 +88,10 @@ def propose(
     proposal = propose_root(view, roles, at=now(), message=message)
     write_proposal(out, proposal, overwrite=False)
     tell(proposal, options)
-    options.output.say(f"{out} is ready: let the key holders run 'allod ceremony sign {out.name}'.")
+    options.output.result(
+        _data(proposal),
+        f"{out} is ready: let the key holders run 'allod ceremony sign {out.name}'.",
+    )
 
 
 @app.command
@@ -99,7 +102,8 @@ def show(file: Path, *, options: Options = OPTIONS) -> None:
         file: The proposal.
         options: Options of every verb.
     """
-    tell(read_proposal(file), options)
+    proposal = read_proposal(file)
+    options.output.result(_data(proposal), f"{_words(proposal)}\n{_lacking(proposal)}")
 
 
 @app.command
@@ -142,7 +146,7 @@ def sign(
     signed = sign_proposal(proposal, signers)
     write_proposal(file, signed, overwrite=True)
     store.remember(signed)
-    _tell_missing(signed, options)
+    options.output.result(_data(signed), _lacking(signed))
 
 
 @app.command
@@ -175,39 +179,45 @@ def publish(file: Path, *more: Path, yes: Yes = False, options: Options = OPTION
 
 
 def tell(proposal: Proposal, options: Options) -> None:
-    """Show a proposal in words, computed from its bytes."""
+    """Say a proposal in words, computed from its bytes; in JSON it is part of the answer."""
+    if not options.json:
+        options.output.say(_words(proposal))
+
+
+def _words(proposal: Proposal) -> str:
+    from allod.cli.proposal import describe
+
+    lines = [f"Fleet {proposal.name} ({proposal.fleet[:16]}), proposed {proposal.at}"]
+    lines += [f"  {proposal.message}"] if proposal.message else []
+    return "\n".join([*lines, *(f"  {sentence}" for sentence in describe(proposal))])
+
+
+def _data(proposal: Proposal) -> dict[str, object]:
     from allod.cli.proposal import describe, missing
 
-    words = describe(proposal)
-    data = {
+    return {
         "fleet": proposal.fleet,
         "name": proposal.name,
         "at": proposal.at,
         "message": proposal.message,
-        "changes": words,
+        "changes": describe(proposal),
         "missing": [
             {"what": m.what, "have": m.have, "need": m.need, "holders": m.holders}
             for m in missing(proposal)
         ],
     }
-    if options.json:
-        options.output.result(data, "")
-        return
-    options.output.say(f"Fleet {proposal.name} ({proposal.fleet[:16]}), proposed {proposal.at}")
-    if proposal.message:
-        options.output.say(f"  {proposal.message}")
-    for sentence in words:
-        options.output.say(f"  {sentence}")
 
 
-def _tell_missing(proposal: Proposal, options: Options) -> None:
+def _lacking(proposal: Proposal) -> str:
     from allod.cli.proposal import missing
 
     lacking = missing(proposal)
     if not lacking:
-        options.output.say("All signatures are there: run 'allod ceremony publish'.")
-    for part in lacking:
-        options.output.say(f"{part.what[0].upper()}{part.what[1:]}: {part.have} of {part.need}.")
+        return "All signatures are there: run 'allod ceremony publish'."
+    return "\n".join(
+        f"{part.what[0].upper()}{part.what[1:]}: {part.have} of {part.need} signatures."
+        for part in lacking
+    )
 
 
 def read_public_key(path: Path) -> Key:

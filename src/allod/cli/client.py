@@ -225,7 +225,7 @@ class ApiClient:
             return errors.Untrusted(
                 "wrong-certificate",
                 f"cannot speak to {self.location.url}: its certificate is not one of the fleet's; "
-                "if the server got a new one, see 'allod keys renew tls'",
+                "if it lost its own, see 'allod keys certify'",
             )
         return errors.Unavailable(
             "server-unreachable",

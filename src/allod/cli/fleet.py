@@ -143,6 +143,11 @@ class LocalFleet:
         return self.directory.name
 
     @property
+    def established(self) -> bool:
+        """Whether the fleet's settings are written, and not only being made."""
+        return (self.directory / "fleet.json").exists()
+
+    @property
     def client(self) -> ApiClient:
         """The way to the fleet's server, signed with this machine's API key.
 

@@ -177,6 +177,27 @@ def rotate(
     rotate_role(_view(options), role, wish, options=options)
 
 
+@app.command
+def certify(out: Path, *, host: tuple[str, ...] = (), options: Options = OPTIONS) -> None:
+    """Certify the server by your spare authority: for a server that lost its own.
+
+    Devices pin the spare from the first day. Install with 'allod server certificate'.
+
+    Args:
+        out: A new directory for chain.pem, key.pem and authority.pem.
+        host: Names and addresses of the server; those of the fleet's address, unless given.
+        options: Options of every verb.
+    """
+    from allod.cli.spare import certify_server
+
+    hosts = certify_server(options.open(), out, host, at=now())
+    options.output.result(
+        {"directory": str(out), "hosts": hosts},
+        f"The certificate for {', '.join(hosts)} is in {out}. On the server: "
+        f"allod server certificate {out}/chain.pem {out}/key.pem {out}/authority.pem",
+    )
+
+
 def _view(options: Options) -> View:
     from allod.cli.refresh import refresh
 

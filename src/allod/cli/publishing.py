@@ -250,18 +250,27 @@ def publish_proposal(
         )
     metadata: Mapping[str, bytes] = {}
     targets: Mapping[str, bytes] = {}
+    change: ChangeNote | None = None
     if proposal.root is not None:
         draft = _draft_of(view, proposal.root)
         for path, data in (documents or {}).items():
             draft.set_target(path, data)
         signers = _daily_signers(view.fleet, read(proposal.root, ROOT).signed, draft)
+        if draft.touched != {ROOT}:
+            view.load_all()
+            change = note_of_change(view, proposal.message or "keys: new root")
+            draft.note(msgspec.to_builtins(change))
         made = draft.sign(clock(), {TARGETS: signers}, root=proposal.root)
         metadata, targets = made.metadata, made.targets
     trust = {}
     if proposal.trust is not None:
         trust = {str(statement_of(proposal.trust).number): proposal.trust}
     upload = ChangeUpload(
-        base=dict(view.versions), metadata=dict(metadata), targets=dict(targets), trust=trust
+        base=dict(view.versions),
+        metadata=dict(metadata),
+        targets=dict(targets),
+        trust=trust,
+        change=change,
     )
     return send(view.fleet, upload)
 
@@ -292,19 +301,11 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
     Raises:
         Conflict: `out-of-date`.
     """
-    from allod.cli.publish import notes
-
     view.load_all()
     draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
     for path, data in documents.items():
         draft.set_target(path, data)
-    note = ChangeNote(
-        number=1 + max((one["number"] for one in notes(view.repository.files)), default=0),
-        id=secrets.token_hex(8),
-        at=instant(clock()),
-        by=view.fleet.settings.person,
-        message=message,
-    )
+    note = note_of_change(view, message)
     draft.note(msgspec.to_builtins(note))
     signers = renew_along(view.fleet, draft, clock())
     made = draft.sign(clock(), signers)
@@ -315,6 +316,19 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
         change=note,
     )
     return send(view.fleet, upload)
+
+
+def note_of_change(view: View, message: str) -> ChangeNote:
+    """The note of the next change, for its history; all roles of the view are loaded."""
+    from allod.cli.publish import notes
+
+    return ChangeNote(
+        number=1 + max((one["number"] for one in notes(view.repository.files)), default=0),
+        id=secrets.token_hex(8),
+        at=instant(clock()),
+        by=view.fleet.settings.person,
+        message=message,
+    )
 
 
 def renew_along(

@@ -61,7 +61,9 @@ class View:
 
     def target(self, path: str, *, cap: int = STATE_CAP) -> TargetFile | None:
         """A document; None only if the signed metadata proves that there is none."""
-        return self.run(self.repository.target(path, cap))
+        found = self.run(self.repository.target(path, cap))
+        self.run(self.repository.keep())  # the document itself goes to the cache too
+        return found
 
     def document(self, path: str, type_: type[_T], *, cap: int = STATE_CAP) -> _T | None:
         """A document, read; None only if it is proved not to be there."""
@@ -150,7 +152,7 @@ def _follow(fleet: LocalFleet, repository: Repository) -> None:
     root = repository.root
     fleet.keys.reconcile({role: root.roles[role].keyids for role in ("root", "targets")})
     statement, server = repository.statement, fleet.settings.server
-    if statement is None or server is None:
+    if statement is None or server is None or not fleet.established:
         return
     for anchor in statement.anchors:
         if anchor.url == server.url and anchor != server:

@@ -17,6 +17,7 @@ from allod.cli.publishing import (
     daily_keys,
     lives_of,
     next_key,
+    note_of_change,
     online_keys,
     propose_root,
     propose_trust,
@@ -80,8 +81,10 @@ def renew(
             return
     options.output.confirm(f"Sign {len(due)} files anew?", yes=yes)
     signers = renew_along(fleet, draft, clock())
+    note = note_of_change(view, "keys: renew")
+    draft.note(msgspec.to_builtins(note))
     made = draft.sign(clock(), signers)
-    upload = ChangeUpload(base=dict(view.versions), metadata=dict(made.metadata))
+    upload = ChangeUpload(base=dict(view.versions), metadata=dict(made.metadata), change=note)
     receipt = send(fleet, upload)
     data = {"renewed": sorted(made.versions), "receipt": receipt}
     options.output.result(data, f"Signed anew: {len(made.versions)} files.")
@@ -98,7 +101,8 @@ def rotate(
     if role == ROOT:
         _rotate_root(view, wish, options)
     elif role == TARGETS:
-        proposal = propose_root(view, {TARGETS: daily_keys(view.fleet, clock())}, at=clock())
+        keys: dict[str, RoleKeys] = {TARGETS: daily_keys(view.fleet, clock())}
+        proposal = propose_root(view, keys, at=clock(), message="keys: rotate targets")
         carry_out(
             view,
             proposal,
@@ -108,8 +112,7 @@ def rotate(
             signers=_present_signers(view, wish) if wish.out is None else (),
         )
     elif role == "online":
-        keys = online_keys(_need_offer(wish))
-        _by_root(view, keys, wish, options)
+        _by_root(view, online_keys(_need_offer(wish)), wish, options)
     elif role == "provider":
         _rotate_provider(view, wish, options)
     elif role == "api":
