@@ -143,19 +143,23 @@ class DeviceMachine(RuleBasedStateMachine):
     @rule()
     def run(self) -> None:
         """One undisturbed run."""
+        before = dict(self.device.hardware.services.runs)
         self.device.run(self.owner.view())
+        self.check_health(before)
         self.check_report()
 
     @rule(at=st.integers(1, 150), strike=st.sampled_from(list(Strike)))
     def disturbed_run(self, at: int, strike: Strike) -> None:
         """One run that is struck somewhere, then one that is not."""
         faults = Faults(at, strike)
+        before = dict(self.device.hardware.services.runs)
         with contextlib.ExitStack() as stack:
             for name, stand_in in frail_disk(faults).items():
                 stack.enter_context(patch.object(durable, name, stand_in))
             with contextlib.suppress(Killed, OSError):
                 self.device.run(self.owner.view(), faults)
         self.device.run(self.owner.view())
+        self.check_health(before)
         self.check_report()
 
     @precondition(lambda self: self.device.engine is not None)
@@ -191,6 +195,13 @@ class DeviceMachine(RuleBasedStateMachine):
         """No sequence was used for two reports."""
         sequences = [report["sequence"] for report in self.device.said()]
         assert len(set(sequences)) == len(sequences)
+
+    def check_health(self, before: dict[Purl, tuple[Digest, str]]) -> None:
+        """What is new since `before` has proved its health; else the old would run."""
+        for package, runs in self.device.hardware.services.runs.items():
+            if runs != before.get(package):
+                assert runs[0] not in self.device.hardware.probe.sick
+                assert runs[1] != "sick"
 
     def check_report(self) -> None:
         """What the newest report calls active is what runs."""

@@ -169,14 +169,14 @@ class FakeDevice:
 
     Args:
         directory: its state directory.
-        own: the activation of the agent's package that the worker runs from.
     """
 
     def __init__(self, directory: Path) -> None:
         self.state: StateDir = open_state(directory)
         self.hardware: Hardware = make_hardware(self.state)
         self.server: list[bytes] = []  #: envelopes that were acknowledged
-        self.own: int | None = None
+        self.own: int | None = None  #: the activation of the agent that the worker runs from
+        self.rejected = ""  #: the one whose trial the supervisor ended
         self.settings = EngineSettings()
         self.engine: Engine | None = None
         self.outcome: Outcome | None = None
@@ -242,7 +242,9 @@ class FakeDevice:
         self.report = None
         ledger = Ledger(self.state.reports, key)
         world = self.world(faults)
-        engine = Engine(self.state, world, ledger, self.settings, own=self.own)
+        engine = Engine(
+            self.state, world, ledger, self.settings, own=self.own, rejected=self.rejected
+        )
         self.engine = engine
         engine.recover(self.last_view)
         self.last_view = view

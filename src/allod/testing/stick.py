@@ -32,6 +32,7 @@ from allod.wire import oci
 from allod.wire.codec import instant
 from allod.wire.oci import Descriptor, Index, Manifest
 from allod.wire.release import encode_release
+from allod.wire.trust import Location
 
 ME: Final = ProviderName("me")
 KITCHEN: Final = GroupName("kitchen")
@@ -125,7 +126,7 @@ class StickFleet:
     def _put(self, path: str, data: bytes) -> None:
         self._blobs[path] = data
 
-    def bind(self, root: Path) -> StateDir:
+    def bind(self, root: Path, *, locations: tuple[Location, ...] = ()) -> StateDir:
         """A device of the group `kitchen`, with its state directory at `root`."""
         state = open_state(root)
         key = make_identity(state.identity)
@@ -140,7 +141,7 @@ class StickFleet:
                 invite="invite-1",
                 groups=(KITCHEN,),
                 anchor=self.simulator.anchor,
-                locations=(),
+                locations=locations,
                 at=instant(self.simulator.now),
             ),
         )
