@@ -25,6 +25,7 @@ def test_every_role_is_rotated_and_devices_go_on(tmp_path: Path) -> None:
             ("root",),
             ("provider",),
             ("api",),
+            ("spare-ca",),
             ("root", "--recovery-file", tmp_path / "paper", "--new-recovery-file", tmp_path / "p2"),
         ):
             machine.do("keys", "rotate", *arguments, "--yes")

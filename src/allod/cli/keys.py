@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = App(name="keys", help="List, back up, restore, renew and rotate keys.")
 
 Yes = Annotated[bool, Parameter(negative="")]
-Role = Literal["root", "targets", "online", "provider", "api", "tls"]
+Role = Literal["root", "targets", "online", "provider", "api", "tls", "spare-ca"]
 
 
 @app.command(name="list")

@@ -20,7 +20,7 @@ from allod.cli.options import now as clock
 from allod.cli.proposal import Proposal, require_complete, sign_proposal, statement_of
 from allod.cli.refresh import View, refresh
 from allod.domain.ids import sha256
-from allod.errors import Conflict, InvalidInput, Untrusted
+from allod.errors import Conflict, InvalidInput, Unavailable, Untrusted
 from allod.trust.authoring import HOME, PRODUCTION, Lives, RepositoryDraft, RoleKeys
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
 from allod.trust.keys import to_key
@@ -366,8 +366,16 @@ def see_in_force(fleet: LocalFleet, upload: ChangeUpload) -> View:
 
     Raises:
         Untrusted: `not-in-force`.
+        Unavailable: `not-seen-in-force`: it was taken, and then the server could not be asked.
     """
-    view = refresh(fleet, allow_expired=True)
+    try:
+        view = refresh(fleet, allow_expired=True)
+    except Unavailable as error:
+        raise Unavailable(
+            "not-seen-in-force",
+            f"cannot see the change in force, though the server took it: {error.message}; "
+            "look again with 'allod history'",
+        ) from error
     confirm_in_force(view, upload)
     view.load_all()
     for path in upload.targets:

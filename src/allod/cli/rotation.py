@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from allod.cli.genesis import spare_certificate
 from allod.cli.keystore import KeyRecord
 from allod.cli.options import Options
 from allod.cli.options import now as clock
@@ -34,7 +35,7 @@ from allod.trust.keys import key_id, to_key
 from allod.trust.metadata import ROOT, TARGETS
 from allod.wire.api import ChangeUpload
 from allod.wire.codec import encode
-from allod.wire.trust import FleetDocument, Location, ProviderDocument
+from allod.wire.trust import FleetDocument, ProviderDocument
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, Signer
@@ -92,7 +93,7 @@ def renew(
 
 def rotate(
     view: View,
-    role: Literal["root", "targets", "online", "provider", "api", "tls"],
+    role: Literal["root", "targets", "online", "provider", "api", "tls", "spare-ca"],
     wish: RotationWish,
     *,
     options: Options,
@@ -117,8 +118,10 @@ def rotate(
         _rotate_provider(view, wish, options)
     elif role == "api":
         _rotate_api(view, wish, options)
-    else:
+    elif role == "tls":
         _rotate_tls(view, wish, options)
+    else:
+        _rotate_spare(view, wish, options)
 
 
 def _by_root(view: View, keys: dict[str, RoleKeys], wish: RotationWish, options: Options) -> None:
@@ -251,11 +254,37 @@ def _rotate_tls(view: View, wish: RotationWish, options: Options) -> None:
         raise InvalidInput(
             "not-found", f"cannot pin {offer.url}: it is none of the fleet's TLS addresses"
         )
+    _repin(view, wish, options, {offer.url: lambda pins: [offer.ca, *pins[-1:]]})
+
+
+def _rotate_spare(view: View, wish: RotationWish, options: Options) -> None:
+    """Pin a new spare authority beside the server's own."""
+    fleet = view.fleet
+    server = fleet.settings.server
+    if server is None or not server.pins:
+        raise InvalidInput("not-found", "cannot pin a spare authority: the fleet uses no TLS")
+    record = next_key(fleet, "spare-ca", clock())
+    spare = spare_certificate(fleet.keys, record, fleet.settings.name)
+    _repin(view, wish, options, {server.url: lambda pins: [*pins[:1], spare]})
+    if wish.out is None:
+        _promote(view, record)
+
+
+def _repin(
+    view: View,
+    wish: RotationWish,
+    options: Options,
+    change: Mapping[str, Callable[[list[str]], list[str]]],
+) -> None:
+    """Say in a trust statement which authorities count at these addresses from now on."""
+    statement = view.repository.statement
     anchors = [
-        Location(url=anchor.url, pins=_pins(anchor, offer.ca))
-        if anchor.url == offer.url
+        msgspec.structs.replace(
+            anchor, pins=list(dict.fromkeys(change[anchor.url](list(anchor.pins))))
+        )
+        if anchor.url in change
         else anchor
-        for anchor in present
+        for anchor in (() if statement is None else statement.anchors)
     ]
     carry_out(
         view,
@@ -265,11 +294,6 @@ def _rotate_tls(view: View, wish: RotationWish, options: Options) -> None:
         options=options,
         signers=_present_signers(view, wish) if wish.out is None else (),
     )
-
-
-def _pins(anchor: Location, ca: str) -> list[str]:
-    """The new authority first, the spare last; what was first before goes."""
-    return list(dict.fromkeys([ca, *anchor.pins[-1:]]))
 
 
 def _need_offer(wish: RotationWish) -> Path:

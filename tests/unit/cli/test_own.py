@@ -14,6 +14,7 @@ import pytest
 from tests.unit.cli.conftest import START, Owner
 
 from allod.cli.fleet import LocalFleet
+from allod.cli.paper import lines_of_sheet
 from allod.cli.refresh import refresh
 from allod.errors import Refused
 from allod.trust.anchor import anchor_at, first_floors
@@ -127,6 +128,53 @@ def test_init_ends_only_after_the_paper_was_read_back(owner: Owner, tmp_path: Pa
     assert not (owner.home / "fleets" / "home" / "fleet.json").exists()
 
 
+class Terminal:
+    """Somebody who copies the sheet from the screen and types it in again, with slips."""
+
+    def __init__(self, owner: Owner, slip: int | None = None) -> None:
+        self.owner, self.slip = owner, slip
+        self.screen, self.sheet, self.typed = "", "", 0
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        self.screen += self.owner.capsys.readouterr().err
+        self.sheet = self.sheet or self.screen
+        lines = lines_of_sheet(self.sheet)
+        line = lines[self.typed]
+        if self.slip == self.typed:
+            self.slip = None
+            return line[:-1] + ("2" if line[-1] != "2" else "3") + "\n"
+        self.typed += 1
+        return line + "\n"
+
+
+def test_the_sheet_is_copied_by_hand_and_used(owner: Owner, tmp_path: Path) -> None:
+    """Shown once, typed in with a slip that is noticed; later it alone recovers the fleet."""
+    terminal = Terminal(owner, slip=2)
+    owner.monkeypatch.setattr("sys.stdin", terminal)
+    owner.served.down = True
+    assert owner.run("init", "home", "--server", tmp_path / "server") == 0, owner.said
+    assert "cannot read line 3" in terminal.screen + owner.said
+    owner.served.down = False
+    owner.served.restart()
+    sheet, fleet = terminal.sheet, owner.fleet().id
+    assert fleet in sheet
+    device = Device(owner)
+    device.accept()
+
+    new = owner.elsewhere("new-laptop")
+    again = Terminal(new)
+    again.sheet = sheet
+    owner.monkeypatch.setattr("sys.stdin", again)
+    restore = ("keys", "restore", "--paper", "--server-offer", tmp_path / "server" / "offer.json")
+    assert new.refused(*restore, "--yes") == "bad-arguments"
+    new.do(*restore, "--id", fleet, "--yes")
+    accepted(new, device)
+    assert owner.refused("people", "list") == "unauthenticated"
+
+
 def test_rotate_targets(begun: Owner) -> None:
     """A new daily key: every role signed anew in one batch, and the old key signs nothing more."""
     device = Device(begun)
@@ -184,6 +232,28 @@ def test_rotate_provider_keeps_what_the_old_key_signed(begun: Owner) -> None:
     (current,) = fleet.keys.signers("provider:me")
     assert document.keys[0].keyval.public == current.public_key.keyval["public"]
     assert document.keys[1] == old.public
+
+
+def test_rotate_spare_authority(begun: Owner, tmp_path: Path) -> None:
+    """Devices pin the new spare beside the server's own authority; this machine certifies by it."""
+    device = Device(begun)
+    before = device.accept().statement
+    begun.do("keys", "rotate", "spare-ca", "--yes")
+    after = accepted(begun, device).statement
+    assert before is not None
+    assert after is not None
+    assert after.anchors[0].pins[0] == before.anchors[0].pins[0]
+    assert after.anchors[0].pins[1] != before.anchors[0].pins[1]
+    assert len(after.anchors[0].pins) == 2
+    begun.do("keys", "certify", tmp_path / "tls")
+    from allod.cli.certificates import is_authority_of
+
+    current = begun.fleet().keys.records("spare-ca")[-1]
+    assert current.state == "current"
+    assert is_authority_of(after.anchors[0].pins[1], current.public.keyval.public)
+    assert is_authority_of(
+        (tmp_path / "tls" / "authority.pem").read_text(), current.public.keyval.public
+    )
 
 
 def test_rotate_api(begun: Owner) -> None:
