@@ -10,6 +10,7 @@ the next good change succeeds.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +217,17 @@ def check_reports(device: FakeDevice) -> None:
         assert active == ([] if runs is None else [runs[0]]), "the report is not what runs"
 
 
+def told(device: FakeDevice) -> Counter[tuple[str, str, str]]:
+    """How often each change that came to its end was told."""
+    kinds = {"activated", "configured", "deactivated", "deleted"}
+    return Counter(
+        (change["what"], change["package"], change.get("after", ""))
+        for report in device.said()
+        for change in report.get("changes", [])
+        if change["what"] in kinds
+    )
+
+
 def digest_of(device: FakeDevice, report: dict[str, object]) -> str:
     """The digest of a report's payload as it was handed in."""
     (payload,) = [
@@ -264,6 +276,7 @@ def test_every_call_may_fail_once(
     settle(whole)
     check_invariants(whole)
     end = {package: whole.device.version(package) for package in whole.lawful}
+    said = told(whole.device)
     assert counted.calls
     for at in range(1, len(counted.calls) + 1):
         scene = scenario(swift_directory / str(at))
@@ -274,6 +287,7 @@ def test_every_call_may_fail_once(
             check_invariants(scene)
             after = {package: scene.device.version(package) for package in scene.lawful}
             assert after == end, "it did not come to the same end"
+            assert told(scene.device) == said, "a change was told twice, or never"
             next_good_change(scene)
         except Exception as error:
             error.add_note(f"struck: call {at}, {faults.struck}, {strike}")

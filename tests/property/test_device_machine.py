@@ -30,6 +30,8 @@ from allod.testing.faults import Faults, Killed, Strike, frail_disk
 TOASTER = Purl("pkg:generic/acme/toaster")
 BUTLER = Purl("pkg:generic/acme/butler")
 packages = st.sampled_from([TOASTER, BUTLER])
+seldom = st.sampled_from([False, False, False, True])
+often = st.sampled_from([True, True, True, False])
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
 
 
@@ -80,6 +82,16 @@ class DeviceMachine(RuleBasedStateMachine):
         digest = None if text == "default" else self.device.publish_document(text.encode())
         self.owner.sign(package, configuration=ConfigurationOrder(digest=digest))
 
+    @rule(package=packages, number=st.integers(0, 2), well=st.booleans(), strike=st.booleans())
+    def deploy_and_run(self, package: Purl, number: int, well: bool, strike: bool) -> None:  # noqa: FBT001
+        """The shortest way from an order to its end, whatever else stands in the way."""
+        self.health(package, number, well)
+        self.deploy(package, number, When.NOW, Level.ACTIVE)
+        if strike:
+            self.disturbed_run(40 + number, Strike.KILL_AFTER)
+        else:
+            self.run()
+
     @rule(package=packages)
     def delete(self, package: Purl) -> None:
         """The owner wants it gone."""
@@ -92,7 +104,7 @@ class DeviceMachine(RuleBasedStateMachine):
         rest = {key: entry for key, entry in document.packages.items() if key != package}
         self.owner.replace(document, packages=rest)
 
-    @rule(held=st.booleans())
+    @rule(held=seldom)
     def hold(self, held: bool) -> None:  # noqa: FBT001
         """The owner holds everything, or goes on."""
         self.owner.replace(self.owner.document(), hold="wait" if held else None)
@@ -109,12 +121,12 @@ class DeviceMachine(RuleBasedStateMachine):
         else:
             sick.add(digest)
 
-    @rule(online=st.booleans())
+    @rule(online=often)
     def network(self, online: bool) -> None:  # noqa: FBT001
         """It comes and goes."""
         self.device.hardware.source.online = online
 
-    @rule(busy=st.booleans())
+    @rule(busy=seldom)
     def inhibit(self, busy: bool) -> None:  # noqa: FBT001
         """Somebody must not be disturbed."""
         holders = [Inhibition("baking", "a cake", START)] if busy else []
@@ -216,4 +228,4 @@ class DeviceMachine(RuleBasedStateMachine):
 
 
 TestDeviceMachine = DeviceMachine.TestCase
-TestDeviceMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestDeviceMachine.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

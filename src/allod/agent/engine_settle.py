@@ -36,6 +36,11 @@ class Settler:
         self._ledger = ledger
         self.retention = 1
 
+    @property
+    def serial(self) -> int:
+        """Differs between two runs that each did something: the sequence of the newest report."""
+        return self._ledger.state.sequence
+
     def commit(self, work: Work) -> None:
         """From here there is no way back by itself: remember what runs now."""
         for member in work.members:
@@ -101,7 +106,7 @@ class Settler:
             old, new = (None if before is None else before.configuration), member.configuration
         if what == "deleted":
             old, new = member.digest, None
-        number = member.number or self._ledger.state.sequence
+        number = member.number or f"serial-{work.serial}"
         self._ledger.record(
             f"{member.package}#{number}#{what}#{member.digest}",
             ChangeReport(

@@ -65,7 +65,7 @@ class Carrier:
 
     def begin(self, work: Work, event: Event) -> Work:
         """Start a piece of work with its first event; where it ended."""
-        return self._feed(work, event)
+        return self._feed(msgspec.structs.replace(work, serial=self._settler.serial), event)
 
     def outcome(self, package: Purl, event: Event) -> Work:
         """Feed in what happened to work that was left pending; where it ended."""

@@ -49,6 +49,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: int = 0  #: the step of the activation that is being done, or undone
     tries: int = 0  #: how often it was found interrupted
     boot: str = ""  #: the boot during which it was begun
+    serial: int = 0  #: tells it from the same work at another time
     reason: str = ""  #: why it goes back
     final: bool = False  #: whether going back means: not again before something newer is signed
 

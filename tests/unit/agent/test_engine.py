@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from allod.domain.observed import Inhibition
 from allod.domain.release import Constraint, Data, Release
 from allod.testing.agent import START
 from allod.testing.device import ACME, DEVICE, KITCHEN, TOASTER, FakeDevice, Owner
+from allod.testing.faults import Killed
 
 BUTLER = Purl("pkg:generic/acme/butler")
 Made = tuple[Release, Digest]
@@ -547,3 +549,32 @@ def test_an_entry_without_software_stops_nothing(device: FakeDevice, owner: Owne
     owner.replace(owner.document(), packages={str(TOASTER): PackageEntry()})
     device.run(owner.view())
     assert refusals(device) == {}
+
+
+@pytest.mark.parametrize("call", ["start", "attempt"])
+def test_a_release_that_kills_the_machine_every_time_goes_back(
+    device: FakeDevice, owner: Owner, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """An activation that is found interrupted again and again is given up, and not tried anew."""
+    running(device, owner)
+    second = device.publish("2.0")
+    owner.deploy(second)
+    place = type(device.hardware.services if call == "start" else device.hardware.probe)
+    real = getattr(place, call)
+    deaths = []
+
+    def deadly(self: Any, *given: Any) -> Any:
+        unit = given[0] if call == "start" else given[1]
+        if unit.directory.resolve().parent.name == second[1][7:]:
+            deaths.append(1)
+            raise Killed(call)
+        return real(self, *given)
+
+    monkeypatch.setattr(place, call, deadly)
+    for _ in range(6):
+        with contextlib.suppress(Killed):
+            device.run(owner.view())
+        device.hardware.clock.boot += 1
+    assert len(deaths) == 4
+    assert device.version() == "1.0"
+    assert "interrupted 3 times" in pending(device)
