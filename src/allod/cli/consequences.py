@@ -72,7 +72,7 @@ def _of_scope(
         if restart.id not in known:
             yield Remark(
                 "restart",
-                f"{_devices(count)} restart once between {restart.at:%Y-%m-%d %H:%M} and "
+                f"one restart of {_devices(count)} between {restart.at:%Y-%m-%d %H:%M} and "
                 f"{restart.latest:%Y-%m-%d %H:%M} UTC",
             )
     was_held = old is not None and old.hold is not None
@@ -98,12 +98,12 @@ def _of_entry(
     old, new = was.software or Software(), entry.software
     if new is None or new.manager != OWNER:
         return
-    levels = {order.digest: order.level for order in old.releases}
+    had = {order.digest: order for order in old.releases}
     if old.releases and not new.releases:
         count = len(touched(scope, around.members))
         yield Remark("deleted", f"{name} is removed from {_devices(count)}; its data stays")
     for order in new.releases:
-        if levels.get(order.digest) == order.level:
+        if had.get(order.digest) == order:
             continue
         yield from _of_order(scope, package, was, entry, order, around)
     changed = was.configuration != entry.configuration and entry.configuration is not None

@@ -86,9 +86,7 @@ class Stick:
 
 
 def _documents(picture: Picture, chosen: Iterable[Scope]) -> dict[Scope, StateDocument]:
-    """The documents that concern the scopes: of a group also those of its devices, and of a
-    device also those of its groups.
-    """
+    """The documents that speak to the devices of these scopes, all of each device's."""
     wanted = set(chosen)
     if not wanted:
         return dict(picture.base.states)

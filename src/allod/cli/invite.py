@@ -147,7 +147,9 @@ def _with_groups(
     """
     missing = tuple(group for group in groups if group not in picture.base.groups)
     for group in missing:
-        near = get_close_matches(group, picture.base.groups, n=1)
+        near = []
+        if not any(char.isdigit() for char in group):  # floor1 and floor2 are both meant
+            near = get_close_matches(group, picture.base.groups, n=1, cutoff=0.8)
         if near:
             raise InvalidInput(
                 "unknown-group",

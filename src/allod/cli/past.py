@@ -162,7 +162,7 @@ class Past:
     def _file(self, path: str, cap: int) -> bytes | None:
         """From this machine if it was fetched before; it is checked either way."""
         fleet = self.picture.fleet
-        kept = fleet.directory / "history" / path.replace("/", "~")
+        kept = fleet.directory / "past" / path.replace("/", "~")
         if kept.is_file():
             return kept.read_bytes()
         data = fleet.client.file(path, cap=cap)

@@ -329,9 +329,9 @@ def _device(
         yield _simple_device(subject, old, new)
     first = old or DeviceRecord(0)
     second = new or DeviceRecord(0)
-    yield from _simple(subject, "epoch", "binding number", first.epoch, second.epoch)
+    yield from _simple(subject, "epoch", "binding", first.epoch or None, second.epoch or None)
     yield from _simple(subject, "status", "status", first.status, second.status)
-    yield from _simple(subject, "label", "label", first.label, second.label)
+    yield from _simple(subject, "label", "label", first.label or None, second.label or None)
     if first.groups != second.groups:
         before, after = (
             "the invite's" if groups is None else ", ".join(groups) or "none"
