@@ -7,6 +7,7 @@ documents by what they say, all else field by field.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +177,7 @@ def _outside(value: dict[str, Any]) -> dict[str, Any]:
 
 def json_differences(subject: str, old: Any, new: Any, path: str = "") -> Iterator[Difference]:
     """Field by field, two JSON values; nothing if they are equal."""
-    if old == new and type(old) is type(new):
+    if _exact(old) == _exact(new):
         return
     if isinstance(old, dict | None) and isinstance(new, dict | None) and (old or new):
         first, second = old or {}, new or {}
@@ -186,16 +187,19 @@ def json_differences(subject: str, old: Any, new: Any, path: str = "") -> Iterat
             )
         return
     if isinstance(old, list) and isinstance(new, list):
-        for item in old:
-            if item not in new:
-                yield _field(subject, path, item, None)
-        for item in new:
-            if item not in old:
-                yield _field(subject, path, None, item)
-        if all(item in new for item in old) and all(item in old for item in new):
-            yield _field(subject, path, old, new)
-        return
+        had, has = {_exact(item): item for item in old}, {_exact(item): item for item in new}
+        for item in (had[key] for key in had if key not in has):
+            yield _field(subject, path, item, None)
+        for item in (has[key] for key in has if key not in had):
+            yield _field(subject, path, None, item)
+        if had.keys() != has.keys():
+            return
     yield _field(subject, path, old, new)
+
+
+def _exact(value: Any) -> str:
+    """One text a value: 1, 1.0 and true are three."""
+    return json.dumps(value, sort_keys=True)
 
 
 _SHOWN = 200
@@ -214,8 +218,6 @@ def _field(subject: str, path: str, old: Any, new: Any) -> Difference:
 
 
 def _text(value: Any) -> str:
-    import json
-
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

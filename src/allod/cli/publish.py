@@ -31,7 +31,7 @@ from allod.domain.edit import stamp
 from allod.domain.ids import Digest, Scope
 from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
 from allod.trust.authoring import HOME, PRODUCTION, RepositoryDraft
-from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, last_change, read
 from allod.wire.api import ChangeReceipt, ChangeUpload
 from allod.wire.desired import change_to_wire, encode_state
 
@@ -175,7 +175,7 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
     change = plan(picture)
     lives = PRODUCTION if picture.fleet.settings.profile == "production" else HOME
     draft = RepositoryDraft.from_repository(base.view.repository, lives)
-    number = 1 + max((note["number"] for note in notes(base.view.repository.files)), default=0)
+    number = next_number(base.view.repository.files)
     note = ChangeNote(
         number=number,
         id=secrets.token_hex(8),
@@ -248,6 +248,16 @@ def sign(prepared: Prepared, signers: Mapping[str, tuple[Signer, ...]]) -> Chang
         blobs={str(digest): data for digest, data in prepared.change.blobs.items()},
         change=change_to_wire(prepared.note),
     )
+
+
+def next_number(files: Mapping[str, bytes]) -> int:
+    """The number of the next change, from the role files as they stand."""
+    known = [
+        last_change(read(data, role).signed.unrecognized_fields)
+        for role, data in files.items()
+        if role not in {ROOT, SNAPSHOT, TIMESTAMP}
+    ]
+    return 1 + max(known, default=0)
 
 
 def notes(files: Mapping[str, bytes]) -> list[dict[str, Any]]:

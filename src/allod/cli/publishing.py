@@ -320,10 +320,10 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
 
 def note_of_change(view: View, message: str) -> ChangeNote:
     """The note of the next change, for its history; all roles of the view are loaded."""
-    from allod.cli.publish import notes
+    from allod.cli.publish import next_number
 
     return ChangeNote(
-        number=1 + max((one["number"] for one in notes(view.repository.files)), default=0),
+        number=next_number(view.repository.files),
         id=secrets.token_hex(8),
         at=instant(clock()),
         by=view.fleet.settings.person,

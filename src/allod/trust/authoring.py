@@ -34,7 +34,17 @@ from allod.trust.ceremony import (
     root_progress,
     sign_root,
 )
-from allod.trust.metadata import ADDRESS, BINS, DEVICES, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.trust.metadata import (
+    ADDRESS,
+    BINS,
+    DEVICES,
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    last_change,
+    read,
+)
 from allod.trust.online import SNAPSHOT_LIFE, TIMESTAMP_LIFE, snapshot_of, timestamp_of
 from allod.trust.papers import (
     make_invite,
@@ -371,9 +381,12 @@ class RepositoryDraft:
         signed.version = self._published.get(role, 0) + 1
         signed.expires = after(now, self.lives.targets)
         address: dict[str, object] = {"fleet": self.fleet, "role": role}
-        signed.unrecognized_fields[ADDRESS] = address | (
-            {"change": self._note} if self._note else {}
-        )
+        last = last_change(signed.unrecognized_fields)
+        if self._note:
+            address["change"] = self._note
+        elif last:
+            address["last"] = last  # so that no number is given twice
+        signed.unrecognized_fields[ADDRESS] = address
         metadata.signatures.clear()
         return metadata
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -211,3 +211,13 @@ def tuf_rules(role: str) -> Iterator[None]:
         TypeError,
     ) as error:
         raise Untrusted("bad-metadata", f"cannot accept {role}: {error}", role=role) from error
+
+
+def last_change(fields: Mapping[str, Any]) -> int:
+    """The highest number of a change that a role's own fields know of; 0: none."""
+    address = fields.get(ADDRESS)
+    if not isinstance(address, dict):
+        return 0
+    change = address.get("change")
+    numbers = [address.get("last"), change.get("number") if isinstance(change, dict) else None]
+    return max((number for number in numbers if type(number) is int), default=0)
