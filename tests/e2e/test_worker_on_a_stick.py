@@ -167,3 +167,20 @@ def test_a_quiet_run_writes_nothing_new(device: Device) -> None:
     before = device.report()["sequence"]
     assert device.run() == 0, device.stderr
     assert device.report()["sequence"] == before
+
+
+def test_lost_floors_stop_change_and_not_operation(device: Device) -> None:
+    """Both copies of the floors are gone: the service runs, nothing changes, the owner is told."""
+    first = device.release("1.0")
+    device.deploy(first)
+    assert device.run() == 0, device.stderr
+    for copy in device.state.floors.iterdir():
+        copy.write_bytes(b"damaged")
+    device.deploy(device.release("2.0"), first)
+    ProcessServiceManager(device.state.services, boot_id_file=device.boot).stop(TOASTER)
+    assert device.run() == 6, device.stderr
+    assert "floors-damaged" in {alarm["code"] for alarm in device.report()["alarms"]}
+    (package,) = device.report()["packages"]
+    assert [one["version"] for one in package["releases"]] == ["1.0"]
+    manager = ProcessServiceManager(device.state.services, boot_id_file=device.boot)
+    assert manager.state(TOASTER).running

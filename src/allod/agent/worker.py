@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -50,9 +50,10 @@ from allod.agent.tokens import Tokens
 from allod.agent.transfer import Blobs
 from allod.agent.transport import HttpTransport
 from allod.agent.transport_stick import StickTransport
-from allod.agent.view import View
+from allod.agent.view import View, load_view
 from allod.domain.ids import ProviderName
-from allod.errors import AllodError, Unavailable
+from allod.errors import AllodError, Unavailable, Untrusted
+from allod.wire.report import Alarm
 from allod.wire.trust import ProviderDocument
 
 _LOG: Final = logging.getLogger(__name__)
@@ -185,10 +186,27 @@ def run(state: StateDir, *, stick: Path | None = None) -> int:
     place.engine(place.world(None, known), ledger, findings).recover(before)
     with open_transport(place, stick) as transport:
         link = Link(state, clock, bound, key, transport, on_stick=stick is not None)
-        found = link.look()
+        found = _accepted(link, state)
         if found.view is None:
             raise found.failure or Unavailable("no-view", "cannot work: nothing was accepted yet")
         return _converge(place, ledger, findings, transport, found, found.view, stick)
+
+
+def _accepted(link: Link, state: StateDir) -> Acceptance:
+    """What the owner says; if that can't be known safely, nobody's word, so that nothing changes.
+
+    Raises:
+        Untrusted: nothing was accepted before either.
+    """
+    try:
+        return link.look()
+    except Untrusted as error:
+        last = load_view(state.accepted)
+        if last is None:
+            raise
+        alarm = Alarm(code=error.code, says=error.message)
+        wordless = replace(last, documents={}, authorities={}, alarms=(*last.alarms, alarm))
+        return Acceptance(wordless, fresh=False, failure=error)
 
 
 def _converge(
