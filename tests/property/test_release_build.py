@@ -12,11 +12,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allod.packaging.archive import unpack, write_archive
+from allod.agent.installers.tree import TreeInstaller
+from allod.domain.ids import ProviderName, Purl, Version
+from allod.domain.release import Kind, Layer, Release
+from allod.errors import InvalidInput
+from allod.packaging.archive import Archive, unpack, write_archive
 from allod.packaging.description import write_description
+from allod.wire.oci import TREE_LAYER
 
 NAME = st.text(
-    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\x7f"),
+    st.characters(exclude_categories=["Cs", "Cc", "Cf"], exclude_characters="/\\\x7f"),
     min_size=1,
     max_size=12,
 ).filter(lambda name: name not in {".", ".."} and len(name.encode()) < 60)
@@ -73,21 +78,48 @@ def kept(tree: dict[str, Any], top: bool = True) -> dict[str, Any]:
 
 
 @given(TREE, st.integers(0, 2**31))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_same_tree_is_the_same_bytes_and_comes_back(tree: dict[str, Any], stamp: int) -> None:
-    """For any tree: two copies made differently pack to the same bytes, and unpack to the tree."""
+    """For any tree: two copies made differently pack to the same bytes, and unpack to the tree.
+
+    What is packed, a device takes: the agent's own installer stages the same tree from it.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         places = [Path(temporary) / name for name in ("a", "b")]
         made = []
         for place, order in zip(places, (False, True), strict=True):
             write(tree, place, order, stamp + order)
             out = io.BytesIO()
-            made.append((write_archive(place, out), out.getvalue()))
+            try:
+                made.append((write_archive(place, out), out.getvalue()))
+            except InvalidInput as error:
+                if "only by case" not in error.message:
+                    raise
+                return
         assert made[0] == made[1]
+        archive, data = made[0]
         back = Path(temporary) / "back"
         back.mkdir()
-        unpack(io.BytesIO(made[0][1]), back)
+        unpack(io.BytesIO(data), back)
         assert read(back) == kept(tree)
+        assert read(staged(archive, data, Path(temporary) / "store")) == kept(tree)
+
+
+def staged(archive: Archive, data: bytes, store: Path) -> Path:
+    """What the installer of a device makes of the archive."""
+    layer = Layer(archive.digest, archive.size, TREE_LAYER)
+    package, digest = Purl("pkg:generic/me/app"), archive.digest
+    release = Release(
+        package,
+        Version("1"),
+        ProviderName("me"),
+        Kind.TREE,
+        installed_size=archive.installed_size,
+        layers=(layer,),
+    )
+    installer = TreeInstaller(store)
+    installer.stage(package, digest, release, {layer: io.BytesIO(data)})
+    return installer.directory(package, digest)
 
 
 VALUE: st.SearchStrategy[Any] = st.recursive(

@@ -2,7 +2,7 @@
 
 Sorted by name; no times, no owners; modes are 0755 (directories, and files that their owner may
 run) or 0644; hard links become files of their own; links must stay inside; devices, sockets and
-pipes are refused. What is read is checked again after reading: a tree that changes meanwhile
+pipes are refused, and so is every name that a device would refuse. What is read is checked again after reading: a tree that changes meanwhile
 makes no release. Memory is constant, whatever the size.
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import struct
 import tarfile
+import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from allod.domain.ids import Digest
@@ -28,11 +28,12 @@ MAX_ENTRIES: Final = 200_000
 MAX_BYTES: Final = 64 * 1024**3  #: bytes of all files together
 MAX_PATH: Final = 1024  #: bytes of one relative path
 MAX_DEPTH: Final = 64
+MAX_LINKS: Final = 40  #: links followed on the way to one place
 PIECE: Final = 256 * 1024
 #: Deflate of this level, wherever zlib itself is the same (docs/spec/release.md, "Reproducible").
 _LEVEL: Final = 6
 _GZIP_HEAD: Final = b"\x1f\x8b\x08\x00" + b"\x00\x00\x00\x00" + b"\x00\xff"
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NO_SIGNS: Final = frozenset({"Cc", "Cf", "Cs"})  #: control signs, visible or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,45 @@ def entries(root: Path, ignore: Ignore | None = None) -> list[Entry]:
                 "too-large",
                 f"cannot ship {root}: more than {MAX_ENTRIES} entries or {MAX_BYTES} bytes",
             )
+    _check_together(found)
     return found
+
+
+def _check_together(found: list[Entry]) -> None:
+    """What only shows when all names are known: collisions by case, and where links end."""
+    folded: dict[str, str] = {}
+    for entry in found:
+        plain = unicodedata.normalize("NFKC", entry.path).casefold()
+        other = folded.setdefault(plain, entry.path)
+        if other != entry.path:
+            raise _bad(entry.path, f"its name differs from that of {other[:200]!r} only by case")
+    links = {entry.path: entry.target for entry in found if entry.kind == tarfile.SYMTYPE}
+    for path in links:
+        _follow(path, links)
+
+
+def _follow(path: str, links: Mapping[str, str]) -> None:
+    """Walk along a link, through the links on its way; it must end inside the tree."""
+    place = path.split("/")[:-1]
+    ahead = links[path].split("/")[::-1]
+    followed = 0
+    while ahead:
+        part = ahead.pop()
+        if part in {"", "."}:
+            continue
+        if part == "..":
+            if not place:
+                raise _bad(path, f"the link leads out of the tree, to {links[path][:200]!r}")
+            place.pop()
+            continue
+        place.append(part)
+        onward = links.get("/".join(place))
+        if onward is not None:
+            followed += 1
+            if followed > MAX_LINKS:
+                raise _bad(path, "the link leads in a circle")
+            place.pop()
+            ahead.extend(onward.split("/")[::-1])
 
 
 def _walk(root: Path, prefix: str, rules: Ignore, depth: int) -> Iterator[Entry]:
@@ -151,18 +190,16 @@ def _check_name(path: str) -> None:
         length = len(path.encode("utf-8"))
     except UnicodeEncodeError:
         raise _bad(path.encode("utf-8", "replace").decode(), "its name is not UTF-8") from None
-    if length > MAX_PATH or _CONTROL.search(path) or "\\" in path:
-        raise _bad(path, f"its path has control characters, '\\', or more than {MAX_PATH} bytes")
+    odd = "\\" in path or any(unicodedata.category(sign) in _NO_SIGNS for sign in path)
+    if length > MAX_PATH or odd:
+        raise _bad(path, f"its path has control signs, '\\', or more than {MAX_PATH} bytes")
 
 
 def _link(root: Path, path: str) -> str:
     target = str((root / path).readlink())
     _check_name(target)
-    depth = len(PurePosixPath(path).parts) - 1
-    for part in PurePosixPath(target).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0 or part == "/":
-            raise _bad(path, f"the link leads out of the tree, to {target[:200]!r}")
+    if target.startswith("/"):
+        raise _bad(path, f"the link leads out of the tree, to {target[:200]!r}")
     return target
 
 

@@ -150,9 +150,37 @@ def special_backslash(root: Path) -> None:
     (root / "a\\b").write_text("x")
 
 
+def special_case(root: Path) -> None:
+    """Two names that one disk in three takes for one."""
+    (root / "Readme").write_text("x")
+    (root / "README").write_text("x")
+
+
+def special_hidden(root: Path) -> None:
+    """A name that reads differently from how it is written."""
+    (root / "a\u202egpj.exe").write_text("x")
+
+
+def special_circle(root: Path) -> None:
+    """Links that lead to each other."""
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("a")
+
+
+def special_detour(root: Path) -> None:
+    """A link that leaves the tree by way of another."""
+    (root / "d" / "e").mkdir(parents=True)
+    (root / "top").symlink_to("d/e")
+    (root / "link").symlink_to("top/../../../etc")
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        special_case,
+        special_hidden,
+        special_circle,
+        special_detour,
         special_link,
         special_absolute,
         special_deep,
