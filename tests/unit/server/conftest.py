@@ -1,0 +1,18 @@
+"""A server with one fleet, for every test of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from allod.testing.server import ServerRig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[ServerRig]:
+    """A server with one admitted fleet."""
+    made = ServerRig.make(tmp_path / "server")
+    yield made
+    made.server.close()
