@@ -219,12 +219,12 @@ def check_reports(device: FakeDevice) -> None:
 
 def told(device: FakeDevice) -> Counter[tuple[str, str, str]]:
     """How often each change that came to its end was told."""
-    kinds = {"activated", "configured", "deactivated", "deleted"}
+    kinds = {"transferred", "installed", "activated", "configured", "deactivated", "deleted"}
     return Counter(
         (change["what"], change["package"], change.get("after", ""))
         for report in device.said()
         for change in report.get("changes", [])
-        if change["what"] in kinds
+        if change["what"] in kinds and change["outcome"] == "done"
     )
 
 

@@ -94,7 +94,17 @@ class Carrier:
                 reason = f"interrupted {MAX_TRIES} times while it was {work.state}"
                 work = msgspec.structs.replace(work, reason=reason, final=True)
                 return self._feed(work, Event.GAVE_UP)
-        return self._feed(work, Event.INTERRUPTED)
+        return self._feed(work, self._done_before(work) or Event.INTERRUPTED)
+
+    def _done_before(self, work: Work) -> Event | None:
+        """Whether what was interrupted had come to its end, and only its outcome was not noted."""
+        world = self._bench.world
+        there = _releases(work)
+        if work.state is State.TRANSFERRING and all(d in world.source.held(p) for p, d in there):
+            return Event.FETCHED
+        if work.state is State.INSTALLING and all(d in world.installer.staged(p) for p, d in there):
+            return Event.STAGED
+        return None
 
     def _feed(self, work: Work, event: Event | None) -> Work:
         while event is not None:
@@ -164,7 +174,8 @@ class Carrier:
         try:
             self._quietly(fetch)
         except (AllodError, OSError) as error:
-            return _failed(work, error), Event.FETCH_FAILED
+            if self._done_before(work) is None:
+                return _failed(work, error), Event.FETCH_FAILED
         return work, Event.FETCHED
 
     def _stage(self, work: Work) -> tuple[Work, Event]:
