@@ -215,8 +215,10 @@ def test_a_lying_registry_is_not_believed(name: str, stack: ExitStack) -> None:
     server = stack.enter_context(local_server(LIES[name]))
     api = ApiClient(Location(url=server.url), FLEET, None, sleep=lambda _: None)
     stack.enter_context(closing(api))
-    with pytest.raises(Untrusted):
-        RegistryClient(api, "me/app").small(sha256(b"asked for"))
+    registry = RegistryClient(api, "me/app")
+    for ask in (registry.small, registry.manifest, registry.blob):
+        with pytest.raises(Untrusted):
+            ask(sha256(b"asked for"))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,31 @@ def test_a_version_is_taken_once(store: FleetStore, tmp_path: Path) -> None:
         push(store, second, "1.0")
     assert caught.value.code == "version-taken"
     assert store.catalogue.resolve(HERE, "1.0") == first.digest
+    assert store.catalogue.manifest(HERE, second.digest) is None
+
+
+class Slow(DirectoryCatalogue):
+    """Somebody else takes the tag just after one looked whether it is free."""
+
+    def resolve(self, repository: Repository, tag: str) -> Digest | None:
+        """The tag as it was before the other one came, once."""
+        if self.__dict__.pop("blind", False):
+            return None
+        return super().resolve(repository, tag)
+
+
+def test_who_comes_second_by_a_hair_is_refused_too(store: FleetStore, tmp_path: Path) -> None:
+    """Between looking and taking there is no gap: the tag itself is taken once."""
+    slow = Slow(tmp_path / "cat")
+    slower = FleetStore(store.blobs, slow)
+    first, second = built(tmp_path / "a"), built(tmp_path / "b", "2")
+    push(slower, first, "1.0")
+    push(slower, second, second.digest)
+    slow.__dict__["blind"] = True
+    with pytest.raises(Conflict) as caught:
+        push(slower, second, "1.0")
+    assert caught.value.code == "version-taken"
+    assert slow.resolve(HERE, "1.0") == first.digest
 
 
 def test_the_statement_takes_the_version(store: FleetStore, tmp_path: Path) -> None:
@@ -88,6 +113,7 @@ def test_the_statement_takes_the_version(store: FleetStore, tmp_path: Path) -> N
     assert caught.value.code == "version-taken"
     found = service.list_referrers(store, HERE, first.digest, oci.STATEMENT)
     assert [one.digest for one in found.manifests] == [statement]
+    assert service.list_referrers(store, HERE, second.digest, None).manifests == []
 
 
 def test_no_artifact_takes_the_tag_of_a_release(store: FleetStore, tmp_path: Path) -> None:
