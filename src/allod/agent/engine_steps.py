@@ -215,8 +215,9 @@ class CopyData:
         """Copy; then put back what the new release can read, if it has to."""
         package = Purl(member.package)
         journal = bench.journals.load(package)
-        if member.snapshot and journal.schema is not None:
+        if member.snapshot:
             bench.world.snapshots.take(package, member.number)
+        if member.snapshot and journal.schema is not None:
             copies = {**journal.snapshots, str(member.number): journal.schema}
             bench.journals.change(package, snapshots=copies)
         if member.restore is not None:

@@ -122,6 +122,8 @@ def _access(release: Release, at: Situation) -> _Found:
 def _data(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
     running = at.has.running_release
     one_way = running is not None and is_one_way(running, release)
+    if running is None and at.has.schema is not None and release.data is not None:
+        one_way = not release.data.snapshot and release.data.schema != at.has.schema
     if one_way and order.digest not in at.software.accepts.one_way:
         return [("one-way-not-accepted", "its data can't be taken back, and that is not accepted")]
     schema = at.has.schema
@@ -137,11 +139,18 @@ def _readable(has: Observed, release: Release) -> int | None:
 
 
 def data_steps(has: Observed, release: Release | None) -> tuple[bool, int | None]:
-    """Whether to copy the data before `release` is activated, and which copy to put back."""
-    if release is None or release.data is None or has.schema is None:
+    """Whether to copy the data before `release` is activated, and which copy to put back.
+
+    A copy is needed where going back would else meet data that nobody here can read: also where
+    there is no data yet, since a release that fails may leave some behind.
+    """
+    if release is None or release.data is None:
         return False, None
+    if has.schema is None:
+        return True, None
     if not reads_data_of(release, has.schema):
         return True, _readable(has, release)
     running = has.running_release
-    unreadable_after = running is None or not reads_data_of(running, release.data.schema)
-    return unreadable_after and release.data.snapshot and running is not None, None
+    if running is not None and reads_data_of(running, release.data.schema):
+        return False, None
+    return release.data.snapshot, None

@@ -578,3 +578,30 @@ def test_a_release_that_kills_the_machine_every_time_goes_back(
     assert len(deaths) == 4
     assert device.version() == "1.0"
     assert "interrupted 3 times" in pending(device)
+
+
+def test_a_first_release_that_fails_leaves_no_data_behind(device: FakeDevice, owner: Owner) -> None:
+    """What it wrote in its probation does not bar an older release afterwards."""
+    sick = device.publish("2.0", data=Data(2, (1, 2)))
+    device.hardware.probe.sick.add(sick[1])
+    owner.deploy(sick)
+    device.run(owner.view())
+    assert device.hardware.snapshots.data == {}
+    running(device, owner, data=Data(1, (1,)))
+
+
+def test_data_that_outlived_their_package_are_kept_from_a_failing_release(
+    device: FakeDevice, owner: Owner
+) -> None:
+    """Nothing runs, but there are data: they are copied before the next release touches them."""
+    first = running(device, owner, data=Data(1, (1,)))
+    owner.sign(software=Software())
+    device.run(owner.view())
+    sick = device.publish("2.0", data=Data(2, (1, 2)))
+    device.hardware.probe.sick.add(sick[1])
+    owner.deploy(sick)
+    device.run(owner.view())
+    assert device.hardware.snapshots.data[TOASTER] == (1, "1.0")
+    owner.deploy(first)
+    device.run(owner.view())
+    assert device.version() == "1.0"
