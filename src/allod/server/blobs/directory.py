@@ -17,6 +17,7 @@ from allod.domain.ids import Digest, parse_digest
 from allod.errors import Conflict, InvalidInput
 
 PIECE: Final = 256 * 1024
+ABANDONED_SECONDS: Final = 86_400
 _UPLOAD: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -84,11 +85,18 @@ class DirectoryBlobStore:
                 yield parse_digest("sha256:" + path.name)
 
     def begin(self) -> str:
-        """See the port."""
+        """See the port. Uploads that nobody has touched for a day are thrown away here."""
         self._uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
         upload = secrets.token_hex(16)
         self._upload(upload).touch(mode=0o600, exist_ok=False)
+        self._sweep(self._upload(upload).stat().st_mtime - ABANDONED_SECONDS)
         return upload
+
+    def _sweep(self, oldest: float) -> None:
+        for path in self._uploads.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def received(self, upload: str) -> int:
         """See the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,3 +259,16 @@ def test_repositories_are_listed(store: FleetStore) -> None:
     assert [str(one) for one in store.catalogue.repositories()] == ["a/y", "a/z", "b/x"]
     assert store.catalogue.tags(Repository("a", "y")) == ()
     assert store.catalogue.tags(Repository("none", "x")) is None
+
+
+def test_abandoned_uploads_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """What was begun and left for a day is gone when the next upload begins; a fresh one stays."""
+    blobs = DirectoryBlobStore(tmp_path)
+    left, fresh = blobs.begin(), blobs.begin()
+    blobs.append(left, b"x", offset=0)
+    os.utime(tmp_path / "uploads" / left, (1, 1))
+    blobs.begin()
+    assert blobs.received(fresh) == 0
+    with pytest.raises(InvalidInput) as caught:
+        blobs.received(left)
+    assert caught.value.code == "not-found"
