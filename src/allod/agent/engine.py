@@ -358,17 +358,15 @@ class Engine:
 def next_wish(outcome: Outcome, now: datetime) -> datetime | None:
     """When something that waits could go on by the mere passing of time; None: never."""
     resolved = outcome.resolved
-    moments = [moment for _, restart in resolved.restarts for moment in _moments(restart)]
+    moments: list[datetime | None] = []
+    for _, restart in resolved.restarts:
+        moments += [restart.at, restart.latest + timedelta(seconds=1)]
     waits = [*outcome.plan.waiting, *outcome.findings.waiting]
     if any(one.waits_for.startswith("window") for one in waits):
         moments.append(next_opening(resolved.windows, now))
     for observed in outcome.observed.values():
         moments += [failure.retry_at for failure in observed.failed]
     return min((moment for moment in moments if moment is not None and moment > now), default=None)
-
-
-def _moments(restart: Restart) -> tuple[datetime, datetime]:
-    return restart.at, restart.latest + timedelta(seconds=1)
 
 
 def _limits(provider: ProviderDocument) -> ProviderLimits:
