@@ -1,0 +1,1 @@
+"""The agent: what runs on the device and decides there."""

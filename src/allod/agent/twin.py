@@ -18,7 +18,7 @@ _MAGIC: Final = b"allod-twin 1 "
 _COUNT_DIGITS: Final = 19
 
 
-class Damaged(AllodError):  # noqa: N818 - named like every other failure
+class Damaged(AllodError):
     """Both copies are unreadable, or one is and the other was never there."""
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from allod.cli.base import FLEET_PATH, WITHDRAWN_PATH, provider_path
+from allod.cli.documents import FLEET_PATH, WITHDRAWN_PATH, provider_path
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched

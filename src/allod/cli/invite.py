@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from cyclopts import Parameter
 
-from allod.cli.base import FLEET_PATH
+from allod.cli.documents import FLEET_PATH
 from allod.cli.options import OPTIONS, Options
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices, parse_span

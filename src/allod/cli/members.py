@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final, Literal
 
-from allod.cli.base import Base
+from allod.cli.documents import Base
 from allod.domain.desired import Level, StateDocument
 from allod.domain.ids import (
     DeviceId,

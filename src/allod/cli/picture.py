@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from allod.cli.base import Base, newest
 from allod.cli.catalog import Catalog, PackageVersion
 from allod.cli.consequences import Surroundings
+from allod.cli.documents import Base, newest
 from allod.cli.members import Members
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from allod.cli.base import provider_path
+from allod.cli.documents import provider_path
 from allod.cli.options import OPTIONS, Options
 from allod.cli.phrases import choices
 from allod.cli.picture import Picture, take

@@ -154,7 +154,7 @@ def _owner_says(
     options: Options,
 ) -> tuple[Callable[[str], ProviderDocument], Callable[[str], str | None]]:
     """What the owner's newest verified documents say; asked for when it is needed."""
-    from allod.cli.base import Base, newest
+    from allod.cli.documents import Base, newest
     from allod.domain.ids import parse_digest, parse_provider
 
     known: list[Base] = []

@@ -18,6 +18,7 @@ from typing import Final
 from allod.errors import InvalidInput
 
 _PATH: Final = r"/(?:[A-Za-z0-9_.@+-]+(?:/[A-Za-z0-9_.@+-]+)*)?"
+_LAST_PORT: Final = 65_535
 _FORMS: Final = tuple(
     re.compile(form, re.ASCII)
     for form in (
@@ -38,7 +39,7 @@ def parse_access(names: Iterable[str]) -> frozenset[str]:
         if ".." in name or not any(form.fullmatch(name) for form in _FORMS):
             raise InvalidInput("bad-access", f"cannot read the access {name[:80]!r}", access=name)
         port = name.rpartition("/")[2] if name.startswith("network.listen:") else "1"
-        if int(port) > 65535:
+        if int(port) > _LAST_PORT:
             raise InvalidInput("bad-access", f"cannot listen on port {port}", access=name)
     return known
 

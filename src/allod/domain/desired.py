@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from allod.domain.ids import DeviceId, Digest, FleetId, GroupName, ProviderName, Purl, Scope, Version
+from allod.domain.ids import (
+    DeviceId,
+    Digest,
+    FleetId,
+    GroupName,
+    ProviderName,
+    Purl,
+    Scope,
+    Version,
+)
 from allod.domain.release import HealthCheck
 
 OWNER = "owner"  #: the manager who is no delegation

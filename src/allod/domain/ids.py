@@ -30,7 +30,7 @@ _PURL: Final = re.compile(
 )
 
 
-def _match(pattern: re.Pattern[str], value: str, code: str, what: str, form: str) -> str:
+def _match(pattern: re.Pattern[str], value: object, code: str, what: str, form: str) -> str:
     if not isinstance(value, str) or pattern.fullmatch(value) is None or ".." in value:
         shown = value[:80] if isinstance(value, str) else type(value).__name__
         raise InvalidInput(code, f"cannot use {shown!r} as {what}: it must be {form}", value=shown)

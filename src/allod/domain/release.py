@@ -45,7 +45,8 @@ class Service:
     """The process that a release runs."""
 
     name: str
-    command: tuple[str, ...]  #: relative to the tree unless absolute; may use {tree}, {config}, {data}
+    #: the program is relative to the tree unless absolute; may use {tree}, {config}, {data}
+    command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     stop_seconds: float = 10.0  #: between SIGTERM and SIGKILL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -105,6 +105,7 @@ def assemble(
     clock: Clock | None = None,
     files: Files | None = None,
     database: Database | None = None,
+    blob_stores: Callable[[FleetId], BlobStore] | None = None,
 ) -> Server:
     """Put the parts together; nothing is read but keys and secrets.
 
@@ -113,6 +114,7 @@ def assemble(
         clock: another one, for tests.
         files: likewise.
         database: likewise.
+        blob_stores: likewise; gives the store of a fleet.
 
     Raises:
         Unavailable: `no-server-key`.
@@ -120,8 +122,10 @@ def assemble(
     layout, clock = settings.layout, clock or SystemClock()
     secrets = keys.load_secrets(layout)
 
-    def blobs(fleet: FleetId) -> BlobStore:
+    def directories(fleet: FleetId) -> BlobStore:
         return DirectoryBlobStore(layout.fleet(fleet).root / "blobs")
+
+    blobs = blob_stores or directories
 
     stores = Stores(
         layout,

@@ -1,0 +1,1 @@
+"""Simulators, fakes and real helpers that tests, benches and the demo share."""

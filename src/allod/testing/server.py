@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from securesystemslib.signer import CryptoSigner
 
 from allod import durable
-from allod.domain.ids import DeviceId, sha256
+from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.server.app import Application, Server, assemble
-from allod.server.ports import Database, Files
+from allod.server.ports import BlobStore, Database, Files
 from allod.server.settings import Settings
 from allod.server.setup import initialise
 from allod.testing.repository import RepositorySimulator, TestOwner, key_from
@@ -96,12 +97,14 @@ class SimulatedDevice:
 
     def token_request(self, challenge: str) -> bytes:
         """An answer to a challenge."""
-        return make_token_request(
-            self.key, fleet=self.fleet, epoch=self.epoch, challenge=challenge
-        )
+        return make_token_request(self.key, fleet=self.fleet, epoch=self.epoch, challenge=challenge)
 
     def report(
-        self, *, kind: Literal["change", "heartbeat"] = "change", advance: bool = True, **fields: Any
+        self,
+        *,
+        kind: Literal["change", "heartbeat"] = "change",
+        advance: bool = True,
+        **fields: Any,
     ) -> bytes:
         """The next report; with `advance=False` the device forgets that it made it."""
         report = Report(
@@ -159,18 +162,39 @@ class ServerRig:
         simulator.set_fleet(people=[person, *people], **fleet)
         settings = initialise(directory, url=url, now=moment)
         for role in ("snapshot", "timestamp"):
-            durable.write_atomic(
-                settings.layout.key(role), private_pem(getattr(owner, role))
-            )
+            durable.write_atomic(settings.layout.key(role), private_pem(getattr(owner, role)))
         rig = cls(directory, simulator, FakeServerClock(moment), settings)
         rig.start()
         rig.server.admit_fleet(rig.genesis())
         return rig
 
-    def start(self, *, files: Files | None = None, database: Database | None = None) -> Server:
+    def fork(self, directory: Path) -> ServerRig:
+        """Another server with the same past, in a directory of its own."""
+        shutil.copytree(self.directory, directory)
+        settings = replace(self.settings, directory=directory)
+        made = ServerRig(
+            directory,
+            self.simulator.snapshot_state(),
+            FakeServerClock(self.clock.moment),
+            settings,
+        )
+        made.start()
+        return made
+
+    def start(
+        self,
+        *,
+        files: Files | None = None,
+        database: Database | None = None,
+        blob_stores: Callable[[FleetId], BlobStore] | None = None,
+    ) -> Server:
         """Put a server together on the directory, as after a restart."""
         self.server = assemble(
-            self.settings, clock=self.clock, files=files, database=database
+            self.settings,
+            clock=self.clock,
+            files=files,
+            database=database,
+            blob_stores=blob_stores,
         )
         self.server.start()
         return self.server
@@ -225,7 +249,9 @@ class ServerRig:
         """A device that is not bound yet."""
         return SimulatedDevice(key_from(seed), self.fleet)
 
-    def bound(self, seed: str = "device", *, uses: int = 1, invite: str = "invite-1") -> SimulatedDevice:
+    def bound(
+        self, seed: str = "device", *, uses: int = 1, invite: str = "invite-1"
+    ) -> SimulatedDevice:
         """A device that the server admitted."""
         device = self.device(seed)
         self.simulator.now = self.clock.moment

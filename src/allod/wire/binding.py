@@ -9,21 +9,21 @@ from allod.wire.envelope import Envelope, PublicKey
 from allod.wire.trust import Location
 
 
-class InviteRoot(Document, kw_only=True):
+class InviteRoot(Document, kw_only=True, frozen=True):
     """The root that the device starts from."""
 
     version: int
     sha256: str  #: hex, of the whole root metadata file
 
 
-class InviteTrust(Document, kw_only=True):
+class InviteTrust(Document, kw_only=True, frozen=True):
     """The newest trust statement when the invite was made."""
 
     number: int
     digest: str  #: of its payload
 
 
-class InviteFloors(Document, kw_only=True):
+class InviteFloors(Document, kw_only=True, frozen=True):
     """What the device must not go below from its first minute."""
 
     roles: dict[str, int]
@@ -32,7 +32,7 @@ class InviteFloors(Document, kw_only=True):
     log: dict[str, str] = {}  #: log origin -> checkpoint, once the fleet has logs
 
 
-class Invite(Document, kw_only=True):
+class Invite(Document, kw_only=True, frozen=True):
     """The signed part (DSSE `INVITE`, threshold of `targets`)."""
 
     type: Literal["allod.invite"] = "allod.invite"
@@ -50,7 +50,7 @@ class Invite(Document, kw_only=True):
     key: PublicKey  #: its private half is the invite's secret
 
 
-class InviteFile(Document, kw_only=True):
+class InviteFile(Document, kw_only=True, frozen=True):
     """The file form: everything that `bind --offline` needs. The secret stands outside the signed part."""
 
     invite: Envelope
@@ -59,7 +59,7 @@ class InviteFile(Document, kw_only=True):
     trust: list[Envelope] = []  #: the statements 1 … newest; absent in the URL form
 
 
-class BindingRecord(Document, kw_only=True):
+class BindingRecord(Document, kw_only=True, frozen=True):
     """DSSE `BINDING`, signed by the invite's key and by the device's."""
 
     type: Literal["allod.binding"] = "allod.binding"
@@ -74,14 +74,14 @@ class BindingRecord(Document, kw_only=True):
     agent: str
 
 
-class BindingFile(Document, kw_only=True):
+class BindingFile(Document, kw_only=True, frozen=True):
     """What a device hands in, and what is carried on a stick; anyone can check it."""
 
     invite: Envelope
     record: Envelope
 
 
-class TokenRequest(Document, kw_only=True):
+class TokenRequest(Document, kw_only=True, frozen=True):
     """DSSE `TOKEN_REQUEST`: a device answers the server's challenge."""
 
     type: Literal["allod.token-request"] = "allod.token-request"
@@ -92,7 +92,7 @@ class TokenRequest(Document, kw_only=True):
     challenge: str
 
 
-class ReadToken(Document, kw_only=True):
+class ReadToken(Document, kw_only=True, frozen=True):
     """The server's answer: a bearer token for reads."""
 
     token: str

@@ -18,6 +18,8 @@ from allod.errors import InvalidInput
 
 MAX_DEPTH: Final = 24
 MAX_ITEMS: Final = 1_000_000
+_INTEGER_LENGTH: Final = 20  # 19 digits and a sign
+_REAL_LENGTH: Final = 40
 
 # Possessive, and an unfinished string reaches to the end: one pass, whatever the bytes are.
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)', re.DOTALL)
@@ -25,7 +27,9 @@ _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
 
 
-class Document(msgspec.Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+class Document(
+    msgspec.Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True
+):
     """Root of all wire structs: closed, immutable, camelCase on the wire."""
 
 
@@ -39,13 +43,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 20:
+    if len(digits) > _INTEGER_LENGTH:
         raise ValueError("a number has more than 19 digits")
     return int(digits)
 
 
 def _real(digits: str) -> float:
-    if len(digits) > 40:
+    if len(digits) > _REAL_LENGTH:
         raise ValueError("a number has more than 40 digits")
     return float(digits)
 

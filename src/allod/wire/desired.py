@@ -6,6 +6,8 @@ An entry with an unknown field or a bad value refuses that entry alone: it lands
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,7 +23,7 @@ from allod.wire.health import HealthWire, health_from_wire, health_to_wire
 STATE_CAP: Final = 4 * 1024 * 1024
 
 
-class ChangeNote(Document, kw_only=True):
+class ChangeNote(Document, kw_only=True, frozen=True):
     """A change's number, time, author and reason."""
 
     number: int
@@ -32,7 +34,7 @@ class ChangeNote(Document, kw_only=True):
     ticket: str = ""
 
 
-class ReleaseOrder(Document, kw_only=True):
+class ReleaseOrder(Document, kw_only=True, frozen=True):
     """One release of a package's list."""
 
     provider: str
@@ -42,14 +44,14 @@ class ReleaseOrder(Document, kw_only=True):
     when: When = When.NOW
 
 
-class Software(Document, kw_only=True):
+class Software(Document, kw_only=True, frozen=True):
     """Who manages the software; the list is read only if it is the owner."""
 
     manager: str = desired.OWNER
     releases: list[ReleaseOrder] = []
 
 
-class Configuration(Document, kw_only=True):
+class Configuration(Document, kw_only=True, frozen=True):
     """Who manages the configuration, and the document that is to hold."""
 
     manager: str = desired.OWNER
@@ -59,7 +61,7 @@ class Configuration(Document, kw_only=True):
     when: When = When.NOW
 
 
-class Accepts(Document, kw_only=True):
+class Accepts(Document, kw_only=True, frozen=True):
     """What the owner accepts by name."""
 
     access: list[str] = []
@@ -67,7 +69,7 @@ class Accepts(Document, kw_only=True):
     one_way: list[str] = []
 
 
-class PackageEntry(Document, kw_only=True):
+class PackageEntry(Document, kw_only=True, frozen=True):
     """One package, or a purl pattern."""
 
     software: Software | None = None
@@ -80,7 +82,7 @@ class PackageEntry(Document, kw_only=True):
     change: ChangeNote | None = None
 
 
-class Window(Document, kw_only=True):
+class Window(Document, kw_only=True, frozen=True):
     """Days as mon … sun, start as HH:MM in UTC, length in minutes."""
 
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
@@ -88,7 +90,7 @@ class Window(Document, kw_only=True):
     minutes: int
 
 
-class Settings(Document, kw_only=True):
+class Settings(Document, kw_only=True, frozen=True):
     """What the scope sets."""
 
     windows: list[Window] | None = None
@@ -99,7 +101,7 @@ class Settings(Document, kw_only=True):
     override_inhibitors: list[str] | None = None
 
 
-class Restart(Document, kw_only=True):
+class Restart(Document, kw_only=True, frozen=True):
     """A scheduled restart."""
 
     id: str
@@ -107,7 +109,7 @@ class Restart(Document, kw_only=True):
     latest: str
 
 
-class DeviceRecord(Document, kw_only=True):
+class DeviceRecord(Document, kw_only=True, frozen=True):
     """What only a device's own document says."""
 
     epoch: int
@@ -117,7 +119,7 @@ class DeviceRecord(Document, kw_only=True):
     replaces: str | None = None
 
 
-class StateDocument(Document, kw_only=True):
+class StateDocument(Document, kw_only=True, frozen=True):
     """The outside; entries are read one by one."""
 
     type: Literal["allod.state"] = "allod.state"
@@ -132,6 +134,8 @@ class StateDocument(Document, kw_only=True):
     change: ChangeNote | None = None
 
 
+_START: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_WEEK_MINUTES: Final = 7 * 24 * 60
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -149,13 +153,15 @@ def decode_state(data: bytes) -> desired.StateDocument:
     patterns: list[str] = []
     for key, value in wire.packages.items():
         try:
-            packages[key] = _entry(key, convert(value, PackageEntry, what=f"the entry {key[:80]!r}"))
+            packages[key] = _entry(
+                key, convert(value, PackageEntry, what=f"the entry {key[:80]!r}")
+            )
             if ids.is_pattern(key):
                 patterns.append(key)
         except AllodError as error:
             unreadable[key] = error.message
     patterns.sort()
-    for first, second in zip(patterns, patterns[1:], strict=False):
+    for first, second in itertools.pairwise(patterns):
         if second.startswith(first[:-1]):
             raise InvalidInput(
                 "overlapping-patterns", f"cannot read {what}: {first} and {second} overlap"
@@ -208,7 +214,9 @@ def _device(wire: DeviceRecord) -> desired.DeviceRecord:
     return desired.DeviceRecord(
         epoch=wire.epoch,
         status=wire.status,
-        groups=None if wire.groups is None else tuple(ids.parse_group(name) for name in wire.groups),
+        groups=None
+        if wire.groups is None
+        else tuple(ids.parse_group(name) for name in wire.groups),
         label=wire.label,
         replaces=None if wire.replaces is None else ids.parse_device(wire.replaces),
     )
@@ -241,7 +249,8 @@ def _entry(key: str, wire: PackageEntry) -> desired.PackageEntry:
             raise InvalidInput("bad-document", f"cannot name one release of {key} twice")
         if orders and (pattern or software.manager != desired.OWNER):
             raise InvalidInput(
-                "bad-document", f"cannot list releases for {key}: only the owner does, by exact name"
+                "bad-document",
+                f"cannot list releases for {key}: only the owner does, by exact name",
             )
     configuration = None
     if wire.configuration is not None:
@@ -271,13 +280,14 @@ def _entry(key: str, wire: PackageEntry) -> desired.PackageEntry:
 
 
 def _window(wire: Window) -> desired.Window:
-    hours, colon, minutes = wire.start.partition(":")
-    fits = colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdecimal()
-    if not fits or int(hours) > 23 or int(minutes) > 59 or not 0 < wire.minutes <= 7 * 24 * 60:
-        raise InvalidInput("bad-window", f"cannot read the window {wire.start[:20]!r}+{wire.minutes}m")
+    start = _START.fullmatch(wire.start)
+    if start is None or not 0 < wire.minutes <= _WEEK_MINUTES:
+        raise InvalidInput(
+            "bad-window", f"cannot read the window {wire.start[:20]!r}+{wire.minutes}m"
+        )
     return desired.Window(
         frozenset(_DAYS.index(day) for day in wire.days),
-        int(hours) * 60 + int(minutes),
+        int(start[1]) * 60 + int(start[2]),
         wire.minutes,
     )
 

@@ -13,21 +13,21 @@ TRUST: Final = "application/vnd.allod.trust.v1+json"
 INVITE: Final = "application/vnd.allod.invite.v1+json"
 BINDING: Final = "application/vnd.allod.binding.v1+json"
 REPORT: Final = "application/vnd.allod.report.v1+json"
-TOKEN_REQUEST: Final = "application/vnd.allod.token-request.v1+json"
+TOKEN_REQUEST: Final = "application/vnd.allod.token-request.v1+json"  # noqa: S105  # a media type
 SERVER_OFFER: Final = "application/vnd.allod.server-offer.v1+json"
 IN_TOTO: Final = "application/vnd.in-toto+json"  #: the provider's statement about a release
 
 ENVELOPE_CAP: Final = 2 * 1024 * 1024
 
 
-class Signature(Document, rename=None, kw_only=True):
+class Signature(Document, rename=None, kw_only=True, frozen=True):
     """One signature: key id (hex) and base64 of the raw signature."""
 
     keyid: str
     sig: str
 
 
-class Envelope(Document, kw_only=True):
+class Envelope(Document, kw_only=True, frozen=True):
     """A DSSE envelope (secure-systems-lab/dsse, v1.0)."""
 
     payload_type: str
@@ -35,13 +35,13 @@ class Envelope(Document, kw_only=True):
     signatures: list[Signature]
 
 
-class KeyValue(Document, kw_only=True):
+class KeyValue(Document, kw_only=True, frozen=True):
     """The public half, in the form that the key type demands (PEM, or hex for ed25519)."""
 
     public: str
 
 
-class PublicKey(Document, rename=None, kw_only=True):
+class PublicKey(Document, rename=None, kw_only=True, frozen=True):
     """A public key in TUF's own form; its id is computed as in TUF."""
 
     keytype: str

@@ -7,7 +7,7 @@ from typing import Literal
 from allod.wire.codec import Document
 
 
-class FloorsFile(Document, kw_only=True):
+class FloorsFile(Document, kw_only=True, frozen=True):
     """What a device or an owner's machine must never go below."""
 
     type: Literal["allod.floors"] = "allod.floors"

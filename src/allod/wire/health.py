@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from allod.domain.release import HealthCheck, ProbeKind
 from allod.errors import InvalidInput
 from allod.wire.codec import Document
 
 
-class HealthWire(Document, kw_only=True):
+class HealthWire(Document, kw_only=True, frozen=True):
     """One check; fields that its kind does not use stay away."""
 
     kind: ProbeKind
@@ -22,18 +24,24 @@ class HealthWire(Document, kw_only=True):
     command: list[str] = []
 
 
-_NEEDS = {ProbeKind.HTTP: "url", ProbeKind.TCP: "address", ProbeKind.COMMAND: "command"}
+_DAY: Final = 86_400.0
+_LEAST: Final = 0.01
+_NEEDS: Final = {ProbeKind.HTTP: "url", ProbeKind.TCP: "address", ProbeKind.COMMAND: "command"}
 
 
 def health_from_wire(wire: HealthWire) -> HealthCheck:
     """Check and take over. Raises InvalidInput `bad-health`."""
     needed = _NEEDS.get(wire.kind)
     if needed is not None and not getattr(wire, needed):
-        raise InvalidInput("bad-health", f"cannot use a health check of kind {wire.kind} without {needed!r}")
+        raise InvalidInput(
+            "bad-health", f"cannot use a health check of kind {wire.kind} without {needed!r}"
+        )
     for name in ("within", "hold", "timeout", "every"):
         value = getattr(wire, name)
-        if not 0 <= value <= 86_400 or (name in {"timeout", "every"} and value < 0.01):
-            raise InvalidInput("bad-health", f"cannot use {name} = {value}: it is 0 to 86400 seconds")
+        if not 0 <= value <= _DAY or (name in {"timeout", "every"} and value < _LEAST):
+            raise InvalidInput(
+                "bad-health", f"cannot use {name} = {value}: it is 0 to 86400 seconds"
+            )
     return HealthCheck(
         wire.kind,
         wire.within,

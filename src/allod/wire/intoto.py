@@ -12,14 +12,14 @@ PREDICATE_TYPE: Final = "https://allod.dev/release/v1"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 
 
-class Subject(Document, kw_only=True):
+class Subject(Document, kw_only=True, frozen=True):
     """What the statement speaks about."""
 
     name: str  #: the purl
     digest: dict[str, str]  #: {"sha256": hex of the OCI manifest}
 
 
-class ReleasePredicate(Document, kw_only=True):
+class ReleasePredicate(Document, kw_only=True, frozen=True):
     """What is said of it."""
 
     provider: str
@@ -27,7 +27,7 @@ class ReleasePredicate(Document, kw_only=True):
     version: str
 
 
-class ReleaseStatement(Document, kw_only=True):
+class ReleaseStatement(Document, kw_only=True, frozen=True):
     """A provider, a name and a version, bound to one manifest."""
 
     statement_type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(

@@ -9,14 +9,14 @@ from allod.wire.codec import Document
 REPORT_CAP: Final = 1024 * 1024
 
 
-class Boot(Document, kw_only=True):
+class Boot(Document, kw_only=True, frozen=True):
     """Which start of the machine this is."""
 
     id: str
     count: int
 
 
-class TrustState(Document, kw_only=True):
+class TrustState(Document, kw_only=True, frozen=True):
     """Where the device's floors are."""
 
     root: int
@@ -26,7 +26,7 @@ class TrustState(Document, kw_only=True):
     stale: bool = False  #: what it has is past its expiry; it keeps running
 
 
-class Measured(Document, kw_only=True):
+class Measured(Document, kw_only=True, frozen=True):
     """What a measurement found."""
 
     ok: bool
@@ -36,7 +36,7 @@ class Measured(Document, kw_only=True):
     healed: bool = False
 
 
-class ReleaseOnDevice(Document, kw_only=True):
+class ReleaseOnDevice(Document, kw_only=True, frozen=True):
     """One release that the device has."""
 
     provider: str
@@ -46,7 +46,7 @@ class ReleaseOnDevice(Document, kw_only=True):
     measured: Measured | None = None
 
 
-class ConfigurationOnDevice(Document, kw_only=True):
+class ConfigurationOnDevice(Document, kw_only=True, frozen=True):
     """The configuration that is in force."""
 
     digest: str | None  #: of the document, before facts and secrets are filled in
@@ -54,7 +54,7 @@ class ConfigurationOnDevice(Document, kw_only=True):
     local: list[str] = []  #: JSON pointers that users of the device changed
 
 
-class Pending(Document, kw_only=True):
+class Pending(Document, kw_only=True, frozen=True):
     """What is wanted and not yet true."""
 
     what: str
@@ -64,7 +64,7 @@ class Pending(Document, kw_only=True):
     progress: float | None = None  #: 0 … 1 of a transfer
 
 
-class PackageReport(Document, kw_only=True):
+class PackageReport(Document, kw_only=True, frozen=True):
     """One package."""
 
     package: str
@@ -74,12 +74,14 @@ class PackageReport(Document, kw_only=True):
     manager: str = "owner"
     scope: str | None = None  #: the scope whose document decides; None: nobody names it
     pending: list[Pending] = []
-    failed: list[str] = []  #: digests that failed and are not tried again until something newer is signed
+    failed: list[
+        str
+    ] = []  #: digests that failed and are not tried again until something newer is signed
     healthy: bool | None = None
     constraints: list[str] = []
 
 
-class Authority(Document, kw_only=True):
+class Authority(Document, kw_only=True, frozen=True):
     """Why a change was lawful."""
 
     document: str  #: target path
@@ -92,12 +94,14 @@ class Authority(Document, kw_only=True):
     reasons: list[str] = []
 
 
-class ChangeReport(Document, kw_only=True):
+class ChangeReport(Document, kw_only=True, frozen=True):
     """One thing that changed since the last report."""
 
     at: str
     package: str
-    what: str  #: transferred, installed, activated, configured, reverted, deleted, restarted, healed
+    what: (
+        str  #: transferred, installed, activated, configured, reverted, deleted, restarted, healed
+    )
     before: str | None = None
     after: str | None = None
     outcome: Literal["done", "reverted", "failed"] = "done"
@@ -105,7 +109,7 @@ class ChangeReport(Document, kw_only=True):
     authority: Authority | None = None
 
 
-class Refusal(Document, kw_only=True):
+class Refusal(Document, kw_only=True, frozen=True):
     """Something that the device was told and did not do."""
 
     code: str
@@ -114,7 +118,7 @@ class Refusal(Document, kw_only=True):
     since: str = ""
 
 
-class Alarm(Document, kw_only=True):
+class Alarm(Document, kw_only=True, frozen=True):
     """Something that the owner should look at."""
 
     code: str
@@ -122,7 +126,7 @@ class Alarm(Document, kw_only=True):
     since: str = ""
 
 
-class Inhibitor(Document, kw_only=True):
+class Inhibitor(Document, kw_only=True, frozen=True):
     """Who asks not to be disturbed."""
 
     name: str
@@ -130,7 +134,7 @@ class Inhibitor(Document, kw_only=True):
     since: str
 
 
-class HostPackage(Document, kw_only=True):
+class HostPackage(Document, kw_only=True, frozen=True):
     """Software that Allod does not manage."""
 
     name: str
@@ -138,7 +142,7 @@ class HostPackage(Document, kw_only=True):
     architecture: str = ""
 
 
-class Inventory(Document, kw_only=True):
+class Inventory(Document, kw_only=True, frozen=True):
     """Unmanaged software; the lists are sent when the digest changed."""
 
     digest: str
@@ -146,7 +150,7 @@ class Inventory(Document, kw_only=True):
     pip: list[HostPackage] | None = None
 
 
-class RestartReport(Document, kw_only=True):
+class RestartReport(Document, kw_only=True, frozen=True):
     """A scheduled restart and what became of it."""
 
     id: str
@@ -154,7 +158,7 @@ class RestartReport(Document, kw_only=True):
     at: str
 
 
-class Report(Document, kw_only=True):
+class Report(Document, kw_only=True, frozen=True):
     """One report; `sequence` and `previous` make the chain."""
 
     type: Literal["allod.report"] = "allod.report"

@@ -8,14 +8,14 @@ from allod.wire.codec import Document
 from allod.wire.envelope import PublicKey
 
 
-class Location(Document, kw_only=True):
+class Location(Document, kw_only=True, frozen=True):
     """Where a fleet's files can be had."""
 
     url: str  #: https://host:port, without a trailing slash
     pins: list[str] = []  #: PEM certificates of the CAs that may certify it
 
 
-class Log(Document, kw_only=True):
+class Log(Document, kw_only=True, frozen=True):
     """One transparency log, or the successor of one (DESIGN §7)."""
 
     name: Literal["authority", "activity"]
@@ -25,7 +25,7 @@ class Log(Document, kw_only=True):
     follows: str | None = None  #: origin of the log that it succeeds
 
 
-class Witnesses(Document, kw_only=True):
+class Witnesses(Document, kw_only=True, frozen=True):
     """Who vouches that the logs only grow."""
 
     keys: list[str]  #: C2SP verifier keys
@@ -33,7 +33,7 @@ class Witnesses(Document, kw_only=True):
     max_age_seconds: int
 
 
-class Repair(Document, kw_only=True):
+class Repair(Document, kw_only=True, frozen=True):
     """Named floors that devices take down to the given value, once per statement."""
 
     roles: dict[str, int] = {}  #: role name -> version floor
@@ -41,7 +41,7 @@ class Repair(Document, kw_only=True):
     devices: list[str] = []  #: only these; empty: all
 
 
-class Transfer(Document, kw_only=True):
+class Transfer(Document, kw_only=True, frozen=True):
     """Devices that may be bound by another owner."""
 
     devices: list[str]
@@ -49,7 +49,7 @@ class Transfer(Document, kw_only=True):
     until: str
 
 
-class TrustStatement(Document, kw_only=True):
+class TrustStatement(Document, kw_only=True, frozen=True):
     """One link of the chain that is walked right after the root chain."""
 
     type: Literal["allod.trust"] = "allod.trust"
@@ -65,7 +65,7 @@ class TrustStatement(Document, kw_only=True):
     transfers: list[Transfer] = []
 
 
-class Person(Document, kw_only=True):
+class Person(Document, kw_only=True, frozen=True):
     """Somebody (or something) whom the owner lets speak to the server's API."""
 
     name: str
@@ -73,14 +73,14 @@ class Person(Document, kw_only=True):
     role: Literal["admin", "read", "publish", "approver"]
 
 
-class Defaults(Document, kw_only=True):
+class Defaults(Document, kw_only=True, frozen=True):
     """What holds where no scope sets it."""
 
     drift: Literal["report", "heal"] = "heal"
     retention_releases: int = 1
 
 
-class FleetDocument(Document, kw_only=True):
+class FleetDocument(Document, kw_only=True, frozen=True):
     """`fleet.json`, signed by `targets`."""
 
     type: Literal["allod.fleet"] = "allod.fleet"
@@ -95,7 +95,7 @@ class FleetDocument(Document, kw_only=True):
     defaults: Defaults = Defaults()
 
 
-class ProviderDocument(Document, kw_only=True):
+class ProviderDocument(Document, kw_only=True, frozen=True):
     """`providers/<provider>.json`, signed by `targets`."""
 
     type: Literal["allod.provider"] = "allod.provider"
@@ -109,7 +109,7 @@ class ProviderDocument(Document, kw_only=True):
     distrusted: str | None = None  #: why; running releases stay lawful
 
 
-class Withdrawal(Document, kw_only=True):
+class Withdrawal(Document, kw_only=True, frozen=True):
     """One release that was recalled."""
 
     digest: str
@@ -117,7 +117,7 @@ class Withdrawal(Document, kw_only=True):
     replacement: str | None = None
 
 
-class WithdrawnDocument(Document, kw_only=True):
+class WithdrawnDocument(Document, kw_only=True, frozen=True):
     """`releases/withdrawn.json`, signed by `targets`."""
 
     type: Literal["allod.withdrawn"] = "allod.withdrawn"

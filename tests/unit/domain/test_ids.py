@@ -37,7 +37,9 @@ def test_other_packages_are_refused(text: str) -> None:
     assert refused.value.code == "bad-package"
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "A", "a*", "-a", "a-", "a" * 64, "a\n", "é"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "a/b", "A", "a*", "-a", "a-", "a" * 64, "a\n", "é"]
+)
 def test_other_group_names_are_refused(text: str) -> None:
     """Group names can stand in TUF patterns, paths and terminals."""
     with pytest.raises(InvalidInput):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from litestar import Request, Router, delete, get, post
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_fleet
@@ -37,11 +37,12 @@ from allod.wire.api import (
 )
 
 _MAX = 1000
-Limit = Annotated[int, Parameter(ge=1, le=_MAX, description="how many at most")]
-After = Annotated[int, Parameter(ge=0, lt=2**63 - 1, description="go on after this")]
-AfterId = Annotated[str, Parameter(max_length=64, description="go on after this")]
-FleetText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the fleet's id")]
-DeviceText = Annotated[str, Parameter(pattern="^[0-9a-f]{64}$", description="the device's id")]
+Limit = Annotated[int, QueryParameter(ge=1, le=_MAX, description="how many at most")]
+After = Annotated[int, QueryParameter(ge=0, lt=2**63 - 1, description="go on after this")]
+AfterId = Annotated[str, QueryParameter(max_length=64, description="go on after this")]
+FleetText = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="the fleet's id")]
+TokenText = Annotated[str, PathParameter(pattern="^[0-9a-f]{1,32}$", description="the token's id")]
+DeviceText = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="the device's id")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
     listings = services.listings
 
     @post("/fleets", sync_to_thread=True, summary="Admit a fleet by its genesis upload")
-    def admit(data: ChangeUpload) -> ChangeReceipt:
+    def admit(data: JSONBody[ChangeUpload]) -> ChangeReceipt:
         return services.admit_fleet(data)
 
     @get("/fleets", sync_to_thread=True, summary="The fleets that know the caller")
@@ -103,7 +104,7 @@ def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
 
     @post("/fleets/{fleet:str}/changes", sync_to_thread=True, summary="Publish a signed change")
     def publish(
-        request: Request[Any, Any, Any], fleet: FleetText, data: ChangeUpload
+        request: Request[Any, Any, Any], fleet: FleetText, data: JSONBody[ChangeUpload]
     ) -> ChangeReceipt:
         _principal(request, PUBLISH)
         return services.publish(_fleet(fleet), data)
@@ -117,7 +118,7 @@ def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
 
     @post("/fleets/{fleet:str}/floors", sync_to_thread=True, summary="Teach a restored server")
     def floors(
-        request: Request[Any, Any, Any], fleet: FleetText, data: FloorsUpload
+        request: Request[Any, Any, Any], fleet: FleetText, data: JSONBody[FloorsUpload]
     ) -> ChangeReceipt:
         _principal(request, PUBLISH)
         return services.learn_floors(_fleet(fleet), data)
@@ -182,13 +183,13 @@ def _token_routes(services: Services) -> list[ControllerRouterHandler]:
 
     @post("/fleets/{fleet:str}/tokens", sync_to_thread=True, summary="Make a token")
     def make_token(
-        request: Request[Any, Any, Any], fleet: FleetText, data: NewToken
+        request: Request[Any, Any, Any], fleet: FleetText, data: JSONBody[NewToken]
     ) -> TokenCreated:
         _principal(request, ADMIN)
         return tokens.issue(services.fleets.need(_fleet(fleet)).fleet, data)
 
     @delete("/fleets/{fleet:str}/tokens/{token:str}", sync_to_thread=True, summary="Revoke a token")
-    def revoke_token(request: Request[Any, Any, Any], fleet: FleetText, token: str) -> None:
+    def revoke_token(request: Request[Any, Any, Any], fleet: FleetText, token: TokenText) -> None:
         _principal(request, ADMIN)
         tokens.revoke(services.fleets.need(_fleet(fleet)).fleet, token)
 

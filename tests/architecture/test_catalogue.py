@@ -1,0 +1,29 @@
+"""Every attack and pain that this version answers for has a test that carries its number."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+ATTACKS = {
+    1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 18, 19, 35, 38, 42, 43, 44, 45, 46, 47, 48, 49, 50,
+    51, 53, 54, 55, 56, 58, 59, 60, 61, 62, 63,
+}  # fmt: skip
+PAINS = {1, 2, 3, 7, 9, 13, 16, 18, 24}
+
+
+def numbers(kind: str) -> set[int]:
+    """The numbers that test functions name, like `test_attack_12_…`."""
+    form = re.compile(rf"def test_{kind}_(\d+)_")
+    return {int(n) for path in TESTS.rglob("test_*.py") for n in form.findall(path.read_text())}
+
+
+def test_every_attack_in_scope_has_a_test() -> None:
+    """Attacks of the catalogue that need neither log nor delegation are tested by number."""
+    assert numbers("attack") >= ATTACKS, sorted(ATTACKS - numbers("attack"))
+
+
+def test_every_pain_in_scope_has_a_test() -> None:
+    """What users of other systems suffer from cannot happen here, each shown by a test."""
+    assert numbers("pain") >= PAINS, sorted(PAINS - numbers("pain"))
