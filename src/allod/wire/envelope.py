@@ -15,6 +15,8 @@ BINDING: Final = "application/vnd.allod.binding.v1+json"
 REPORT: Final = "application/vnd.allod.report.v1+json"
 TOKEN_REQUEST: Final = "application/vnd.allod.token-request.v1+json"  # noqa: S105  # a media type
 SERVER_OFFER: Final = "application/vnd.allod.server-offer.v1+json"
+LOG_ROLE: Final = "application/vnd.allod.log-role.v1+json"
+CHANNEL: Final = "application/vnd.allod.channel.v1+json"
 IN_TOTO: Final = "application/vnd.in-toto+json"  #: the provider's statement about a release
 
 ENVELOPE_CAP: Final = 2 * 1024 * 1024
