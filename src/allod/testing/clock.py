@@ -20,6 +20,10 @@ class StoppedClock:
         """The time that it was set to, and what was slept since."""
         return self.wall
 
+    def seconds(self) -> float:
+        """The same as `now`, as seconds since 1970."""
+        return self.wall.timestamp()
+
     def monotonic(self) -> float:
         """Seconds slept so far."""
         return self.ticks

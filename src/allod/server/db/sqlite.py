@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 from allod.server.db import schema, statements
+from allod.server.db.connection import immediate, open_sqlite
 from allod.server.ports import (
     AlarmRaised,
     DeviceRow,
@@ -30,27 +31,12 @@ if TYPE_CHECKING:
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say so
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=10000",
-        "trusted_schema=OFF",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
 class SqliteDatabase:
     """Implements `allod.server.ports.Database` in one file."""
 
     def __init__(self, path: Path) -> None:
         self._writing = threading.Lock()
-        self._engine = sa.create_engine(
-            f"sqlite+pysqlite:///{path}", connect_args={"check_same_thread": False}
-        )
-        sa.event.listen(self._engine, "connect", _prepare)
+        self._engine = open_sqlite(path)
         with self._transaction() as connection:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -59,14 +45,8 @@ class SqliteDatabase:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        with self._writing, self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+        with self._writing, immediate(self._engine) as connection:
+            yield connection
 
     def _rows(self, query: sa.Select[Any]) -> list[sa.RowMapping]:
         with self._engine.connect() as connection:
