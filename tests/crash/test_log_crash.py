@@ -139,7 +139,7 @@ def test_every_call_of_the_storage() -> None:
     names = {call.split(".")[1] for call in faults.calls}
     assert names == {
         "hold", "head", "stage", "commit", "staged", "write", "publish", "published", "read",
-        "release", "remove_under", "drop_stages",
+        "release", "remove_under",
     }  # fmt: skip
     seen: dict[str, set[bool]] = {}
     for at, strike in strikes(faults.calls):

@@ -54,15 +54,11 @@ class MemoryLogStorage:
 
     def stage(self, name: str, data: bytes) -> None:
         """See the port."""
-        self._held().stages[name] = data
+        self._held().stages = {name: data}
 
     def staged(self, name: str) -> bytes | None:
         """See the port."""
         return self._log.stages.get(name)
-
-    def drop_stages(self) -> None:
-        """See the port."""
-        self._held().stages.clear()
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See the port."""

@@ -61,16 +61,13 @@ class DirectoryLogStorage:
     def stage(self, name: str, data: bytes) -> None:
         """See the port."""
         self._require_held()
-        durable.write_atomic(self._private / "stages" / name, data)
+        stages = self._private / "stages"
+        durable.write_atomic(stages / name, data)
+        _empty(stages, keep=name)
 
     def staged(self, name: str) -> bytes | None:
         """See the port."""
         return _read(self._private / "stages" / name)
-
-    def drop_stages(self) -> None:
-        """See the port."""
-        self._require_held()
-        _empty(self._private / "stages")
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See the port."""
@@ -118,9 +115,9 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _empty(directory: Path) -> None:
-    """Remove all files of a directory; what a crash leaves of it, the next call removes."""
+def _empty(directory: Path, keep: str = "") -> None:
+    """Remove all files of a directory but one; what a crash leaves, the next call removes."""
     for path in sorted(directory.iterdir()):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-    durable.sync_directory(directory)
+        if path.name != keep:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

@@ -51,7 +51,7 @@ class LogStorage(LogFiles, Protocol):
         ...
 
     def stage(self, name: str, data: bytes) -> None:
-        """Keep what is to be written once `name` is committed; replaces a stage of that name.
+        """Keep what is to be written once `name` is committed, and forget all other stages.
 
         Raises:
             Conflict: `log-in-use`.
@@ -59,11 +59,7 @@ class LogStorage(LogFiles, Protocol):
         ...
 
     def staged(self, name: str) -> bytes | None:
-        """What was staged under this name; None: nothing, or it was dropped."""
-        ...
-
-    def drop_stages(self) -> None:
-        """Forget all stages. Raises Conflict `log-in-use`."""
+        """What was staged under this name; None: nothing, or it was forgotten."""
         ...
 
     def write(self, files: Mapping[str, bytes]) -> None:

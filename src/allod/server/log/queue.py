@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from allod.server.log.sequencer import (
     MAX_BATCH,
@@ -19,6 +19,7 @@ from allod.server.log.sequencer import (
 class _Waiting:
     entries: Sequence[bytes]
     size: int
+    woken: threading.Event = field(default_factory=threading.Event)
     result: Appended | None = None
     error: BaseException | None = None
 
@@ -26,15 +27,15 @@ class _Waiting:
 class AppendQueue:
     """Appends through a sequencer, from any number of threads.
 
-    Whoever finds the sequencer free takes all that wait into one batch; the others find their
-    answer when it is done. Nobody waits for a clock.
+    Whoever finds the sequencer free takes all that wait into one batch; meanwhile others gather,
+    and the first of them carries the next one. Nobody waits for a clock.
     """
 
     def __init__(self, sequencer: Sequencer) -> None:
         self._sequencer = sequencer
-        self._waiting: list[_Waiting] = []
         self._adding = threading.Lock()
-        self._turn = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._busy = False
 
     def append(self, entries: Sequence[bytes]) -> Appended:
         """As `Sequencer.append`."""
@@ -42,9 +43,14 @@ class AppendQueue:
         mine = _Waiting(entries, sum(map(len, entries)))
         with self._adding:
             self._waiting.append(mine)
-        with self._turn:
-            while mine.result is None and mine.error is None:
+            free, self._busy = not self._busy, True
+        if not free:
+            mine.woken.wait()
+        if mine.result is None and mine.error is None:
+            try:
                 self._carry(self._taken())
+            finally:
+                self._hand_over()
         if mine.error is not None:
             raise mine.error
         if mine.result is None:
@@ -64,15 +70,25 @@ class AppendQueue:
         return batch
 
     def _carry(self, batch: list[_Waiting]) -> None:
+        """Append for all of the batch, of which the caller is the first."""
         try:
             done = self._sequencer.append([entry for one in batch for entry in one.entries])
+            indices = iter(done.indices)
+            for one in batch:
+                own = tuple(next(indices) for _ in one.entries)
+                one.result = Appended(own, done.checkpoint)
         except BaseException as error:
             for one in batch:
                 one.error = error
-            if not isinstance(error, Exception):
-                raise
-            return
-        indices = iter(done.indices)
-        for one in batch:
-            own = tuple(next(indices) for _ in one.entries)
-            one.result = Appended(own, done.checkpoint)
+            raise
+        finally:
+            for one in batch:
+                one.woken.set()
+
+    def _hand_over(self) -> None:
+        """Wake the one that has waited longest; it finds no answer, and so carries."""
+        with self._adding:
+            if self._waiting:
+                self._waiting[0].woken.set()
+            else:
+                self._busy = False

@@ -55,7 +55,7 @@ class _State:
     checkpoint: SignedCheckpoint
     edge: Edge
     recent: dict[bytes, int]  #: leaf hash -> index, oldest first
-    stage: Stage | None  #: the one that led here, while it is not tidied up
+    stage: Stage | None  #: the one that led here, until it is tidied up after
 
 
 class Sequencer:
@@ -177,11 +177,11 @@ class Sequencer:
         return _State(signed, edge, recent, stage)
 
     def _tidy(self, state: _State) -> None:
-        """Drop what the last batch left: partial tiles that are full now, and its stage."""
+        """Remove the partial tiles that the last batch made full."""
         if state.stage is not None:
             grown = superseded(state.stage.size_before, state.edge.size)
-            self._storage.remove_under([tile.partials for tile in grown])
-            self._storage.drop_stages()
+            if grown:
+                self._storage.remove_under([tile.partials for tile in grown])
             state.stage = None
 
     def _commit(self, stage: Stage) -> None:

@@ -111,8 +111,7 @@ class SqlLogStorage:
     def stage(self, name: str, data: bytes) -> None:
         """See the port."""
         with self._writing() as connection:
-            same = sa.and_(self._this(log_stages), log_stages.c.name == name)
-            connection.execute(sa.delete(log_stages).where(same))
+            connection.execute(sa.delete(log_stages).where(self._this(log_stages)))
             connection.execute(sa.insert(log_stages).values(log=self._log, name=name, data=data))
 
     def staged(self, name: str) -> bytes | None:
@@ -120,11 +119,6 @@ class SqlLogStorage:
         same = sa.and_(self._this(log_stages), log_stages.c.name == name)
         data: bytes | None = self._value(log_stages.c.data, same)
         return data
-
-    def drop_stages(self) -> None:
-        """See the port."""
-        with self._writing() as connection:
-            connection.execute(sa.delete(log_stages).where(self._this(log_stages)))
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See the port."""
