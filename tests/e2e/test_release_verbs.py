@@ -80,6 +80,7 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     assert home.refused("release", "push", layout) == "auth"
     assert home.do("release", "push", signed["layout"])["digest"] == signed["digest"]
     assert home.do("release", "verify", "acme/oven@1.0")["verdict"].startswith("Good")
+    home.do("group", "add", "kitchen", "-y")
     home.do("deploy", "kitchen", "oven@1.0", "-y")
 
 
