@@ -107,6 +107,7 @@ HTTP_STATUS: dict[str, int] = {
     "not-found": 404,
     "unauthenticated": 401,
     "too-large": 413,
+    "wrong-content-type": 415,
     "method-not-allowed": 405,
     "range-not-satisfiable": 416,
     "too-many": 429,

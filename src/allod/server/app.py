@@ -24,6 +24,7 @@ from allod.server.http.admin import PREFIX, AdminApp, AdminLimits
 from allod.server.http.fleet_files import FleetApp, FleetServices
 from allod.server.http.messages import (
     NO_STORE,
+    Bodies,
     Receive,
     Scope,
     Send,
@@ -207,6 +208,7 @@ class Application:
     def __init__(self, server: Server) -> None:
         settings = server.settings
         self._server = server
+        bodies = Bodies(settings.body_seconds, settings.bodies_room)
         self._fleet = FleetApp(
             FleetServices(
                 server.stores,
@@ -215,8 +217,9 @@ class Application:
                 server.read_tokens,
                 server.admit_binding,
                 server.receive_report,
+                bodies,
                 settings.wait_seconds,
-                settings.body_seconds,
+                max(1, settings.connections * 3 // 4),
             )
         )
         self._admin = AdminApp(
@@ -230,7 +233,7 @@ class Application:
                 server.api_tokens,
                 server.listings,
             ),
-            AdminLimits(settings.upload_cap, settings.body_seconds),
+            AdminLimits(settings.upload_cap, bodies),
         )
         self._registry = server.registry
         self._busy = 0

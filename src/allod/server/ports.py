@@ -326,10 +326,14 @@ class Database(Protocol):
         """The devices admitted with an invite, surplus ones left out."""
         ...
 
+    def surplus(self, fleet: FleetId, invite: str) -> int:
+        """How many devices came with an invite beyond its uses."""
+        ...
+
     def reports(
-        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int, epoch: int | None = None
     ) -> tuple[Reported, ...]:
-        """Reports with a higher sequence than `after`, by epoch and sequence."""
+        """Reports with a higher sequence than `after`, by epoch and sequence; perhaps of one epoch."""
         ...
 
     def report(

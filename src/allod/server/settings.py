@@ -34,6 +34,7 @@ class Settings:
     tls: bool = True
     upload_cap: int = 64 * 1024 * 1024  #: bytes of one change
     body_seconds: float = 30.0  #: how long a body may take, plus one second for every 16 KiB
+    bodies_room: int = 256 * 1024 * 1024  #: bytes of all bodies that are being read
     connections: int = 4096  #: requests in work at once
     reports_a_minute: int = 60  #: of one device
     read_token_seconds: int = 24 * 3600

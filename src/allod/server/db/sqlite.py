@@ -143,12 +143,22 @@ class SqliteDatabase:
         )
         return frozenset(row["device"] for row in self._rows(query))
 
+    def surplus(self, fleet: FleetId, invite: str) -> int:
+        """See the port."""
+        table = schema.bindings
+        query = sa.select(sa.func.count(sa.distinct(table.c.device)).label("many")).where(
+            table.c.fleet == fleet, table.c.invite == invite, table.c.surplus.is_(True)
+        )
+        return int(self._rows(query)[0]["many"])
+
     def reports(
-        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int, epoch: int | None = None
     ) -> tuple[Reported, ...]:
         """See the port."""
         table = schema.reports
         query = statements.select_reports(fleet, device).where(table.c.sequence > after)
+        if epoch is not None:
+            query = query.where(table.c.epoch == epoch)
         query = query.order_by(table.c.epoch, table.c.sequence, table.c.digest).limit(limit)
         return tuple(statements.reported(row) for row in self._rows(query))
 

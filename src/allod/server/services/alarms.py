@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import defaultdict
 from typing import Final, Literal
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from allod.domain.ids import FleetId
 from allod.server.layout import ServerDirectory
 from allod.server.ports import AlarmRaised, Database, Files
+from allod.server.services.limits import Locks
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
 
 _CAP: Final = 64 * 1024
@@ -36,11 +36,11 @@ class Alarms:
         self._layout = layout
         self._files = files
         self._database = database
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks = Locks()
 
     def lock(self, key: str) -> threading.RLock:
         """Held while something about `key` is counted and kept."""
-        return self._locks[key]
+        return self._locks.of(key)
 
     def raised(self, alarm: AlarmRaised) -> None:
         """Keep an alarm; one code and subject stands once, as of its first time."""

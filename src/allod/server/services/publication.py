@@ -13,7 +13,6 @@ again, by the same code, before anything else happens to the fleet; every step i
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,6 +43,7 @@ from allod.server.services.fleets import (
     published_online,
     verify_published,
 )
+from allod.server.services.limits import Locks
 from allod.server.services.online import OnlineKeys
 from allod.trust.accepted import Repository
 from allod.trust.effects import drive
@@ -106,11 +106,11 @@ class Publications:
         self.stores = stores
         self.fleets = fleets
         self.keys = keys
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks = Locks()
 
     def lock(self, fleet: FleetId) -> threading.RLock:
         """Held while the fleet's files change."""
-        return self._locks[fleet]
+        return self._locks.of(fleet)
 
     def directory(self, fleet: FleetId) -> FleetDirectory:
         """The fleet's files."""
