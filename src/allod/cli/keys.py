@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from allod.cli.options import OPTIONS, Options, now
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
+    from allod.cli.keylist import KeyRow
     from allod.cli.refresh import View
 
 app = App(name="keys", help="List, back up, restore, renew and rotate keys.")
@@ -34,13 +35,27 @@ def list_(
     from allod.cli.keylist import key_rows
 
     fleet = options.open()
-    rows = key_rows(fleet, ask=not offline, at=now())
+    try:
+        rows = key_rows(fleet, ask=not offline, at=now())
+    except Unavailable as error:
+        if error.code != "server-unreachable":
+            raise
+        options.output.say(f"{error.message} Shown is only what this machine knows.")
+        rows = key_rows(fleet, ask=False, at=now())
     table = [
-        (row.role, row.id[:16], row.state, row.where, row.created, row.expires, row.note)
+        (row.role, row.id[:12], row.state, _PLACES.get(row.where, row.where), *_days(row), row.note)
         for row in rows
     ]
     columns = ("role", "key", "state", "where", "made", "good until", "")
     options.output.table(rows, columns, table)
+
+
+_PLACES: Final = {"this machine": "here", "the server": "server"}
+
+
+def _days(row: KeyRow) -> tuple[str, str]:
+    """When it was made and until when it is good, to the day."""
+    return row.created[:10], row.expires[:10]
 
 
 @app.command

@@ -14,8 +14,6 @@ from allod.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from allod.cli.release_push import PublishedRelease
     from allod.domain.release import Release
     from allod.packaging.draft import Draft
@@ -291,23 +289,12 @@ def inspect(reference: str, *, options: Options = OPTIONS) -> None:
         reference: PACKAGE@VERSION in the fleet's registry, a directory, or an OCI image layout.
         options: Options of every verb.
     """
+    from allod.cli.output import outline
     from allod.cli.release_look import describe, look
 
     found = look(reference, options)
     value = describe(found)
-    options.output.result(value, lambda console: _tree(console, value))
-
-
-def _tree(console: Console, value: dict[str, Any]) -> None:
-    from rich.pretty import Pretty
-
-    from allod.cli.output import printable
-
-    for key, part in value.items():
-        if part in (None, "", [], {}, False, 0):
-            continue
-        console.print(f"{key}: ", end="")
-        console.print(printable(part) if isinstance(part, str) else Pretty(part))
+    options.output.result(value, "\n".join(outline(value)))
 
 
 @app.command(name="list")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PAUSE: Final = 2.0  #: seconds between two looks of --watch
+_CONSTRAINTS: Final = {
+    "access-not-enforced": "nothing holds services to their declared access (access-not-enforced)",
+}
 _COLOURS: Final = {
     RowState.AS_WANTED: "green",
     RowState.UNMANAGED: "dim",
@@ -207,7 +210,7 @@ def _notes(one: DeviceOverview) -> Iterator[str]:
     for remark in one.refusals:
         yield f"! {name} refused {remark.subject or 'something'}: {remark.says}"
     for constraint in one.constraints:
-        yield f"! {name} is bound by: {constraint}"
+        yield f"! {name}: {_CONSTRAINTS.get(constraint, f'is bound by {constraint}')}"
     for why in one.holds:
         yield f"· {name}: {why}"
     for restart, state in one.restarts:
