@@ -190,7 +190,7 @@ def _with_groups(
 
 def url_of(file: bytes) -> str:
     """The URL form of an invite."""
-    from allod.trust.authoring import short_invite
+    from allod.trust.papers import short_invite
 
     packed = zlib.compress(short_invite(file), 9)
     return SCHEME + base64.urlsafe_b64encode(packed).decode().rstrip("=")
