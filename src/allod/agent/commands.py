@@ -179,13 +179,16 @@ def inhibit(given: argparse.Namespace) -> int:
     """Run a command; until it ends, nothing is activated."""
     from datetime import UTC, datetime
 
-    from allod.agent.inhibit import run_inhibited
+    from allod.agent.inhibit import run_inhibited, run_inhibited_by_guest
 
     words = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not words:
         raise InvalidInput("no-command", "cannot inhibit for nothing: add '-- COMMAND'")
     name = given.name or Path(words[0]).name
     now = datetime.now(UTC)
+    root = Path(given.state).absolute()
+    if root.is_dir() and root.stat().st_uid != os.geteuid():
+        run_inhibited_by_guest(root, name, given.why, words)
     run_inhibited(_open(given).inhibitors, name, given.why, words, since=now)
 
 

@@ -127,6 +127,23 @@ class Supervisor:
         self._wait(now)
 
     def _wait(self, now: float) -> None:
+        """Wait for what comes next; hear it."""
+        poll = self._poll if self._poll is not None and self._poll.asking else None
+        sources = [self._pipe[0]]
+        if poll is not None:
+            sources.append(poll.fileno())
+        if self._guests is not None:
+            sources += self._guests.filenos()
+        ready, _, _ = select.select(sources, [], [], max(0.0, self._due(now, poll) - now))
+        if self._pipe[0] in ready:
+            os.read(self._pipe[0], 4096)
+        if self._guests is not None:
+            self._guests.serve(ready)
+        if poll is not None and (poll.fileno() in ready or time.monotonic() >= poll.deadline):
+            self._heard(poll.hear())
+
+    def _due(self, now: float, poll: Poll | None) -> float:
+        """When something is to be done although nothing was heard."""
         due = [now + 3600.0]
         if not self._child:
             due.append(self._next_run)
@@ -134,27 +151,13 @@ class Supervisor:
             due.append(self._next_services)
         if self._held:
             due.append(now + TICK)
-        asked = self._poll is not None and self._poll.asking
-        if self._poll is not None and asked:
-            due.append(self._poll.deadline)
+        if self._guests is not None:
+            due.append(self._guests.deadline())
+        if poll is not None:
+            due.append(poll.deadline)
         elif not self._child:
             due.append(self._next_poll)
-        sources = [self._pipe[0]]
-        news = self._poll.fileno() if self._poll is not None and asked else -1
-        if news >= 0:
-            sources.append(news)
-        if self._guests is not None:
-            sources += self._guests.filenos()
-            due.append(self._guests.deadline())
-        ready, _, _ = select.select(sources, [], [], max(0.0, min(due) - now))
-        if self._pipe[0] in ready:
-            os.read(self._pipe[0], 4096)
-        if self._guests is not None:
-            self._guests.serve(ready)
-        if self._poll is not None and news >= 0:
-            late = time.monotonic() >= self._poll.deadline
-            if news in ready or late:
-                self._heard(self._poll.hear())
+        return min(due)
 
     # ---------------------------------------------------------------- the worker
 
