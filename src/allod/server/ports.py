@@ -129,7 +129,11 @@ class News(Protocol):
         ...
 
     async def wait(self, fleet: str, after: int, seconds: float) -> int | None:
-        """The counter once it differs from `after`, or None after `seconds`."""
+        """The counter once it differs from `after`, or None after `seconds` or when it closes."""
+        ...
+
+    def close(self) -> None:
+        """Wake who waits; from now on nobody waits. May be called from any thread."""
         ...
 
 

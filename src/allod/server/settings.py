@@ -57,7 +57,7 @@ def load_settings(directory: Path) -> Settings:
     """Read `settings.json` of a directory made by `server init`.
 
     Raises:
-        InvalidInput: `no-server`, or the file can't be read.
+        InvalidInput: `no-server`, `bad-settings`, or the file can't be read.
     """
     path = ServerDirectory(directory).settings
     try:
@@ -67,6 +67,8 @@ def load_settings(directory: Path) -> Settings:
             "no-server", f"cannot find a server in {directory}: make one by 'allod server init'"
         ) from error
     file = decode(data, SettingsFile, cap=64 * 1024, what=str(path))
+    if not 0 < file.port < 65536:  # noqa: PLR2004 - ports of TCP
+        raise InvalidInput("bad-settings", f"cannot use {path}: no port has number {file.port}")
     return Settings(directory, file.url, file.address, file.port, file.tls)
 
 

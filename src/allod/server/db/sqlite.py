@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
+from allod.errors import Unavailable
 from allod.server.db import schema, statements
 from allod.server.ports import (
     AlarmRaised,
@@ -43,7 +45,11 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 class SqliteDatabase:
-    """Implements `allod.server.ports.Database` in one file."""
+    """Implements `allod.server.ports.Database` in one file.
+
+    Raises:
+        Unavailable: `database-damaged`, `database-newer`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._writing = threading.Lock()
@@ -51,11 +57,26 @@ class SqliteDatabase:
             f"sqlite+pysqlite:///{path}", connect_args={"check_same_thread": False}
         )
         sa.event.listen(self._engine, "connect", _prepare)
-        with self._transaction() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self._transaction() as connection:
+                config = Config()
+                config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except sa.exc.DatabaseError as error:
+            self.close()
+            raise Unavailable(
+                "database-damaged",
+                f"cannot use {path}: {error.orig}; with the server stopped, 'allod server rebuild' "
+                "makes it again from the signed files",
+            ) from error
+        except CommandError as error:
+            self.close()
+            raise Unavailable(
+                "database-newer",
+                f"cannot use {path}: a newer version of allod wrote it; install that version, or "
+                "run 'allod server rebuild'",
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import structlog
 
 from allod.domain.ids import FleetId
+from allod.errors import AllodError
 from allod.server.layout import ServerDirectory
 from allod.server.ports import AlarmRaised, Database, Files
 from allod.server.services.limits import Locks
@@ -62,7 +63,11 @@ def read_alarm_files(layout: ServerDirectory, fleet: FleetId) -> tuple[AlarmRais
     """The alarms that the files of a fleet keep."""
     found = []
     for path in sorted((layout.fleet(fleet).root / "alarms").glob("*.json")):
-        file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
-        since = parse_instant(file.since)
+        try:
+            file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
+            since = parse_instant(file.since)
+        except AllodError as error:
+            _log.error("alarm-left-out", path=str(path), reason=error.message)
+            continue
         found.append(AlarmRaised(fleet, file.code, file.subject, file.says, since))
     return tuple(found)

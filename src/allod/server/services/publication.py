@@ -23,6 +23,7 @@ import structlog
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
 from allod.errors import InvalidInput
 from allod.server.layout import FleetDirectory, ServerDirectory
+from allod.server.lock import publishing
 from allod.server.ports import (
     BlobStore,
     Clock,
@@ -119,8 +120,9 @@ class Publications:
     def carry_out(self, pending: Pending) -> FleetState:
         """Decide a publication, and make it true. When it returns, it is."""
         fleet = FleetId(pending.record.fleet)
-        with self.lock(fleet):
-            self.stores.files.write(self.directory(fleet).pending, encode(pending))
+        directory = self.directory(fleet)
+        with self.lock(fleet), publishing(directory):
+            self.stores.files.write(directory.pending, encode(pending))
             return self._apply(pending)
 
     def recover(self, fleet: FleetId) -> FleetState | None:
@@ -133,7 +135,8 @@ class Publications:
                 return None
             pending = decode(data, Pending, cap=_PENDING_CAP, what=str(path))
             _log.info("publication-recovered", fleet=fleet, news=pending.record.news)
-            return self._apply(pending)
+            with publishing(self.directory(fleet)):
+                return self._apply(pending)
 
     def load(self, fleet: FleetId) -> FleetState:
         """Recover, then read what is published into memory.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -125,7 +127,8 @@ class ReceiveReport:
         if followed.link is Link.DUPLICATE:
             return ReportReceipt(sequence=report.sequence, duplicate=True)
         self._room.take(f"{fleet}/{row.device}", len(raw) // 1024 + 1)
-        self._write(fleet, row, signed, raw)
+        received = self._stores.clock.now()
+        self._write(fleet, row, signed, raw, received)
         database.apply(
             Reported(
                 fleet=fleet,
@@ -135,7 +138,7 @@ class ReceiveReport:
                 digest=Digest(signed.digest),
                 previous=report.previous,
                 kind=report.kind,
-                received=self._stores.clock.now(),
+                received=received,
                 agent=report.agent,
                 facts=report.facts,
                 forked=followed.link is Link.FORKED,
@@ -147,11 +150,15 @@ class ReceiveReport:
         self._prune(fleet, row)
         return ReportReceipt(sequence=report.sequence)
 
-    def _write(self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes) -> None:
+    def _write(
+        self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes, received: datetime
+    ) -> None:
         directory = self._stores.layout.fleet(fleet)
         path = directory.report(row.device, row.epoch, signed.report.sequence, signed.digest)
         if not path.exists():
             self._stores.files.write_new(path, raw)
+            # A rebuild and a backup learn from it when the report came.
+            os.utime(path, (received.timestamp(), received.timestamp()))
 
     def _forked(self, fleet: FleetId, row: DeviceRow, sequence: int) -> None:
         """Two pasts under one key: a copied disk or a stolen key; both are kept (38, 40)."""
