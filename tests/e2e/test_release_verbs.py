@@ -80,8 +80,8 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     assert home.refused("release", "push", layout) == "auth"
     assert home.do("release", "push", signed["layout"])["digest"] == signed["digest"]
     assert home.do("release", "verify", "acme/oven@1.0")["verdict"].startswith("Good")
-    home.do("group", "add", "kitchen", "-y")
-    home.do("deploy", "kitchen", "oven@1.0", "-y")
+    home.do("group", "add", "bakery", "-y")
+    home.do("deploy", "bakery", "oven@1.0", "--provider", "acme", "-y")
 
 
 def test_a_provider_may_use_a_key_in_pem(home: Home, tmp_path: Path) -> None:
