@@ -100,7 +100,7 @@ def reported() -> set[str]:
             found |= literals(named)
         elif name in {"alarm", "_alarm", "Finding", "Unresolved"} and node.args:
             found |= literals(node.args[0])
-        elif name == "AlarmRaised" and len(node.args) > 1:
+        elif name in {"AlarmRaised", "_raise"} and len(node.args) > 1:
             found |= literals(node.args[1])
         elif name == "add" and where == "agent/engine_report.py":
             found |= literals(node.args[0])  # constraints on the owner
