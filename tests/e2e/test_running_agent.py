@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 from tests.e2e.home import Device, Home
+
+from allod.agent.supervisor import poke
 
 pytestmark = pytest.mark.timeout(180)
 PATIENCE = 60.0
@@ -35,9 +38,7 @@ class Running:
         self.restarts = home.place / f"{name}.restarts"
         #: The machine goes down with the command: whoever gave it does not live to note it.
         command = ["/bin/sh", "-c", f"echo restart >>{self.restarts}; kill -9 $PPID"]
-        self.device: Device = home.device(
-            name, name, restart_command=command, poll_seconds=2, wait_seconds=20
-        )
+        self.device: Device = home.device(name, name, restart_command=command, wait_seconds=20)
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -62,6 +63,10 @@ class Running:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
+    def poke(self) -> None:
+        """Let it look now."""
+        poke(str(self.state))
+
     def reboot(self) -> None:
         """The machine starts again."""
         self.cut()
@@ -79,8 +84,12 @@ class Running:
             os.kill(pid, signal.SIGKILL)
 
     def said(self) -> dict[str, Any]:
-        """What the device says of itself."""
-        return dict(json.loads(self.device.run("status", "--json")))
+        """Its newest signed report."""
+        try:
+            envelope = json.loads((self.state / "reports" / "newest.json").read_bytes())
+        except FileNotFoundError:
+            return {"packages": [], "restarts": [], "inhibitors": []}
+        return dict(json.loads(base64.b64decode(envelope["payload"])))
 
     def row(self, package: str) -> dict[str, Any]:
         """What the owner's machine has verified about a package."""
@@ -89,14 +98,12 @@ class Running:
         return dict(found[0]) if found else {}
 
     def levels(self, package: str) -> dict[str, str]:
-        """Version -> level, as the device signed it."""
-        rows = self.home.do("device", "show", self.device.id)["packages"]
-        return {
-            release["version"]: release["level"]
-            for row in rows
-            if row["package"] == f"pkg:generic/me/{package}"
-            for release in row["releases"]
-        }
+        """Version -> level, as the device says."""
+        return _levels(self.said()["packages"], package)
+
+    def verified(self, package: str) -> dict[str, str]:
+        """The same, as the owner's machine has verified it."""
+        return _levels(self.home.do("device", "show", self.device.id)["packages"], package)
 
     def runs(self, package: str) -> str:
         """What the service itself says that it is."""
@@ -108,12 +115,21 @@ class Running:
         return self.home.app(name, version, SERVICE)
 
 
+def _levels(rows: list[dict[str, Any]], package: str) -> dict[str, str]:
+    return {
+        release["version"]: release["level"]
+        for row in rows
+        if row["package"] == f"pkg:generic/me/{package}"
+        for release in row["releases"]
+    }
+
+
 def until(true: Callable[[], bool], why: Callable[[], object] = lambda: "") -> None:
     """Wait until it is true."""
     limit = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < limit, why()
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -136,10 +152,11 @@ def device(home: Home) -> Iterator[Running]:
 def test_report_what_is_installed(home: Home, device: Running) -> None:
     """Signed by the device, verified by the owner's command: Allod's, dpkg's and pip's packages."""
     home.do("deploy", "larder", device.app("cellar", "1"), "-y")
-    until(lambda: device.levels("cellar") == {"1": "active"}, lambda: device.row("cellar"))
+    until(lambda: device.levels("cellar") == {"1": "active"}, device.said)
     shown = home.do("device", "show", device.device.id, "--inventory")
     assert shown["chain"]["faults"] == []
     inventory = shown["inventory"]
+    assert device.verified("cellar") == {"1": "active"}
     assert len(inventory["dpkg"]) > 10
     assert all(one["name"] and one["version"] for one in inventory["dpkg"] + inventory["pip"])
 
@@ -165,14 +182,15 @@ def test_at_next_restart(home: Home, device: Running) -> None:
     home.do("deploy", "larder", device.app("fridge", "1"), "-y")
     until(lambda: device.runs("fridge") == "1")
     home.do("deploy", "larder", device.app("fridge", "2"), "--at-restart", "-y")
-    until(lambda: device.row("fridge").get("state") == "waiting", lambda: device.row("fridge"))
-    assert device.levels("fridge") == {"1": "active", "2": "installed"}
+    both = {"1": "active", "2": "installed"}
+    until(lambda: device.levels("fridge") == both, device.said)
+    until(lambda: device.row("fridge")["state"] == "waiting", lambda: device.row("fridge"))
     device.cut()  # the agent alone is no restart of the machine
     device.start()
     time.sleep(1)
     assert device.runs("fridge") == "1"
     device.reboot()
-    until(lambda: device.levels("fridge").get("2") == "active", lambda: device.row("fridge"))
+    until(lambda: device.levels("fridge").get("2") == "active", device.said)
     assert device.runs("fridge") == "2"
 
 
@@ -180,7 +198,8 @@ def test_a_scheduled_restart_is_never_repeated(home: Home, device: Running) -> N
     """Once, by the owner's command; the power is cut in the middle of it; it is told as done."""
     home.do("restart", "larder", "--at", "now", "--latest", "1h", "-y")
     until(device.restarts.exists)
-    time.sleep(3)  # the supervisor starts the worker again on the same boot
+    device.poke()
+    time.sleep(2)  # the supervisor starts the worker again on the same boot
     assert device.restarts.read_text() == "restart\n"
     device.reboot()
     until(lambda: [one["state"] for one in device.said()["restarts"]] == ["done"], device.said)
@@ -195,9 +214,11 @@ def test_who_must_not_be_disturbed_is_not(home: Home, device: Running) -> None:
     until(lambda: device.runs("stove") == "1")
     film = ("--why", "a film", "--", "/bin/sleep", "600")
     with subprocess.Popen(device.words("inhibit", *film)) as command:
-        until(lambda: "sleep: a film" in device.device.run("inhibitors"))
+        until(lambda: any((device.state / "inhibitors").iterdir()))
+        assert "sleep: a film" in device.device.run("inhibitors")
         home.do("deploy", "larder", device.app("stove", "2"), "-y")
-        until(lambda: "waits for busy: sleep: a film" in device.device.run("status"), device.said)
+        until(lambda: "busy: sleep: a film" in json.dumps(device.said()), device.said)
+        assert "waits for busy: sleep: a film" in device.device.run("status")
         assert "not to be disturbed: sleep, a film" in device.device.run("status")
         assert [one["name"] for one in device.said()["inhibitors"]] == ["sleep"]
         waits = home.status(device.device)
@@ -205,7 +226,7 @@ def test_who_must_not_be_disturbed_is_not(home: Home, device: Running) -> None:
         assert device.runs("stove") == "1"
         command.kill()  # however it ends
     until(lambda: device.runs("stove") == "2", device.said)
-    assert device.said()["inhibitors"] == []
+    until(lambda: device.said()["inhibitors"] == [], device.said)
     ended = subprocess.run(
         device.words("inhibit", "--why", "short", "--", "/bin/sh", "-c", "exit 3")
     )
