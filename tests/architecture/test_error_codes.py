@@ -104,9 +104,10 @@ def reported() -> set[str]:
             found |= literals(node.args[1])
         elif name == "add" and where == "agent/engine_report.py":
             found |= literals(node.args[0])  # constraints on the owner
-    for node in ast.walk(trees()["domain/judgement.py"]):
-        if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-            found |= literals(node.elts[0])
+    for where in ("domain/judgement.py", "agent/engine_report.py"):
+        for node in ast.walk(trees()[where]):
+            if isinstance(node, ast.Tuple) and len(node.elts) == 2:
+                found |= literals(node.elts[0])
     return {code for code in found if re.fullmatch(r"[a-z]+(-[a-z]+)*", code)}
 
 
