@@ -104,6 +104,7 @@ class Unavailable(AllodError):
 
 #: Codes whose HTTP status differs from that of their branch.
 HTTP_STATUS: dict[str, int] = {
+    "bad-request": 400,
     "not-found": 404,
     "unauthenticated": 401,
     "too-large": 413,
