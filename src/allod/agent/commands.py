@@ -118,10 +118,15 @@ def run(given: argparse.Namespace) -> int:
 
     state = _open(given, create=True)
     if not given.once and given.stick is None:
-        # A fresh process: what was imported to read the command line is not kept in memory.
-        code = "import sys; from allod.agent.supervisor import main; sys.exit(main(sys.argv[1]))"
+        # A fresh process: what was imported to read the command line is not kept in memory, nor
+        # is what other packages hook into the start of every interpreter.
+        code = (
+            "import sys; sys.path.append(sys.argv[2]); "
+            "from allod.agent.supervisor import main; sys.exit(main(sys.argv[1]))"
+        )
         os.environ.setdefault("MALLOC_ARENA_MAX", "1")
-        words = [sys.executable, "-OO", "-c", code, str(state.root)]
+        home = str(Path(allod.__file__).parents[1])
+        words = [sys.executable, "-OO", "-I", "-S", "-c", code, str(state.root), home]
         os.execv(words[0], words)  # noqa: S606 - our own interpreter
     options = ["--once"] if given.stick is None else ["--once", "--from", given.stick]
     settings_seconds = float("inf")
