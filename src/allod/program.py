@@ -161,6 +161,8 @@ def _misunderstood(error: CycloptsError) -> str:
         known = [name for name in error.app or () if not name.startswith("-")]
         near = get_close_matches(word, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"see '{verb} --help'"
+        if word.startswith("-"):
+            hint = "options stand behind the verb, as in 'allod status --json'"
         return f"cannot understand {word[:40]!r}: {hint}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         name = error.argument.name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from allod.cli.options import OPTIONS, Options, now
+from allod.cli.options import OPTIONS, Options, Sure, now
 from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def sign(
     *,
     recovery_file: Path | None = None,
     paper: Yes = False,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Sign a proposal with the root keys on this machine, after it was shown.
@@ -150,7 +150,7 @@ def sign(
 
 
 @app.command
-def publish(file: Path, *more: Path, yes: Yes = False, options: Options = OPTIONS) -> None:
+def publish(file: Path, *more: Path, yes: Sure = False, options: Options = OPTIONS) -> None:
     """Publish a proposal that has all its signatures; copies signed apart are put together.
 
     Args:

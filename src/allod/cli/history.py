@@ -60,7 +60,7 @@ def _what(change: PastChange, picture: Picture) -> str:
         scope = touch.scope
         names.append(touch.path if scope is None else show_scope(scope, picture.devices))
     if not names:
-        return "signatures renewed" if change.number is None else "nothing"
+        return "signatures"
     return ", ".join(dict.fromkeys(names))
 
 

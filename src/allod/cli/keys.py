@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from allod.cli.options import OPTIONS, Options, now
+from allod.cli.options import OPTIONS, Options, Sure, now
 from allod.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def restore(
     server_offer: Path | None = None,
     id: str | None = None,  # noqa: A002 - the option's own word
     name: str | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Bring keys back: from a backup, or with the recovery key on paper.
@@ -94,8 +94,10 @@ def restore(
         paper: Type in the recovery key.
         recovery_file: Read the recovery key from this file.
         server_offer: The server's offer (offer.json in its directory): where it is, what it is
-            pinned to, and its leave to publish without an API key. For the recovery key.
-        id: The fleet's number on the sheet; needed where the recovery key is typed in.
+            pinned to, and its leave to publish without an API key. For the recovery key; the
+            server of this machine, unless given.
+        id: The fleet's number on the sheet; needed where the recovery key is typed in, and the
+            server has several fleets.
         name: The fleet's name on this machine, if it is not known here.
         yes: Do not ask.
         options: Options of every verb.
@@ -132,7 +134,7 @@ def renew(
     role: Literal["root", "targets", "all"] = "all",
     *,
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Sign anew, with a later date, what the keys say; also what has expired already.
@@ -159,7 +161,7 @@ def rotate(
     new_recovery_file: Path | None = None,
     new_paper: Yes = False,
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Put new keys in the place of old ones.

@@ -22,7 +22,7 @@ import msgspec
 from cyclopts import Parameter
 
 from allod.cli.contents import fetch_configuration, read_document, with_contents
-from allod.cli.options import Options
+from allod.cli.options import Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
 from allod.cli.preview import Reading, read_back
@@ -58,7 +58,7 @@ class Intent:
 
     message: Annotated[str, Parameter(name=["--message", "-m"])] = ""
     ticket: str = ""
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False
+    yes: Sure = False
     dry_run: Annotated[bool, Parameter(negative="")] = False
 
     def check(self) -> None:

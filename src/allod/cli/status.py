@@ -37,6 +37,11 @@ _COLOURS: Final = {
 }
 
 
+def constraint_says(name: str) -> str:
+    """What limits the owner on a device, for people."""
+    return _CONSTRAINTS.get(name, f"is bound by {name}")
+
+
 def status(
     scope: str | None = None,
     *,
@@ -210,7 +215,7 @@ def _notes(one: DeviceOverview) -> Iterator[str]:
     for remark in one.refusals:
         yield f"! {name} refused {remark.subject or 'something'}: {remark.says}"
     for constraint in one.constraints:
-        yield f"! {name}: {_CONSTRAINTS.get(constraint, f'is bound by {constraint}')}"
+        yield f"! {name}: {constraint_says(constraint)}"
     for why in one.holds:
         yield f"· {name}: {why}"
     for restart, state in one.restarts:
