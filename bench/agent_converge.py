@@ -1,12 +1,13 @@
-"""How much a convergence costs that finds nothing to do.
+"""What the agent costs its device, against what it may: one table.
 
-    python bench/agent_converge.py [--runs 10]
+    python bench/agent_converge.py [--runs 10] [--large 1000]
 
 The worker runs as the supervisor starts it: it reads the fleet's metadata (from a stick, or over
 TLS from a server on this machine), verifies it, reads what the device has, measures store and
 configuration, looks at services and inventory, plans nothing, and ends. The figures are those of
 the kernel for the whole process: processor time, and the peak of resident memory. Beside it: a
-run over a payload of 1 MB and of --large MB that is transferred and installed.
+run over a payload of 1 MB and of --large MB that is transferred, installed and activated; the
+supervisor's memory and polls (agent_idle.py); the rate of transfers (agent_transfer.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+import agent_idle
+import agent_transfer
 
 import allod
 from allod.agent.state_dir import StateDir
@@ -70,13 +74,15 @@ def deploy(fleet: StickFleet, name: str, size: int) -> None:
     fleet.sign(package, PackageEntry(software=Software(releases=(order,))))
 
 
-def row(name: str, runs: list[tuple[float, float, float]]) -> None:
-    """One line of the table: medians, and the highest peak."""
-    cpu, wall = (sorted(run[column] for run in runs)[len(runs) // 2] for column in (0, 1))
-    print(f"| {name} | {cpu:.3f} | {wall:.3f} | {max(run[2] for run in runs):.1f} |")
+Run = tuple[float, float, float]
 
 
-def quiet(packages: int, runs: int) -> None:
+def row(what: str, found: str, most: str, *, kept: bool) -> None:
+    """One line of the table."""
+    print(f"| {what} | {found} | {most} | {'yes' if kept else 'NO'} |", flush=True)
+
+
+def quiet(packages: int, runs: int) -> dict[str, list[Run]]:
     """Runs with nothing to do, from a stick and over TLS."""
     authority = make_authority()
     with tempfile.TemporaryDirectory() as name:
@@ -104,12 +110,13 @@ def quiet(packages: int, runs: int) -> None:
             for _ in range(2):
                 measured(state, *stick)
                 measured(state)
-            word = "package" if packages == 1 else "packages"
-            row(f"{packages} {word}, stick", [measured(state, *stick) for _ in range(runs)])
-            row(f"{packages} {word}, TLS", [measured(state) for _ in range(runs)])
+            return {
+                "a stick": [measured(state, *stick) for _ in range(runs)],
+                "TLS": [measured(state) for _ in range(runs)],
+            }
 
 
-def payload(megabytes: int) -> None:
+def payload(megabytes: int) -> Run:
     """One run that transfers, installs and activates."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -117,24 +124,36 @@ def payload(megabytes: int) -> None:
         state = fleet.bind(place / "state")
         prepare(state, place)
         deploy(fleet, "large", megabytes * 1_000_000)
-        row(
-            f"transfer and install {megabytes} MB",
-            [measured(state, "--from", str(fleet.directory))],
-        )
+        return measured(state, "--from", str(fleet.directory))
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--large", type=int, default=200, metavar="MB")
+    parser.add_argument("--large", type=int, default=1000, metavar="MB")
     given = parser.parse_args()
     compileall.compile_dir(Path(allod.__file__).parent, quiet=2)  # as an installed package is
-    print("| run of the worker | CPU s | wall s | peak MB |\n|---|---|---|---|")
-    quiet(1, given.runs)
-    quiet(10, given.runs)
-    payload(1)
-    payload(given.large)
+    print("| what | measured | at most | kept |\n|---|---|---|---|")
+    memory, poll = agent_idle.supervisor(200, "process", handshakes=False)
+    says = f"{memory[0]:.1f} MB RSS ({memory[1]:.1f} private, {memory[2]:.1f} proportional)"
+    row("idle supervisor, TLS", says, "20 MB", kept=memory[0] <= 20)
+    row("poll without news", f"{poll * 1000:.2f} ms CPU", "150 ms", kept=poll <= 0.15)
+    for packages in (1, 10):
+        for source, runs in quiet(packages, given.runs).items():
+            cpu, wall = (sorted(run[n] for run in runs)[len(runs) // 2] for n in (0, 1))
+            peak = max(run[2] for run in runs)
+            what = f"convergence with nothing to do, {packages} installed, {source}"
+            says = f"{cpu:.3f} s CPU ({wall:.2f} s), peak {peak:.1f} MB"
+            row(what, says, "0.5 s, 64 MB", kept=cpu <= 0.5 and peak <= 64)
+    small, large = payload(1), payload(given.large)
+    row("transfer, install, activate 1 MB", f"peak {small[2]:.1f} MB", "64 MB", kept=small[2] <= 64)
+    kept = large[2] <= min(64.0, small[2] * 1.05)
+    says = f"peak {large[2]:.1f} MB ({large[0]:.1f} s CPU, {large[1]:.1f} s)"
+    row(f"the same, {given.large} MB", says, "the same peak", kept=kept)
+    bare, agent = agent_transfer.rates(given.large)
+    says = f"{agent / 1e6:.0f} MB/s, {agent / bare:.0%} of SHA-256 ({bare / 1e6:.0f} MB/s)"
+    row("transfer from disk, durable", says, "70 % or more", kept=agent / bare >= 0.7)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,23 @@ def peak(
     return int(memory) / 1024, float(stage), float(measure)
 
 
+def rates(megabytes: int) -> tuple[float, float]:
+    """Bytes a second: bare SHA-256 of a file from disk, and the agent's transfer of it."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        blobs = root / "stick" / "f" / ("f" * 64) / "blobs"
+        blobs.mkdir(parents=True)
+        digest, size = write_layer(root / "layer", megabytes * MIB)
+        place = blobs / digest.replace(":", "-")
+        (root / "layer").rename(place)
+        found: list[tuple[float, float]] = []
+        for number in range(ROUNDS):
+            room = root / f"round{number}"
+            found.append((hash_file(place), transfer(root / "stick", room, digest, size)))
+            remove(room)
+        return size / min(bare for bare, _ in found), size / min(agent for _, agent in found)
+
+
 def remove(room: Path) -> None:
     """Take a read-only store away."""
     from allod.agent.files import remove_tree

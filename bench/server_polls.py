@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+import structlog
 
 from allod.server.settings import save_settings
 from allod.testing.server import ServerRig
@@ -77,6 +80,11 @@ http {{
 
 def main() -> int:
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    missing = [tool for tool in ("wrk", "nginx") if shutil.which(tool) is None]
+    if missing:
+        print(f"skipped: {' and '.join(missing)} not installed (apt-get install wrk nginx-light)")
+        return 0
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         port, other = free_port(), free_port()

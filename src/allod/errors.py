@@ -104,9 +104,11 @@ class Unavailable(AllodError):
 
 #: Codes whose HTTP status differs from that of their branch.
 HTTP_STATUS: dict[str, int] = {
+    "bad-request": 400,
     "not-found": 404,
     "unauthenticated": 401,
     "too-large": 413,
+    "wrong-content-type": 415,
     "method-not-allowed": 405,
     "range-not-satisfiable": 416,
     "too-many": 429,

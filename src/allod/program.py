@@ -66,11 +66,12 @@ VERBS: Final = (
 
 def build() -> App:
     """The command with all its verbs, none of them loaded yet."""
-    from cyclopts import App
+    from cyclopts import App, Group, Parameter
 
     app = App(
         name="allod",
         help="Software and configuration of your devices, under your own signature.",
+        default_parameter=Parameter(negative=(), show_default=_default),
         version=__version__,
         version_flags=["--version"],
         result_action="return_value",
@@ -79,14 +80,23 @@ def build() -> App:
         help_on_error=False,
         suppress_keyboard_interrupt=False,
     )
+    groups = {
+        name: Group(name, sort_key=at) for at, name in enumerate((_START, _CHANGE, _KNOW, _OWN))
+    }
     for verb in VERBS:
-        app.command(verb.where, name=verb.name, help=verb.help, group=verb.group)
+        app.command(verb.where, name=verb.name, help=verb.help, group=groups[verb.group])
     return app
+
+
+def _default(value: object) -> str | None:
+    """How help shows what holds where nothing is given; nothing is not shown."""
+    return None if value in (None, False, "", ()) else str(value)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status (by the branch of the error)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     try:
         status = _run(given)
         sys.stdout.flush()
@@ -108,8 +118,11 @@ def _run(arguments: list[str]) -> int:
     from allod.cli.options import provide_server
 
     provide_server(_make_server)
+    app = build()
+    if not arguments or arguments[0] in {"--help", "-h"}:
+        app.help_format = "plaintext"  # no need to load what renders the paragraphs of verbs
     try:
-        answer = build()(arguments)
+        answer = app(arguments)
     except CycloptsError as error:
         raise InvalidInput("bad-arguments", _misunderstood(error)) from error
     except OSError as error:
@@ -117,23 +130,47 @@ def _run(arguments: list[str]) -> int:
             raise
         from allod.errors import Unavailable
 
-        name = f" {error.filename}" if error.filename else ""
-        raise Unavailable("local-io", f"cannot use{name}: {error.strerror or error}") from error
+        what = f"use {error.filename}" if error.filename else "say what came of it"
+        raise Unavailable("local-io", f"cannot {what}: {error.strerror or error}") from error
     return answer if isinstance(answer, int) else 0
 
 
-def _misunderstood(error: CycloptsError) -> str:
-    from cyclopts import UnknownCommandError
+def _open_streams() -> None:
+    """Standard streams that whoever started the command had closed lead nowhere, and not astray.
 
+    Without this the next file that is opened would become standard output.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _misunderstood(error: CycloptsError) -> str:
+    """What was wrong with the words, and where to read on: the help of the verb that was meant."""
+    from cyclopts import MissingArgumentError, UnknownCommandError
+
+    verb = " ".join(("allod", *(error.command_chain or ())))
     if isinstance(error, UnknownCommandError):
         from difflib import get_close_matches
 
         word = (error.unused_tokens or ["?"])[0]
-        near = get_close_matches(word, [verb.name for verb in VERBS], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see 'allod --help'"
+        known = [name for name in error.app or () if not name.startswith("-")]
+        near = get_close_matches(word, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"see '{verb} --help'"
+        if word.startswith("-"):
+            hint = "options stand behind the verb, as in 'allod status --json'"
         return f"cannot understand {word[:40]!r}: {hint}"
-    text = " ".join(str(error).split())
-    return f"cannot understand the command: {text} (see --help)"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        name = error.argument.name
+        if not error.argument.field_info.is_positional:
+            return f"cannot run '{verb}': {name} needs a value; see '{verb} --help'"
+        return f"cannot run '{verb}' without {name.lstrip('-').upper()}; see '{verb} --help'"
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"cannot understand the command: {text}; see '{verb} --help'"
 
 
 def _show(error: AllodError, *, json: bool) -> None:
@@ -188,6 +225,8 @@ def completion(
         if install:
             path = app.install_completion(shell=shell)
             sys.stdout.write(f"Completion is in {path}; start a new shell.\n")
+            if path.name.startswith("_"):
+                sys.stdout.write("zsh loads it if ~/.zshrc has: autoload -U compinit && compinit\n")
         else:
             sys.stdout.write(app.generate_completion(shell=shell))
     except ShellDetectionError as error:

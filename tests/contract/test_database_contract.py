@@ -109,6 +109,8 @@ def test_uses_count_devices_and_not_records(database) -> None:
     database.apply(bound(), bound(epoch=2), bound(TWO, surplus=True))
     assert database.uses(FLEET, "i") == {ONE}
     assert database.uses(FLEET, "other") == frozenset()
+    database.apply(bound(TWO, epoch=2, surplus=True))
+    assert (database.surplus(FLEET, "i"), database.surplus(FLEET, "other")) == (1, 0)
 
 
 def test_an_owners_document_counts_from_its_epoch_on(database) -> None:

@@ -10,17 +10,20 @@ the next good change succeeds.
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from allod import durable
-from allod.domain.desired import Level, PackageEntry, Software, When
+from allod.domain.desired import Level, PackageEntry, Restart, Software, When
 from allod.domain.ids import Digest, Purl, sha256
 from allod.domain.release import Apply, ConfigurationSpec, Data
+from allod.testing.agent import START
 from allod.testing.device import TOASTER, FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
 
@@ -172,6 +175,15 @@ def undo_with_data(place: Path) -> Scene:
     return scene
 
 
+def ordered_restart(place: Path) -> Scene:
+    """The owner orders a restart of the machine."""
+    scene = _installed(place)
+    document = scene.owner.document()
+    order = Restart("restart-1", START, START + timedelta(minutes=5))
+    scene.owner.replace(document, restarts=(order,))
+    return scene
+
+
 def _some(scene: Scene) -> list[tuple[Digest, str]]:
     return [one for one in scene.lawful[TOASTER] if one is not None]
 
@@ -189,6 +201,7 @@ SCENARIOS: list[Callable[[Path], Scene]] = [
     delete,
     heal,
     undo_with_data,
+    ordered_restart,
 ]
 
 
@@ -260,6 +273,109 @@ def settle(scene: Scene) -> None:
 STRIKES = [Strike.ERROR_BEFORE, Strike.ERROR_AFTER, Strike.KILL_BEFORE]
 
 
+@dataclass
+class Trial:
+    """One scenario: its undisturbed run, and disturbed ones to compare with it."""
+
+    scenario: Callable[[Path], Scene]
+    directory: Path
+    patch: pytest.MonkeyPatch
+    counted: Faults = field(init=False)
+    end: dict[Purl, str | None] = field(init=False)
+    said: Counter[tuple[str, str, str]] = field(init=False)
+    restarts: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        whole = self.scenario(self.directory / "whole")
+        self.counted = Faults(look=lambda: left_behind(whole.device))
+        disturb(whole, self.counted, self.patch)
+        settle(whole)
+        check_invariants(whole)
+        self.end = versions(whole)
+        self.said = told(whole.device)
+        self.restarts = len(whole.device.hardware.restarter.reasons)
+        assert self.counted.calls
+
+    def strike(self, at: int, strike: Strike) -> None:
+        """Strike one call; the agent starts again, and everything must hold."""
+        scene = self.scenario(self.directory / f"{at} {strike}")
+        faults = Faults(at, strike)
+        disturb(scene, faults, self.patch)
+        try:
+            settle(scene)
+            check_invariants(scene)
+            assert versions(scene) == self.end, "it did not come to the same end"
+            assert told(scene.device) == self.said, "a change was told twice, or never"
+            restarts = len(scene.device.hardware.restarter.reasons)
+            assert restarts <= self.restarts, "a restart was repeated"
+            next_good_change(scene)
+        except Exception as error:
+            error.add_note(f"struck: call {at}, {faults.struck}, {strike}")
+            raise
+
+
+def left_behind(device: FakeDevice) -> object:
+    """What a kill leaves: the names and the age of all files, and the device around them."""
+    files = [
+        (path, found.st_ino, found.st_mtime_ns)
+        for path in sorted(device.state.root.rglob("*"))
+        if not path.is_symlink()
+        for found in [path.stat()]
+    ]
+    links = [(p, p.readlink()) for p in device.state.root.rglob("*") if p.is_symlink()]
+    ports = device.hardware.ports()
+    around = [pickle.dumps(ports[name]) for name in ports if name not in {"clock", "probe"}]
+    return files, links, around, len(device.server)
+
+
+def versions(scene: Scene) -> dict[Purl, str | None]:
+    """What runs of each package."""
+    return {package: scene.device.version(package) for package in scene.lawful}
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, marks=pytest.mark.slow) if scenario is together else scenario
+        for scenario in SCENARIOS
+    ],
+    ids=lambda scenario: scenario.__name__,
+)
+def test_a_kill_at_every_moment(
+    scenario: Callable[[Path], Scene], swift_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the power is cut, the device ends at old or new, says so, and can go on.
+
+    Every moment that leaves something else than the one before is tried: after each effect of a
+    port or of a durable write, and before the next.
+    """
+    trial = Trial(scenario, swift_directory, monkeypatch)
+    assert trial.counted.telling
+    for at in trial.counted.telling:
+        trial.strike(at, Strike.KILL_BEFORE)
+
+
+@pytest.mark.parametrize("strike", [Strike.ERROR_BEFORE, Strike.ERROR_AFTER])
+def test_every_kind_of_call_may_fail_once(
+    strike: Strike, swift_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call of each port, and each durable write, reports a failure without and with effect.
+
+    Here the first one of each name; `test_every_call_may_fail_once` strikes them all.
+    """
+    struck: set[str] = set()
+    for scenario in (failed_upgrade, undo_with_data, delete, reload, heal, ordered_restart):
+        trial = Trial(scenario, swift_directory / scenario.__name__, monkeypatch)
+        for at, name in enumerate(trial.counted.calls, 1):
+            if name not in struck:
+                struck.add(name)
+                trial.strike(at, strike)
+    ports = {name.partition(".")[0] for name in struck}
+    assert {"FakeSource", "FakeInstaller", "FakeServices", "FakeProbe", "FakeRenderer"} <= ports
+    assert {"FakeSnapshots", "FakeRestarter", "FakeKey", "Transport", "FakeInhibitors"} <= ports
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("strike", STRIKES)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
@@ -270,28 +386,9 @@ def test_every_call_may_fail_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wherever one call is struck, the device ends at old or new, says so, and can go on."""
-    counted = Faults()
-    whole = scenario(swift_directory / "whole")
-    disturb(whole, counted, monkeypatch)
-    settle(whole)
-    check_invariants(whole)
-    end = {package: whole.device.version(package) for package in whole.lawful}
-    said = told(whole.device)
-    assert counted.calls
-    for at in range(1, len(counted.calls) + 1):
-        scene = scenario(swift_directory / str(at))
-        faults = Faults(at, strike)
-        disturb(scene, faults, monkeypatch)
-        try:
-            settle(scene)
-            check_invariants(scene)
-            after = {package: scene.device.version(package) for package in scene.lawful}
-            assert after == end, "it did not come to the same end"
-            assert told(scene.device) == said, "a change was told twice, or never"
-            next_good_change(scene)
-        except Exception as error:
-            error.add_note(f"struck: call {at}, {faults.struck}, {strike}")
-            raise
+    trial = Trial(scenario, swift_directory, monkeypatch)
+    for at in range(1, len(trial.counted.calls) + 1):
+        trial.strike(at, strike)
 
 
 def next_good_change(scene: Scene) -> None:

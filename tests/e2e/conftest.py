@@ -10,7 +10,10 @@ from tests.e2e.home import Home
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """One fleet with its server; each test uses groups of its own."""
+    """One fleet with its server, for all files of a worker, in any order.
+
+    So each test has groups, devices and providers that no other test names.
+    """
     made = Home(tmp_path_factory.mktemp("home"))
     try:
         yield made

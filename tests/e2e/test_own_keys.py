@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def test_a_rotation_needs_the_server_to_have_the_keys(tmp_path: Path) -> None:
         assert WalkingDevice.bound_now(machine).accept().root.version == 1
     finally:
         server.stop()
+
+
+def test_keys_are_listed_without_a_server(tmp_path: Path) -> None:
+    """Where no server answers, the keys of this machine are shown all the same, and that is said."""
+    machine, server = begin(tmp_path)
+    server.stop()
+    done = machine.run("keys", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    roles = {one["role"] for one in json.loads(done.stdout)}
+    assert {"root", "targets", "api", "provider:me"} <= roles
+    assert "only what this machine knows" in done.stderr
+    assert machine.refused("status") == "server-unreachable"
 
 
 def test_ctrl_c_leaves_no_traceback(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ def test_invite_deploy_configure_undo_delete(home: Home) -> None:
     assert (row["state"], row["active"]) == ("as wanted", "1")
 
     document = home.place / "toaster.json"
+    document.write_text('{"colour": "{device.nme}"}')
+    (remark,) = machine.do("configure", "kitchen", "toaster", "-f", document, "--dry-run")["remarks"]
+    assert "device.nme" in remark
+    assert "device.name" in remark
     document.write_text('{"colour": "blue"}')
     configured = machine.do("configure", "kitchen", "toaster", "-f", document, "-y")["number"]
     device.converge()
@@ -175,6 +179,12 @@ def test_secrets_and_bad_configurations(home: Home, tmp_path: Path) -> None:
         assert machine.refused("configure", "office", "safe", "-f", file, "-y") == code
     file.write_text('{"pin": "secret:pin"}')
     machine.do("configure", "office", "safe", "-f", file, "--secret", "pin", "-y")
+    file.write_text('{"pin": "secret:pin", "colour": "{device.nme}"}')
+    dry = machine.do("configure", "office", "safe", "-f", file, "--dry-run")
+    members = [one for one in dry["differences"] if one["what"] == "configuration-member"]
+    assert [one["says"].rpartition(" configuration ")[2] for one in members] == [
+        "colour: {device.nme}"
+    ]
     shown = machine.do("configure", "office", "safe", "--show")
     assert shown["secrets"] == ["pin"]
     assert shown["configuration"] == {"pin": "secret:pin"}
@@ -196,7 +206,7 @@ WRONG = [
     (("deploy", "nowhere", "toaster@1", "-y"), "unknown-scope"),
     (("deploy", "wrong", "toaster", "-y"), "no-version"),
     (("deploy", "wrong", "toaster@77", "-y"), "no-such-release"),
-    (("deploy", "wrong", "toaster@1", "--provider", "acme", "-y"), "unknown-provider"),
+    (("deploy", "wrong", "toaster@1", "--provider", "nobody", "-y"), "unknown-provider"),
     (("deploy", "wrong", "toaster@1", "--now", "--at-restart", "-y"), "bad-arguments"),
     (("deploy", "wrong", "toaster@1", "--install-only", "--transfer-only", "-y"), "bad-arguments"),
     (("delete", "wrong", "nothing", "-y"), "unknown-package"),
@@ -213,11 +223,15 @@ WRONG = [
     (("device", "rename", "ffff", "x", "-y"), "unknown-device"),
     (("device", "invite", "--group", "wrng", "-y"), "unknown-group"),
     (("device", "invite", "--group", "wrong", "--uses", "0", "-y"), "bad-arguments"),
+    (("device", "invite", "--group", "wrong", "--expires", "0s"), "bad-arguments"),
+    (("device", "invite", "--group", "wrong", "--expires", "soon"), "bad-span"),
+    (("device", "invite", "--group", "wrong", "--out", "/does/not/exist.json"), "no-file"),
+    (("device", "invite", "--group", "wrong", "--svg", "/"), "exists"),
     (("device", "revoke", "none", "-y"), "unknown-invite"),
     (("device", "admit", "/does/not/exist"), "no-outbox"),
     (("undo", "9999", "-y"), "unknown-change"),
     (("show", "9999"), "unknown-change"),
-    (("provider", "show", "acme"), "unknown-provider"),
+    (("provider", "show", "nobody"), "unknown-provider"),
     (("status", "nowhere"), "unknown-scope"),
     (("group", "set", "wrong", "--drift", "heal"), "not-confirmed"),
 ]
@@ -228,9 +242,11 @@ def test_wrong_inputs(home: Home) -> None:
     home.do("group", "add", "wrong", "-y")
     home.do("release", "push", home.app("toaster", "1"))
     before = home.do("history")["changes"][-1]
+    invites = home.do("device", "invites")
     said = {" ".join(arguments): home.refused(*arguments) for arguments, _ in WRONG}
     assert said == {" ".join(arguments): code for arguments, code in WRONG}
     assert home.do("history")["changes"][-1] == before
+    assert home.do("device", "invites") == invites
 
 
 def test_a_revoked_invite_and_a_second_device(home: Home) -> None:

@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.e2e.home import Home
+from tests.e2e.owner_machine import Machine
 
 from allod.packaging.build import open_built
 
@@ -49,6 +52,47 @@ def test_foreign_software_becomes_the_owners_own(home: Home) -> None:
     assert made["package"] == "pkg:generic/me/tool"
     assert home.do("release", "inspect", "tool@3")["importedByOwner"] is True
     assert home.do("release", "verify", "tool@3")["verdict"].startswith("Good")
+
+
+def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: Path) -> None:
+    """With a key that never sees the fleet; under another key the same name is refused."""
+    source = tmp_path / "oven"
+    source.mkdir()
+    (source / "bake").write_text("bits")
+    (source / "allod.toml").write_text(
+        'package = "pkg:generic/acme/oven"\nversion = "1.0"\nprovider = "acme"\n'
+    )
+    acme, stranger = Machine(tmp_path / "acme"), Machine(tmp_path / "stranger")
+    for machine in (acme, stranger):
+        machine.do("release", "key", machine.home / "acme.pub", "--provider", "acme")
+    assert acme.refused("release", "key", acme.home / "acme.pub", "--provider", "acme") == "exists"
+    signed = acme.do("release", "sign", source)
+    namespace = "pkg:generic/acme/"
+    assert home.refused("release", "push", signed["layout"]) == "unknown-provider"
+    home.do(
+        "provider", "add", "acme", "--key", acme.home / "acme.pub", "--namespace", namespace,
+        "--any-access", "-y",
+    )  # fmt: skip
+    forged = tmp_path / "forged"
+    shutil.copytree(source, forged, ignore=shutil.ignore_patterns(".allod"))
+    assert home.refused("release", "push", forged) == "key-elsewhere"
+    layout = stranger.do("release", "sign", forged)["layout"]
+    assert home.refused("release", "push", layout) == "auth"
+    assert home.do("release", "push", signed["layout"])["digest"] == signed["digest"]
+    assert home.do("release", "verify", "acme/oven@1.0")["verdict"].startswith("Good")
+    home.do("group", "add", "bakery", "-y")
+    home.do("deploy", "bakery", "oven@1.0", "--provider", "acme", "-y")
+
+
+def test_a_provider_may_use_a_key_in_pem(home: Home, tmp_path: Path) -> None:
+    """What other tools write is taken; what is no public key is refused."""
+    pem = tmp_path / "key.pem"
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    add = ("provider", "add", "peers", "--namespace", "pkg:generic/peers/", "--any-access", "-y")
+    home.do(*add, "--key", pem)
+    pem.write_text("-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----\n")
+    assert home.refused(*add, "--replace", "--key", pem) == "bad-key"
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from allod.errors import InvalidInput, Refused, Unavailable
 
 if TYPE_CHECKING:
     from allod.agent.state_dir import StateDir
+    from allod.domain.ids import Purl
 
 _PATIENCE: Final = 30.0  #: seconds that a command waits for the worker to end
 
@@ -116,10 +118,15 @@ def run(given: argparse.Namespace) -> int:
 
     state = _open(given, create=True)
     if not given.once and given.stick is None:
-        # A fresh process: what was imported to read the command line is not kept in memory.
-        code = "import sys; from allod.agent.supervisor import main; sys.exit(main(sys.argv[1]))"
+        # A fresh process: what was imported to read the command line is not kept in memory, nor
+        # is what other packages hook into the start of every interpreter.
+        code = (
+            "import sys; sys.path.append(sys.argv[2]); "
+            "from allod.agent.supervisor import main; sys.exit(main(sys.argv[1]))"
+        )
         os.environ.setdefault("MALLOC_ARENA_MAX", "1")
-        words = [sys.executable, "-OO", "-c", code, str(state.root)]
+        home = str(Path(allod.__file__).parents[1])
+        words = [sys.executable, "-OO", "-I", "-S", "-c", code, str(state.root), home]
         os.execv(words[0], words)  # noqa: S606 - our own interpreter
     options = ["--once"] if given.stick is None else ["--once", "--from", given.stick]
     settings_seconds = float("inf")
@@ -177,13 +184,16 @@ def inhibit(given: argparse.Namespace) -> int:
     """Run a command; until it ends, nothing is activated."""
     from datetime import UTC, datetime
 
-    from allod.agent.inhibit import run_inhibited
+    from allod.agent.inhibit import run_inhibited, run_inhibited_by_guest
 
     words = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not words:
         raise InvalidInput("no-command", "cannot inhibit for nothing: add '-- COMMAND'")
     name = given.name or Path(words[0]).name
     now = datetime.now(UTC)
+    root = Path(given.state).absolute()
+    if root.is_dir() and root.stat().st_uid != os.geteuid():
+        run_inhibited_by_guest(root, name, given.why, words)
     run_inhibited(_open(given).inhibitors, name, given.why, words, since=now)
 
 
@@ -206,14 +216,35 @@ def inhibitors(given: argparse.Namespace) -> int:
 # -------------------------------------------------------------------- secrets
 
 
+def _package(text: str, state: StateDir) -> Purl:
+    """The package that somebody means: named whole, or by its last part if only one has it."""
+    from allod.agent.view import load_view
+    from allod.domain.ids import Purl, package_name, parse_purl, purl_of_file
+
+    if text.startswith("pkg:"):
+        return parse_purl(text)
+    view = load_view(state.accepted)
+    known: set[Purl] = set()
+    if view is not None:
+        known = {Purl(purl) for document in view.documents.values() for purl in document.packages}
+    with contextlib.suppress(FileNotFoundError):
+        known |= {purl_of_file(path.name) for path in state.secrets.iterdir()}
+    meant = sorted(purl for purl in known if package_name(purl) == text)
+    if len(meant) == 1:
+        return meant[0]
+    which = (
+        ", ".join(meant) or "none on this device ends so; name it whole, like pkg:generic/me/oven"
+    )
+    raise InvalidInput("bad-package", f"cannot tell which package {text[:80]!r} is: {which}")
+
+
 def secret_set(given: argparse.Namespace) -> int:
     """Keep a secret; its value comes from standard input, never from the command line."""
     from allod.agent.secrets import SECRET_CAP, SecretStore
     from allod.agent.supervisor import poke
-    from allod.domain.ids import parse_purl
 
     state = _open(given, create=True)
-    package = parse_purl(given.package)
+    package = _package(given.package, state)
     if sys.stdin.isatty():
         from getpass import getpass
 
@@ -230,11 +261,10 @@ def secret_remove(given: argparse.Namespace) -> int:
     """Forget a secret."""
     from allod.agent.secrets import SecretStore
     from allod.agent.supervisor import poke
-    from allod.domain.ids import parse_purl
 
     state = _open(given)
     with state.lock(patience=_PATIENCE):
-        SecretStore(state.secrets).remove(parse_purl(given.package), given.name)
+        SecretStore(state.secrets).remove(_package(given.package, state), given.name)
     poke(str(state.root))
     return 0
 
@@ -242,11 +272,11 @@ def secret_remove(given: argparse.Namespace) -> int:
 def secret_list(given: argparse.Namespace) -> int:
     """Names, never values."""
     from allod.agent.secrets import SecretStore
-    from allod.domain.ids import parse_purl, purl_of_file
+    from allod.domain.ids import purl_of_file
 
     state = _open(given)
     if given.package is not None:
-        packages = [parse_purl(given.package)]
+        packages = [_package(given.package, state)]
     else:
         packages = [purl_of_file(path.name) for path in sorted(state.secrets.iterdir())]
     store = SecretStore(state.secrets)

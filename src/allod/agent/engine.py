@@ -311,10 +311,6 @@ class Engine:
                     self._world.services.start(unit)
                     says = f"the service of {package} did not run, and was started"
                     self.findings.alarm("service-started", says)
-                elif unit is not None and self._settings.complain:
-                    for name in sorted(self._world.services.missing_access(package)):
-                        says = f"{package} used access that its release does not declare: {name}"
-                        self.findings.alarm("access-missing", says)
             except (AllodError, OSError) as error:
                 self.findings.failed("start", package, error)
 

@@ -18,6 +18,7 @@ from allod.domain.desired import OWNER, Level
 from allod.domain.ids import Digest, Purl, Scope, sha256
 from allod.domain.machine import State
 from allod.domain.observed import Observed
+from allod.domain.release import Release
 from allod.domain.resolution import ResolvedPackage, ResolvedSoftware, Unresolved
 from allod.wire.codec import encode, instant
 from allod.wire.report import (
@@ -90,14 +91,14 @@ class Reporter:
                 for one in outcome.inhibitions
             ],
             restarts=outcome.restarts,
-            constraints=self._constraints(packages),
+            constraints=self._constraints(packages, complain=engine.bench.complain),
             journey=state.journey,
         )
 
-    def _constraints(self, packages: list[PackageReport]) -> list[str]:
-        """What limits the owner here: by releases, and by a service manager that can't enforce."""
+    def _constraints(self, packages: list[PackageReport], *, complain: bool) -> list[str]:
+        """What limits the owner here: by releases, and by what holds no service to its access."""
         names = {name for package in packages for name in package.constraints}
-        if not self.world.services.enforces_access:
+        if not self.world.services.enforces_access or complain:
             names.add("access-not-enforced")
         return sorted(names)
 
@@ -185,8 +186,18 @@ def _package(engine: Engine, outcome: Outcome, package: Purl, observed: Observed
         pending=[_pending(engine, one) for one in waiting if one.package == package],
         failed=sorted({failure.digest for failure in observed.failed if failure.digest}),
         healthy=_healthy(engine, package, observed),
-        constraints=[] if release is None else sorted(one.id for one in release.constraints),
+        constraints=_constraints(engine, package, release),
     )
+
+
+def _constraints(engine: Engine, package: Purl, release: Release | None) -> list[str]:
+    """Those that the running release declares, and what its sandbox can't hold it to."""
+    if release is None:
+        return []
+    unit = engine.bench.unit(package, release)
+    left_open = () if unit is None else engine.bench.world.services.unenforced(unit)
+    names = [one.id for one in release.constraints]
+    return sorted([*names, *(f"access-open: {says}" for says in left_open)])
 
 
 def _levels(observed: Observed) -> dict[Digest, _LevelName]:

@@ -5,35 +5,29 @@
 The kernel drops a lock when its holder dies, however it dies: nobody can block for ever by
 mistake. The holder is either the command itself (`run_inhibited`: it inherits the descriptor),
 or the supervisor on behalf of a program that keeps a connection to its socket open
-(`InhibitorSocket`), for users who may not enter the state directory. Standard library only.
+(supervisor_inhibit.py), for users who may not enter the state directory. Standard library only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import secrets
 import socket
-import struct
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
 from allod.domain.observed import Inhibition
 from allod.durable import make_directory
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Unavailable
 
 TEXT_CAP: Final = 200
-LINE_CAP: Final = 4096
-MAX_CONNECTIONS: Final = 32
+SOCKET: Final = "inhibit.socket"  #: as in supervisor_inhibit.py
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-#: What a line that is no wish ends in.
-_NONSENSE: Final = (ValueError, KeyError, TypeError, RecursionError)
-_PEER: Final = struct.Struct("3i")
+_ANSWER_SECONDS: Final = 10.0
 
 
 def hold(directory: Path, name: str, why: str, *, since: datetime) -> int:
@@ -136,67 +130,42 @@ def run_inhibited(
         raise InvalidInput("not-found", f"cannot run {command[0]!r}: {error.strerror}") from error
 
 
-class InhibitorSocket:
-    """A local socket: a connection that has sent `{"name": …, "why": …}` and a newline holds a lock.
+def run_inhibited_by_guest(state: Path, name: str, why: str, command: Sequence[str]) -> NoReturn:
+    """As `run_inhibited`, for a user who may not enter the state directory.
 
-    It answers `{"held": true}`; the lock ends with the connection. The peer's user and process,
-    as the kernel knows them, are written into the reason.
+    The running supervisor holds the lock for as long as `command`, or what it started, lives:
+    they inherit the connection (supervisor_inhibit.py).
+
+    Raises:
+        InvalidInput: `bad-inhibitor`, `not-found` if there is no such program.
+        Unavailable: `not-running`, no supervisor listens.
     """
-
-    def __init__(self, path: Path, directory: Path) -> None:
-        self._directory = directory
-        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(path))
-        path.chmod(0o666)
-        self._socket.listen(MAX_CONNECTIONS)
-
-    def serve(self) -> None:
-        """Serve until `close`; meant for a daemon thread of the supervisor."""
-        while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            if not self._room.acquire(blocking=False):
-                link.close()
-                continue
-            threading.Thread(target=self._keep, args=(link,), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening; locks that are held stay so until their connections end."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _keep(self, link: socket.socket) -> None:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        link.settimeout(_ANSWER_SECONDS)
+        where = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            expected = contextlib.suppress(OSError, InvalidInput, *_NONSENSE)
-            with link, expected, self._lock(link):
-                link.sendall(b'{"held": true}\n')
-                link.settimeout(None)
-                while link.recv(64):
-                    pass
+            link.connect(f"/proc/self/fd/{where}/{SOCKET}")
         finally:
-            self._room.release()
-
-    @contextlib.contextmanager
-    def _lock(self, link: socket.socket) -> Iterator[None]:
-        peer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        pid, uid, _ = _PEER.unpack(peer)
-        link.settimeout(5)
-        line = b""
-        while not line.endswith(b"\n") and len(line) < LINE_CAP:
-            piece = link.recv(LINE_CAP - len(line))
-            if not piece:
-                break
-            line += piece
-        wish = json.loads(line)
-        why = f"{wish['why']} (user {uid}, process {pid})"
-        fd = hold(self._directory, str(wish["name"]), why, since=datetime.now(UTC))
-        try:
-            yield
-        finally:
-            os.close(fd)
+            os.close(where)
+        link.sendall(json.dumps({"name": name, "why": why}).encode() + b"\n")
+        answer = link.recv(256)
+    except OSError as error:
+        link.close()
+        raise Unavailable(
+            "not-running", f"cannot inhibit: no allod-agent runs over {state} ({error.strerror})"
+        ) from error
+    if b"true" not in answer:
+        link.close()
+        raise InvalidInput(
+            "bad-inhibitor",
+            "cannot inhibit: name and reason have 1 to 150 printable signs, "
+            "and a user has so many at a time",
+        )
+    link.settimeout(None)
+    os.set_inheritable(link.fileno(), True)
+    try:
+        os.execvp(command[0], list(command))  # noqa: S606  # the words are the user's own
+    except OSError as error:
+        link.close()
+        raise InvalidInput("not-found", f"cannot run {command[0]!r}: {error.strerror}") from error

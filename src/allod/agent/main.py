@@ -64,7 +64,7 @@ def _secret(
     drop = acts.add_parser("remove", parents=[shared], help="forget a secret")
     show = acts.add_parser("list", parents=[shared, printing], help="names, never values")
     for act in (put, drop):
-        act.add_argument("package", help="like pkg:generic/acme/toaster")
+        act.add_argument("package", help="like toaster, or pkg:generic/acme/toaster")
         act.add_argument("name")
     show.add_argument("package", nargs="?", help="of this package only")
 

@@ -149,6 +149,7 @@ class FileRenderer:
         filled: dict[str, Any] = configuration.substitute(
             document, self._facts(), known, sheet.secrets
         )
+        configuration.validate(filled, spec.schema, filled=True)
         return filled
 
     @staticmethod
@@ -169,18 +170,9 @@ class FileRenderer:
         for pointer in changed:
             merged = configuration.merge_local(document, current, (pointer,))
             with contextlib.suppress(InvalidInput):
-                _fits(merged, spec)
+                configuration.validate(merged, spec.schema, filled=True)
                 document = merged
         return document
-
-
-def _fits(document: dict[str, Any], spec: ConfigurationSpec) -> None:
-    """Whether a document that users changed still has the shape of its schema."""
-    try:
-        configuration.validate(document, spec.schema)
-    except InvalidInput as error:
-        if error.code != "write-only-value":  # secrets are filled in already
-            raise
 
 
 def read_document(data: bytes) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.agent.bound import load_bound
+from allod.agent.inhibit import held
 from allod.agent.view import load_view
 from allod.errors import AllodError
-from allod.wire.codec import parse_strict
+from allod.wire.codec import instant, parse_strict
 from allod.wire.report import REPORT_CAP
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ def collect(state: StateDir) -> dict[str, Any]:
         said = _payload(envelope)
         found["reported"] = {name: said.get(name) for name in ("at", "sequence", "kind")}
         found["alarms"] += said.get("alarms", [])
-        for name in ("packages", "refusals", "inhibitors", "restarts", "trust", "constraints"):
+        for name in ("packages", "refusals", "restarts", "trust", "constraints"):
             found[name] = said.get(name, [])
+    found["inhibitors"] = [
+        {"name": one.name, "why": one.why, "since": instant(one.since)}
+        for one in held(state.inhibitors)
+    ]
     return found
 
 
@@ -83,7 +88,7 @@ def in_words(found: dict[str, Any]) -> str:
         why = "; ".join(refusal["reasons"])
         lines.append(f"  refused: {refusal.get('subject', '')} ({refusal['code']}) {why}")
     lines += [f"  alarm: {alarm['says']} ({alarm['code']})" for alarm in found["alarms"]]
-    busy = found.get("inhibitors", [])
+    busy = found["inhibitors"]
     lines += [f"  not to be disturbed: {one['name']}, {one['why']}" for one in busy]
     if "reported" in found:
         lines.append(f"As of report {found['reported']['sequence']}, {found['reported']['at']}.")

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 
+from allod.agent.supervisor_inhibit import InhibitorSocket
 from allod.agent.supervisor_news import DENIED, NEWS, QUIET, Location, Poll
 from allod.agent.supervisor_services import look, start_helper
 from allod.agent.supervisor_worker import INSTALLED, Choice, command, read, write
@@ -29,7 +30,8 @@ EXIT_HANDED_OVER = 10  #: a new agent is in place: start again at once, from `cu
 FIRST_DELAY = 2.0
 LAST_DELAY = 300.0
 STOP_SECONDS = 10.0
-FIRST_GAP = 0.5  #: between two runs for news; doubled while a server finds ever more of it
+FIRST_GAP = 0.5  #: between two runs for news; after BURST of them doubled while more is found
+BURST = 6  #: an owner at work is followed at once
 LAST_GAP = 60.0
 EARLY = 15.0  #: the next question to a server that answers 'nothing' at once
 TICK = 1.0  #: how often inhibitors are looked at while some are held
@@ -82,7 +84,9 @@ class Supervisor:
         self._seen_next = -1
         self._news_run = float("-inf")
         self._gap = FIRST_GAP
+        self._in_a_row = 0
         self._held = False
+        self._guests: InhibitorSocket | None = None
         self._pipe = os.pipe()
 
     # ---------------------------------------------------------------- the loop
@@ -96,6 +100,10 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._poked)
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
+        try:
+            self._guests = InhibitorSocket(self._state)
+        except OSError as error:
+            _say(f"cannot listen for inhibitors: {error.strerror}")
         try:
             while True:
                 self._step()
@@ -119,6 +127,23 @@ class Supervisor:
         self._wait(now)
 
     def _wait(self, now: float) -> None:
+        """Wait for what comes next; hear it."""
+        poll = self._poll if self._poll is not None and self._poll.asking else None
+        sources = [self._pipe[0]]
+        if poll is not None:
+            sources.append(poll.fileno())
+        if self._guests is not None:
+            sources += self._guests.filenos()
+        ready, _, _ = select.select(sources, [], [], max(0.0, self._due(now, poll) - now))
+        if self._pipe[0] in ready:
+            os.read(self._pipe[0], 4096)
+        if self._guests is not None:
+            self._guests.serve(ready)
+        if poll is not None and (poll.fileno() in ready or time.monotonic() >= poll.deadline):
+            self._heard(poll.hear())
+
+    def _due(self, now: float, poll: Poll | None) -> float:
+        """When something is to be done although nothing was heard."""
         due = [now + 3600.0]
         if not self._child:
             due.append(self._next_run)
@@ -126,21 +151,13 @@ class Supervisor:
             due.append(self._next_services)
         if self._held:
             due.append(now + TICK)
-        asked = self._poll is not None and self._poll.asking
-        if self._poll is not None and asked:
-            due.append(self._poll.deadline)
+        if self._guests is not None:
+            due.append(self._guests.deadline())
+        if poll is not None:
+            due.append(poll.deadline)
         elif not self._child:
             due.append(self._next_poll)
-        sources = [self._pipe[0]]
-        if self._poll is not None and asked:
-            sources.append(self._poll.fileno())
-        ready, _, _ = select.select(sources, [], [], max(0.0, min(due) - now))
-        if self._pipe[0] in ready:
-            os.read(self._pipe[0], 4096)
-        if self._poll is not None and asked:
-            late = time.monotonic() >= self._poll.deadline
-            if len(sources) > 1 and (sources[1] in ready or late):
-                self._heard(self._poll.hear())
+        return min(due)
 
     # ---------------------------------------------------------------- the worker
 
@@ -207,6 +224,8 @@ class Supervisor:
         """Let the worker end; it may be stopped at any point."""
         if self._poll is not None:
             self._poll.close()
+        if self._guests is not None:
+            self._guests.close()
         if not self._child:
             return
         os.kill(self._child, signal.SIGTERM)
@@ -276,7 +295,8 @@ class Supervisor:
     def _gap_before(self, now: float) -> float:
         """How long a run for news waits: no server keeps the processor busy with its count."""
         calm = now - self._news_run > LAST_GAP
-        self._gap = FIRST_GAP if calm else min(self._gap * 2, LAST_GAP)
+        self._in_a_row = 0 if calm else self._in_a_row + 1
+        self._gap = FIRST_GAP if self._in_a_row < BURST else min(self._gap * 2, LAST_GAP)
         self._news_run = now
         spread = self._spread * int.from_bytes(os.urandom(2), "big") / 65536
         return spread + (0.0 if calm else self._gap)

@@ -245,7 +245,20 @@ class Catalog:
             for provider in sorted(self.providers)
             if (versions := self.versions(provider, named.name))
         ]
-        return f"; {'; '.join(known)}" if known else ""
+        return f"; {'; '.join(known)}" if known else self._names_hint(named.name)
+
+    def _names_hint(self, name: str) -> str:
+        """What the registry has under a name like this one; a hint, nothing more."""
+        from difflib import get_close_matches
+
+        from allod.cli.registry_client import repositories
+
+        try:
+            known = {path.rpartition("/")[2] for path in repositories(self.client)}
+        except AllodError:
+            return ""
+        near = get_close_matches(name, sorted(known), n=3)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
 
     def _blob(self, provider: ProviderName, name: str, digest: Digest, cap: int) -> bytes:
         data = self._get(f"{provider}/{name}/blobs/{digest}", cap)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from allod.cli.options import OPTIONS, Options, now
+from allod.cli.options import OPTIONS, Options, Sure, now
 from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def key(out: Path, *, options: Options = OPTIONS) -> None:
 
     if out.exists():
         raise Conflict("exists", f"cannot write {out}: it is there already")
-    record = SignerStore.open(options.passphrase()).make_key(now=now())
+    record = SignerStore.open(options.passphrase()).make_key("root", now=now())
     write_atomic(out.absolute(), encode(record.public), mode=0o644)
     options.output.result(
         {"id": record.id, "file": str(out)},
@@ -112,7 +112,7 @@ def sign(
     *,
     recovery_file: Path | None = None,
     paper: Yes = False,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Sign a proposal with the root keys on this machine, after it was shown.
@@ -150,7 +150,7 @@ def sign(
 
 
 @app.command
-def publish(file: Path, *more: Path, yes: Yes = False, options: Options = OPTIONS) -> None:
+def publish(file: Path, *more: Path, yes: Sure = False, options: Options = OPTIONS) -> None:
     """Publish a proposal that has all its signatures; copies signed apart are put together.
 
     Args:
@@ -221,12 +221,12 @@ def _lacking(proposal: Proposal) -> str:
 
 
 def read_public_key(path: Path) -> Key:
-    """A public key from a file that `ceremony key` wrote.
+    """A public key from a file: PEM, or as `ceremony key` and `release key` write it.
 
     Raises:
         InvalidInput: `bad-key`.
     """
-    from allod.trust.keys import to_key
+    from allod.trust.keys import key_from_pem, to_key
     from allod.wire.codec import decode
     from allod.wire.envelope import PublicKey
 
@@ -234,6 +234,8 @@ def read_public_key(path: Path) -> Key:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidInput("bad-key", f"cannot read the key {path}: {error.strerror}") from error
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return key_from_pem(data)
     return to_key(decode(data, PublicKey, cap=64 * 1024, what=f"the key {path}"))
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 
 from allod import errors
 from allod.wire.api import ENROLMENT_HEADER, Problem
@@ -100,13 +101,20 @@ def check_url(url: str) -> str:
     Raises:
         InvalidInput: `bad-url`.
     """
-    parts = urlsplit(url)
+    unfit = errors.InvalidInput(
+        "bad-url", f"cannot use {url[:200]!r} as a server: it is like https://host:port"
+    )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise unfit from error
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     fits = parts.scheme == "https" or (parts.scheme == "http" and local)
-    if not fits or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise errors.InvalidInput(
-            "bad-url", f"cannot use {url[:200]!r} as a server: it is like https://host:port"
-        )
+    if not fits or not parts.hostname or port == 0:
+        raise unfit
+    if parts.username or parts.query or parts.fragment:
+        raise unfit
     return url.rstrip("/")
 
 
@@ -273,6 +281,12 @@ _BRANCHES: Final = {
 }
 
 
+_LET_IN: Final = (
+    "if this machine's key was replaced, 'allod keys restore' brings the new one; "
+    "whoever is new is let in by the owner, with 'allod people add'"
+)
+
+
 def _error_of(status: int, body: bytes, path: str) -> errors.AllodError:
     """The failure that an answer in problem+json (RFC 9457) names."""
     try:
@@ -293,6 +307,8 @@ def _error_of(status: int, body: bytes, path: str) -> errors.AllodError:
         return errors.Refused(
             problem.code, problem.detail, reasons=tuple(problem.reasons), **problem.details
         )
+    if problem.code == "unauthenticated":
+        problem = msgspec.structs.replace(problem, detail=f"{problem.detail}; {_LET_IN}")
     kind = _BRANCHES.get(problem.title)
     if kind is None:
         kind = errors.InvalidInput if status < 500 else errors.Unavailable  # noqa: PLR2004

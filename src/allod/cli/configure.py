@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -9,28 +10,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from allod.cli.catalog import parse_package_version
+from allod.cli.contents import DOCUMENT_CAP, fetch_configuration
 from allod.cli.options import OPTIONS, Options
+from allod.cli.phrases import choices
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.cli.schedule import AT_ONCE, Schedule
+from allod.cli.scopes import touched
 from allod.domain import edit
 from allod.domain.desired import OWNER, PackageEntry, StateDocument
-from allod.domain.ids import DeviceId, Digest, Purl, Scope, package_name, parse_name, sha256
+from allod.domain.ids import DeviceId, Purl, Scope, package_name, parse_name, sha256
 from allod.domain.resolution import ResolvedConfiguration, ResolvedSoftware, resolve
-from allod.errors import AllodError, InvalidInput, Refused, Untrusted
+from allod.errors import AllodError, InvalidInput, Refused
 from allod.wire.codec import parse_strict
 
 if TYPE_CHECKING:
     from allod.cli.picture import Picture
     from allod.domain.release import Release
 
-DOCUMENT_CAP: Final = 1024 * 1024
+_STDIN: Final = Path("-")
 
 
 def configure(
     scope: str,
     package: str,
     *,
-    file: Annotated[Path | None, Parameter(name=["--file", "-f"])] = None,
+    file: Annotated[
+        Path | None, Parameter(name=["--file", "-f"], allow_leading_hyphen=True)
+    ] = None,
     default: Annotated[bool, Parameter(negative="")] = False,
     show: Annotated[bool, Parameter(negative="")] = False,
     secret: tuple[str, ...] = (),
@@ -43,7 +49,7 @@ def configure(
     Args:
         scope: A group's name, or a device's label or the beginning of its id.
         package: Which package.
-        file: The configuration, as JSON.
+        file: The configuration, as JSON; - reads it from standard input.
         default: Go back to the release's own.
         show: Show what is wanted now, and change nothing.
         secret: A secret of the device that the package may use; may be given several times.
@@ -85,15 +91,22 @@ def configure(
 def read_configuration(file: Path) -> Mapping[str, Any]:
     """Read a configuration document strictly. Raises InvalidInput."""
     try:
-        data = file.read_bytes()
+        data = sys.stdin.buffer.read(DOCUMENT_CAP + 1) if file == _STDIN else _read(file)
     except OSError as error:
         raise InvalidInput(
             "no-file", f"cannot read the configuration {file}: {error.strerror}"
         ) from error
-    document = parse_strict(data, cap=DOCUMENT_CAP, what=str(file))
+    name = "standard input" if file == _STDIN else str(file)
+    document = parse_strict(data, cap=DOCUMENT_CAP, what=name)
     if not isinstance(document, dict):
-        raise InvalidInput("bad-configuration", f"cannot use {file}: it must be a JSON object")
+        raise InvalidInput("bad-configuration", f"cannot use {name}: it must be a JSON object")
     return document
+
+
+def _read(file: Path) -> bytes:
+    """The file, or enough of it to see that it is too large."""
+    with file.open("rb") as opened:
+        return opened.read(DOCUMENT_CAP + 1)
 
 
 def _check(
@@ -107,7 +120,8 @@ def _check(
     """Hold a new document against the release that it is for; remarks, if there is none yet."""
     from allod.domain.configuration import references
 
-    lacking = references(document).secrets - secrets
+    named = references(document)
+    lacking = named.secrets - secrets
     if lacking:
         raise Refused(
             "secret-not-granted",
@@ -115,11 +129,33 @@ def _check(
             "is not granted",
             reasons=tuple(f"grant it with --secret {name}" for name in sorted(lacking)),
         )
+    remarks = _lacking_facts(picture, scope, named.facts)
     release = wanted_release(picture, scope, package, state)
     if release is None:
-        return ("No release of it is wanted here yet, so the configuration could not be checked.",)
+        unchecked = (
+            "No release of it is wanted here yet, so the configuration could not be checked."
+        )
+        return (*remarks, unchecked)
     validate_for(release, document)
-    return ()
+    return remarks
+
+
+def _lacking_facts(picture: Picture, scope: Scope, named: frozenset[str]) -> tuple[str, ...]:
+    """Devices that would refuse the configuration, since it names what they do not know."""
+    concerned = {member.device for member in touched(scope, picture.devices)}
+    lacking: dict[str, list[str]] = {}
+    known: set[str] = set()
+    for device in picture.members.devices:
+        if device.member.device in concerned:
+            facts = device.binding.record.facts
+            known.update(facts)
+            for name in named - facts.keys():
+                lacking.setdefault(name, []).append(device.member.shown)
+    return tuple(
+        f"! {choices(who)} said nothing of a fact {name!r} when bound, and would refuse this; "
+        f"there are: {choices(sorted(known))}."
+        for name, who in sorted(lacking.items())
+    )
 
 
 def validate_for(release: Release, document: Mapping[str, Any]) -> None:
@@ -170,7 +206,7 @@ def check_configuration(
         order = _inherited(picture, DeviceId(scope.name), package)
     if order is None or order.manager != OWNER or order.digest is None:
         return
-    document = fetch_configuration(picture, order.digest)
+    document = fetch_configuration(picture.fleet.client, order.digest)
     try:
         validate_for(release, document)
     except AllodError as error:
@@ -191,15 +227,6 @@ def _inherited(picture: Picture, device: DeviceId, package: Purl) -> Any:
     return resolved.configuration.order
 
 
-def fetch_configuration(picture: Picture, digest: Digest) -> Mapping[str, Any]:
-    """A configuration document by its digest, checked. Raises Untrusted `wrong-digest`."""
-    data = picture.fleet.client.file(f"blobs/{digest}", cap=DOCUMENT_CAP)
-    if data is None or sha256(data) != digest:
-        raise Untrusted("wrong-digest", f"cannot use what the server gave for {digest}")
-    document = parse_strict(data, cap=DOCUMENT_CAP, what="the configuration")
-    return document if isinstance(document, dict) else {}
-
-
 def _show(scope: str, package: str, options: Options) -> None:
     import json
 
@@ -217,7 +244,9 @@ def _show(scope: str, package: str, options: Options) -> None:
             f"{show_scope(place, picture.devices)} says nothing of the configuration of {known}.",
         )
         return
-    document = None if order.digest is None else fetch_configuration(picture, order.digest)
+    document = None
+    if order.digest is not None:
+        document = fetch_configuration(picture.fleet.client, order.digest)
     data = {
         "scope": str(place),
         "package": known,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from allod.cli.invite import invite, invites, revoke
-from allod.cli.options import OPTIONS, Options
+from allod.cli.options import OPTIONS, Options, Sure
 from allod.cli.phrases import choices
 from allod.cli.picture import Picture, take
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
@@ -185,7 +185,7 @@ def transfer(
     to: str,
     days: int = 30,
     proposal: Path | None = None,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Let another owner's fleet take a device over; the root keys sign it.

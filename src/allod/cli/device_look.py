@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from allod.cli.members import Device
 from allod.cli.picture import Picture
-from allod.cli.status import device_data, look
+from allod.cli.status import constraint_says, device_data, look
 from allod.domain.ids import device_scope, package_name
 from allod.domain.overview import DeviceOverview, Member
 from allod.errors import AllodError
@@ -139,7 +139,7 @@ def describe(found: Closely, *, inventory: bool) -> Iterator[str]:
     for remark in (*found.overview.refusals, *found.overview.alarms):
         yield f"  ! {remark.says}"
     for constraint in found.overview.constraints:
-        yield f"  ! bound by: {constraint}"
+        yield f"  ! {constraint_says(constraint)}"
     if inventory:
         yield from _listed(found.inventory)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from allod.cli.contents import fetch_configuration, with_contents
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
@@ -58,7 +60,7 @@ def _what(change: PastChange, picture: Picture) -> str:
         scope = touch.scope
         names.append(touch.path if scope is None else show_scope(scope, picture.devices))
     if not names:
-        return "signatures renewed" if change.number is None else "nothing"
+        return "signatures"
     return ", ".join(dict.fromkeys(names))
 
 
@@ -87,7 +89,10 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
     picture = take(options.open(), reports=False)
     past = Past(picture)
     change = past.change(number)
-    found = [one for one in past.reading(change).differences if one.what != NOTE]
+    reading = with_contents(
+        past.reading(change), partial(fetch_configuration, picture.fleet.client)
+    )
+    found = [one for one in reading.differences if one.what != NOTE]
     data = {
         **_data(change),
         "differences": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -13,6 +13,7 @@ from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from securesystemslib.signer import Key
 
     from allod.cli.fleet import LocalFleet
     from allod.cli.genesis import Plan
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 Yes = Annotated[bool, Parameter(negative="")]
 
+_URL: Final = "https://localhost:8443"
+
 
 def init(
     name: str,
     *,
     profile: Literal["home", "production"] = "home",
-    url: str = "https://localhost:8443",
+    url: str | None = None,
     server: Path | None = None,
     server_offer: Path | None = None,
     public: Yes = False,
@@ -44,7 +47,7 @@ def init(
     Args:
         name: What you call it.
         profile: home, or production.
-        url: How devices reach the server that is made here.
+        url: How devices reach the server that is made here; https://localhost:8443 unless given.
         server: Where to make the server; beside the fleet, unless given.
         server_offer: Use a server that is there already: its offer.json.
         public: What the fleet runs is no secret: devices read without a token.
@@ -68,11 +71,7 @@ def init(
         profile != "home" or not (directory / PLAN).exists()
     ):
         raise Conflict("exists", f"cannot make the fleet {name}: it is there already")
-    if profile == "production" and (not root_key or proposal is None):
-        raise InvalidInput(
-            "bad-arguments",
-            "cannot begin a production fleet: give --root-key for each root key, and --proposal",
-        )
+    roots = _check_ceremony(root_key, threshold, proposal) if profile == "production" else ()
     keys = KeyStore(directory / "keys", options.passphrase())
     if not (keys.directory / "index.json").exists():
         keys.create()
@@ -82,8 +81,30 @@ def init(
         _begin_home(directory, name, keys, offer, place, public, recovery_file, options)
     elif proposal is not None:
         _begin_production(
-            directory, name, keys, offer, place, public, root_key, threshold, proposal, options
+            directory, name, keys, offer, place, public, roots, threshold, proposal, options
         )
+
+
+def _check_ceremony(
+    root_key: tuple[Path, ...], threshold: int, proposal: Path | None
+) -> tuple[Key, ...]:
+    """The root keys of a production fleet, before anything is made for it.
+
+    Raises:
+        InvalidInput: `bad-arguments`, `bad-key`, `bad-threshold`.
+        Conflict: `exists`, the proposal's file.
+    """
+    from allod.cli.ceremony import read_public_key
+    from allod.trust.authoring import RoleKeys
+
+    if not root_key or proposal is None:
+        raise InvalidInput(
+            "bad-arguments",
+            "cannot begin a production fleet: give --root-key for each root key, and --proposal",
+        )
+    if proposal.exists():
+        raise Conflict("exists", f"cannot write {proposal}: it is there already")
+    return RoleKeys(tuple(read_public_key(path) for path in root_key), threshold).keys
 
 
 def _known(directory: Path, options: Options) -> LocalFleet:
@@ -92,20 +113,32 @@ def _known(directory: Path, options: Options) -> LocalFleet:
     return LocalFleet.at(directory, passphrase=options.passphrase())
 
 
-def _offer(file: Path | None, place: Path | None, url: str) -> ServerOffer:
+def _offer(file: Path | None, place: Path | None, url: str | None) -> ServerOffer:
+    """The offer of the server: of one that is there, or of one that is made.
+
+    Raises:
+        Conflict: `other-address`, what is there was made for another address than is wished.
+    """
     from allod.cli.client import check_url
     from allod.cli.publishing import read_offer
     from allod.wire.api import ServerOffer
     from allod.wire.codec import decode
 
-    if file is not None:
-        return read_offer(file)
-    if place is None:
+    wished = None if url is None else check_url(url)
+    if file is None and place is None:
         raise InvalidInput("bad-arguments", "cannot tell where the server is to be")
-    if (place / "offer.json").exists():
-        return read_offer(place / "offer.json")
-    raw = make_server(place, check_url(url))
-    return decode(raw, ServerOffer, cap=1024 * 1024, what="the server's offer")
+    there = file or (place or Path()) / "offer.json"
+    if file is None and place is not None and not there.exists():
+        raw = make_server(place, wished or _URL)
+        return decode(raw, ServerOffer, cap=1024 * 1024, what="the server's offer")
+    offer = read_offer(there)
+    if wished not in {None, offer.url}:
+        raise Conflict(
+            "other-address",
+            f"cannot use the server in {there.parent} as {wished}: it was made for {offer.url}; "
+            "give that as --url, or name another directory with --server",
+        )
+    return offer
 
 
 def _plan(
@@ -237,16 +270,15 @@ def _begin_production(
     offer: ServerOffer,
     place: Path | None,
     public: bool,
-    root_key: tuple[Path, ...],
+    roots: tuple[Key, ...],
     threshold: int,
     proposal: Path,
     options: Options,
 ) -> None:
-    from allod.cli.ceremony import read_public_key, tell, write_proposal
+    from allod.cli.ceremony import tell, write_proposal
     from allod.cli.fleet import LocalFleet, LocalSettings
     from allod.cli.genesis import location_of, propose_genesis
 
-    roots = tuple(read_public_key(path) for path in root_key)
     plan = _plan(
         directory,
         name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -63,7 +64,12 @@ def invite(
     """
     if not 1 <= uses <= _MOST_USES:
         raise InvalidInput("bad-arguments", f"cannot invite {uses} devices: 1 to {_MOST_USES}")
-    until = clock() + parse_span(expires)
+    span = parse_span(expires)
+    if not span:
+        raise InvalidInput("bad-arguments", "cannot make an invite that is over when it is made")
+    until = clock() + span
+    for path in (out, svg, png):
+        _check_free(path)
     fleet = options.open()
     groups = tuple(parse_group(name) for name in group)
     picture = _with_groups(take(fleet, reports=False), groups, options, intent)
@@ -73,8 +79,6 @@ def invite(
     link = url_of(made.file)
     target = None if url_only else (out or Path(f"invite-{made.id}.json")).absolute()
     if target is not None:
-        if target.exists():
-            raise Conflict("exists", f"cannot write {target}: it is there already")
         write_atomic(target, made.file)
     for path, kind in ((svg, "svg"), (png, "png")):
         if path is not None:
@@ -90,6 +94,18 @@ def invite(
     options.output.result(data, _words(data, target))
     if not options.json:
         _show_code(link, options)
+
+
+def _check_free(path: Path | None) -> None:
+    """Whether a file can be made there, before an invite counts as made."""
+    if path is None:
+        return
+    place = path.absolute()
+    if place.exists():
+        raise Conflict("exists", f"cannot write {place}: it is there already")
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        why = "you may not write there" if place.parent.is_dir() else "its directory is not there"
+        raise InvalidInput("no-file", f"cannot write {place}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +190,7 @@ def _with_groups(
 
 def url_of(file: bytes) -> str:
     """The URL form of an invite."""
-    from allod.trust.authoring import short_invite
+    from allod.trust.papers import short_invite
 
     packed = zlib.compress(short_invite(file), 9)
     return SCHEME + base64.urlsafe_b64encode(packed).decode().rstrip("=")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from allod.cli.options import OPTIONS, Options, now
-from allod.errors import InvalidInput
+from allod.cli.options import OPTIONS, Options, Sure, now
+from allod.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
+    from allod.cli.keylist import KeyRow
     from allod.cli.refresh import View
 
 app = App(name="keys", help="List, back up, restore, renew and rotate keys.")
@@ -34,13 +35,27 @@ def list_(
     from allod.cli.keylist import key_rows
 
     fleet = options.open()
-    rows = key_rows(fleet, ask=not offline, at=now())
+    try:
+        rows = key_rows(fleet, ask=not offline, at=now())
+    except Unavailable as error:
+        if error.code != "server-unreachable":
+            raise
+        options.output.say(f"{error.message} Shown is only what this machine knows.")
+        rows = key_rows(fleet, ask=False, at=now())
     table = [
-        (row.role, row.id[:16], row.state, row.where, row.created, row.expires, row.note)
+        (row.role, row.id[:12], row.state, _PLACES.get(row.where, row.where), *_days(row), row.note)
         for row in rows
     ]
     columns = ("role", "key", "state", "where", "made", "good until", "")
     options.output.table(rows, columns, table)
+
+
+_PLACES: Final = {"this machine": "here", "the server": "server"}
+
+
+def _days(row: KeyRow) -> tuple[str, str]:
+    """When it was made and until when it is good, to the day."""
+    return row.created[:10], row.expires[:10]
 
 
 @app.command
@@ -67,7 +82,7 @@ def restore(
     server_offer: Path | None = None,
     id: str | None = None,  # noqa: A002 - the option's own word
     name: str | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Bring keys back: from a backup, or with the recovery key on paper.
@@ -79,8 +94,10 @@ def restore(
         paper: Type in the recovery key.
         recovery_file: Read the recovery key from this file.
         server_offer: The server's offer (offer.json in its directory): where it is, what it is
-            pinned to, and its leave to publish without an API key. For the recovery key.
-        id: The fleet's number on the sheet; needed where the recovery key is typed in.
+            pinned to, and its leave to publish without an API key. For the recovery key; the
+            server of this machine, unless given.
+        id: The fleet's number on the sheet; needed where the recovery key is typed in, and the
+            server has several fleets.
         name: The fleet's name on this machine, if it is not known here.
         yes: Do not ask.
         options: Options of every verb.
@@ -117,7 +134,7 @@ def renew(
     role: Literal["root", "targets", "all"] = "all",
     *,
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Sign anew, with a later date, what the keys say; also what has expired already.
@@ -144,7 +161,7 @@ def rotate(
     new_recovery_file: Path | None = None,
     new_paper: Yes = False,
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Put new keys in the place of old ones.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
 
 
+#: The option that stands for a yes to every question.
+Sure = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:

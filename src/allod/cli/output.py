@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,11 +17,39 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_PIPE_WIDTH: Final = 1000  #: where nobody looks, a row is one line, for grep and its like
+
+
 def printable(text: str) -> str:
     """`text` without control characters: what came from elsewhere can't steer the terminal."""
     return "".join(
         char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
     )
+
+
+def outline(value: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """A document for people, an indented line a member; what is empty is left out."""
+    margin = "  " * depth
+    for key, part in value.items():
+        if part is None or part in ("", [], {}):
+            continue
+        if isinstance(part, Mapping):
+            yield f"{margin}{key}:"
+            yield from outline(part, depth + 1)
+        elif isinstance(part, list) and any(isinstance(one, Mapping) for one in part):
+            yield f"{margin}{key}:"
+            for one in part:
+                shown = list(outline(one, depth + 2)) if isinstance(one, Mapping) else [_plain(one)]
+                yield f"{margin}  - {' '.join(shown[:1]).strip()}"
+                yield from shown[1:]
+        elif isinstance(part, list):
+            yield f"{margin}{key}: {', '.join(_plain(one) for one in part)}"
+        else:
+            yield f"{margin}{key}: {_plain(part)}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +82,14 @@ class Output:
         """A rich console on standard output (or error)."""
         from rich.console import Console
 
+        terminal = (sys.stderr if stderr else sys.stdout).isatty()
         return Console(
-            stderr=stderr, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty()
+            stderr=stderr,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=not terminal,
+            width=None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH,
         )
 
     def table(
@@ -77,8 +112,11 @@ class Output:
             )
         sys.stderr.write(f"{printable(question)} [y/N] ")
         sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise InvalidInput("not-confirmed", "cannot go on: you said no; nothing was changed")
+        answer = sys.stdin.readline()
+        if not answer:
+            sys.stderr.write("\n")
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise InvalidInput("not-confirmed", "cannot go on without a yes; nothing was published")
 
     @contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:

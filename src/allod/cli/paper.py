@@ -127,18 +127,22 @@ def write_sheet(path: Path, text: str) -> Ed25519PrivateKey:
 
 def read_sheet(path: Path) -> Ed25519PrivateKey:
     """The key on a sheet in a file. Raises InvalidInput `bad-paper`."""
+    return read_paper(lines_of_sheet(_text_of(path)))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InvalidInput(
-            "bad-paper", f"cannot read the recovery key from {path}: {error}"
+            "bad-paper", f"cannot read the recovery key from {path}: {why}"
         ) from error
-    return read_paper(lines_of_sheet(text))
 
 
 def fleet_of_sheet(path: Path) -> str:
     """The fleet's id as it stands on a sheet. Raises InvalidInput `bad-paper`."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in _text_of(path).splitlines():
         if line.startswith("fleet "):
             return line.removeprefix("fleet ").strip()
     raise InvalidInput("bad-paper", f"cannot find the fleet's number in {path}: give --id")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from allod.cli.options import OPTIONS, Options
+from allod.cli.options import OPTIONS, Options, Sure
 from allod.domain.ids import parse_name
 from allod.errors import Conflict, InvalidInput, Refused
 
@@ -23,7 +23,7 @@ def add(
     key: Path,
     *,
     right: Right = "read",
-    yes: Annotated[bool, Parameter(negative="")] = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Let somebody speak to the server.
@@ -73,7 +73,7 @@ def list_(*, options: Options = OPTIONS) -> None:
 def remove(
     name: str,
     *,
-    yes: Annotated[bool, Parameter(negative="")] = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Let somebody no longer speak to the server.

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from allod.cli.documents import provider_path
 from allod.cli.options import OPTIONS, Options
+from allod.cli.output import outline
 from allod.cli.phrases import choices
 from allod.cli.picture import Picture, take
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
@@ -153,8 +154,7 @@ def show(name: str, *, options: Options = OPTIONS) -> None:
     """
     picture = take(options.open(), reports=False)
     data = _data(picture.base.providers[_known(picture, name)])
-    lines = [f"{name}", *(f"  {field}: {value}" for field, value in data.items() if value)]
-    options.output.result(data, "\n".join(lines))
+    options.output.result(data, "\n".join(outline(data)))
 
 
 def _known(picture: Picture, name: str) -> ProviderName:

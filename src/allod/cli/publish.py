@@ -15,12 +15,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
 
-from allod.cli.options import Options
+from allod.cli.contents import fetch_configuration, read_document, with_contents
+from allod.cli.options import Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
 from allod.cli.preview import Reading, read_back
@@ -56,7 +58,7 @@ class Intent:
 
     message: Annotated[str, Parameter(name=["--message", "-m"])] = ""
     ticket: str = ""
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False
+    yes: Sure = False
     dry_run: Annotated[bool, Parameter(negative="")] = False
 
     def check(self) -> None:
@@ -195,7 +197,7 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
     draft.renew(now, root=False)
     draft.note(_note_data(note))
     unsigned = draft.propose(now)
-    reading = _read(picture, draft, unsigned)
+    reading = with_contents(_read(picture, draft, unsigned), partial(_load, picture, change.blobs))
     if any(made != _note_data(note) for made in notes(unsigned)):
         raise Untrusted("not-what-was-meant", "cannot sign this change: its note is another one")
     remarks = (*change.remarks, *_reminders(draft, base.view.repository.root.expires, now))
@@ -216,6 +218,14 @@ def _read(picture: Picture, draft: RepositoryDraft, unsigned: Mapping[str, bytes
         draft.contents,
         picture.base.content,
     )
+
+
+def _load(picture: Picture, blobs: Mapping[Digest, bytes], digest: Digest) -> Mapping[str, Any]:
+    """A configuration by its digest: one that is to be uploaded, or one that the server has."""
+    data = blobs.get(digest)
+    if data is None:
+        return fetch_configuration(picture.fleet.client, digest)
+    return read_document(data, digest)
 
 
 def _reminders(draft: RepositoryDraft, expires: datetime, now: datetime) -> tuple[str, ...]:

@@ -55,13 +55,14 @@ def recover(
         Refused: `not-a-root-key`: the sheet is of another fleet, or was replaced since.
         Untrusted: the server shows another fleet, or one that its roots do not lead to.
     """
-    if server_offer is None:
+    place = server_offer or home_directory() / "server" / "offer.json"
+    if server_offer is None and not place.exists():
         raise InvalidInput(
             "bad-arguments",
             "cannot find the fleet's server: give --server-offer, the offer.json in its directory",
         )
-    offer = read_offer(server_offer)
-    key, fleet_name = _key_and_fleet(recovery_file, fleet_id)
+    offer = read_offer(place)
+    key, fleet_name = _key_and_fleet(recovery_file, fleet_id, place)
     directory = home_directory() / "fleets" / parse_name(name or "home", "a fleet's name")
     if (directory / "fleet.json").exists():
         raise Conflict(
@@ -96,10 +97,14 @@ def recover(
 
 
 def _key_and_fleet(
-    recovery_file: Path | None, fleet_id: str | None
+    recovery_file: Path | None, fleet_id: str | None, offer: Path
 ) -> tuple[Ed25519PrivateKey, FleetId]:
+    """The recovery key, and the fleet that it is said to be of; the root tells whether it is."""
     if recovery_file is not None:
         return read_sheet(recovery_file), parse_fleet(fleet_id or fleet_of_sheet(recovery_file))
+    if fleet_id is None:
+        served = sorted(one.name for one in (offer.parent / "fleets").glob("*") if one.is_dir())
+        fleet_id = served[0] if len(served) == 1 else None
     if fleet_id is None:
         raise InvalidInput(
             "bad-arguments", "cannot tell which fleet: give --id with the number on the sheet"

@@ -14,9 +14,6 @@ from allod.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-    from securesystemslib.signer import Signer
-
     from allod.cli.release_push import PublishedRelease
     from allod.domain.release import Release
     from allod.packaging.draft import Draft
@@ -132,13 +129,60 @@ def _summary(releases: Sequence[Release], digest: str) -> dict[str, Any]:
     }
 
 
-def provider_signers(options: Options, provider: str) -> tuple[Signer, ...]:
-    """The keys of a provider on this machine.
+@app.command
+def key(out: Path, *, provider: str, options: Options = OPTIONS) -> None:
+    """Make a provider's key on this machine, and write its public half to a file.
 
-    Raises:
-        Unavailable: `key-elsewhere`, none of them lies here.
+    No fleet is needed for it: whoever builds releases keeps the key, and owners name its public
+    half with 'allod provider add'.
+
+    Args:
+        out: The file to hand to the owners of devices.
+        provider: The provider's name, as it stands in their releases.
+        options: Options of every verb.
     """
-    return options.open().keys.signers(f"provider:{provider}")
+    from allod.cli.options import now
+    from allod.cli.signer import SignerStore
+    from allod.domain.ids import parse_provider
+    from allod.durable import write_atomic
+    from allod.errors import Conflict
+    from allod.wire.codec import encode
+
+    name = parse_provider(provider)
+    if out.exists():
+        raise Conflict("exists", f"cannot write {out}: it is there already")
+    record = SignerStore.open(options.passphrase()).make_key(f"provider:{name}", now=now())
+    write_atomic(out.absolute(), encode(record.public), mode=0o644)
+    options.output.result(
+        {"id": record.id, "file": str(out)},
+        f"A key of {name}, {record.id[:16]}, lies on this machine; hand {out} to the owners: "
+        f"allod provider add {name} --key {out.name} --namespace pkg:generic/{name}/",
+    )
+
+
+@app.command
+def sign(source: Path = Path(), *, version: str | None = None, options: Options = OPTIONS) -> None:
+    """Sign a release with its provider's keys on this machine, building it first; no fleet is needed.
+
+    The statement is put into the release's OCI layout, which any tool may carry on.
+
+    Args:
+        source: A directory with allod.toml, or an OCI image layout.
+        version: Instead of the one in allod.toml; or which release of a layout.
+        options: Options of every verb.
+    """
+    from allod.cli.release_push import open_or_build
+    from allod.cli.signer import local_provider_signers
+    from allod.packaging.statement import sign_release
+
+    built = open_or_build(source, version=version, out=options.output)
+    release = built.release
+    sign_release(built, local_provider_signers(release.provider, options.passphrase()))
+    options.output.result(
+        _summary(built.releases, built.digest) | {"layout": str(built.layout.directory)},
+        f"Signed {release.package} {release.version} as {release.provider}\n"
+        f"  digest  {built.digest}\n  layout  {built.layout.directory}",
+    )
 
 
 @app.command
@@ -151,7 +195,8 @@ def push(
 ) -> None:
     """Sign a release as its provider and push it to the fleet's registry, building it first.
 
-    What broke off goes on where it stopped. A version that is there with other bytes is refused.
+    A layout that its provider signed elsewhere is pushed as it is, if the fleet trusts them. What
+    broke off goes on where it stopped. A version that is there with other bytes is refused.
 
     Args:
         source: A directory with allod.toml, or an OCI image layout.
@@ -160,8 +205,10 @@ def push(
         options: Options of every verb.
     """
     from allod.cli.release_push import publish_release
+    from allod.cli.release_verify import owner_says
 
     fleet = options.open()
+    providers, _ = owner_says(options)
     published = publish_release(
         source,
         provider,
@@ -169,6 +216,7 @@ def push(
         fleet.client,
         version=version,
         output=options.output,
+        providers=providers,
     )
     _show_published(published, options)
 
@@ -241,23 +289,12 @@ def inspect(reference: str, *, options: Options = OPTIONS) -> None:
         reference: PACKAGE@VERSION in the fleet's registry, a directory, or an OCI image layout.
         options: Options of every verb.
     """
+    from allod.cli.output import outline
     from allod.cli.release_look import describe, look
 
     found = look(reference, options)
     value = describe(found)
-    options.output.result(value, lambda console: _tree(console, value))
-
-
-def _tree(console: Console, value: dict[str, Any]) -> None:
-    from rich.pretty import Pretty
-
-    from allod.cli.output import printable
-
-    for key, part in value.items():
-        if part in (None, "", [], {}, False, 0):
-            continue
-        console.print(f"{key}: ", end="")
-        console.print(printable(part) if isinstance(part, str) else Pretty(part))
+    options.output.result(value, "\n".join(outline(value)))
 
 
 @app.command(name="list")

@@ -11,10 +11,10 @@ from allod.cli.output import Output
 from allod.domain.ids import Digest, Purl, Version, package_name
 from allod.domain.release import Release
 from allod.durable import make_directory
-from allod.errors import Conflict, InvalidInput
+from allod.errors import Conflict, InvalidInput, Unavailable
 from allod.packaging.build import Built, build_directory, open_built
 from allod.packaging.layout import Layout
-from allod.packaging.statement import sign_release
+from allod.packaging.statement import check_statements, sign_release, statements_in
 from allod.wire import oci
 
 if TYPE_CHECKING:
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
     from allod.cli.client import ApiClient
     from allod.cli.registry_client import RegistryClient
+    from allod.wire.trust import ProviderDocument
 
 #: Gives the signers of a provider; asked only once it is known what would be signed.
 Signers = Callable[[str], Sequence["Signer"]]
+#: Gives what the owner's newest documents say of a provider.
+Providers = Callable[[str], "ProviderDocument"]
 _UPLOADS: Final = ".uploads"  #: below a layout: where unfinished uploads stand
 
 
@@ -69,6 +72,7 @@ def publish_release(
     *,
     version: str | None = None,
     output: Output | None = None,
+    providers: Providers | None = None,
 ) -> PublishedRelease:
     """Build (or open), sign and push a release.
 
@@ -79,6 +83,8 @@ def publish_release(
         client: the fleet's server.
         version: overrides what the description says.
         output: shows progress.
+        providers: gives what the owner says of a provider; then a release that its provider signed
+            elsewhere needs no signer.
 
     Raises:
         Conflict: `version-taken`, the registry holds other bytes under this version.
@@ -92,10 +98,16 @@ def publish_release(
             "wrong-provider",
             f"cannot publish {source} for {provider}: it is a release of {built.release.provider}",
         )
-    return push_built(built, signers, client, out)
+    return push_built(built, signers, client, out, providers)
 
 
-def push_built(built: Built, signers: Signers, client: ApiClient, out: Output) -> PublishedRelease:
+def push_built(
+    built: Built,
+    signers: Signers,
+    client: ApiClient,
+    out: Output,
+    providers: Providers | None = None,
+) -> PublishedRelease:
     """Sign and push what was built. Raises as `publish_release`."""
     from allod.cli.registry_client import RegistryClient
 
@@ -110,11 +122,22 @@ def push_built(built: Built, signers: Signers, client: ApiClient, out: Output) -
             present=present,
             built=built.digest,
         )
-    sign_release(built, signers(release.provider))
+    _sign(built, signers, providers)
     _push(built, registry, out)
     return PublishedRelease(
         release.package, release.version, built.digest, release, built.releases, present is None
     )
+
+
+def _sign(built: Built, signers: Signers, providers: Providers | None) -> None:
+    """Sign here, or be content with the provider's own signature in the layout, verified."""
+    try:
+        sign_release(built, signers(built.release.provider))
+    except Unavailable as error:
+        signed = statements_in(built.layout, built.digest)
+        if error.code != "key-elsewhere" or not signed or providers is None:
+            raise
+        check_statements(signed, built.release, built.digest, providers(built.release.provider))
 
 
 def _push(built: Built, registry: RegistryClient, out: Output) -> None:

@@ -76,7 +76,7 @@ def verify_release(reference: str, options: Options) -> Verdict:
         InvalidInput: it can't be found at all.
     """
     found = look(reference, options)
-    providers, withdrawn = _owner_says(options)
+    providers, withdrawn = owner_says(options)
     return verify_found(found, providers, withdrawn)
 
 
@@ -117,7 +117,7 @@ def _payload(found: Found, layer: Layer) -> str:
 
 
 def _statement(found: Found, release: Release, providers: Callable[[str], ProviderDocument]) -> str:
-    from allod.trust.release import verify_release_statement
+    from allod.packaging.statement import check_statements
 
     envelopes = found.statements()
     if not envelopes:
@@ -125,23 +125,9 @@ def _statement(found: Found, release: Release, providers: Callable[[str], Provid
             "no-statement",
             f"cannot find a statement of {release.provider} about {found.digest}",
         )
-    provider = providers(release.provider)
-    faults: list[AllodError] = []
-    for envelope in envelopes:
-        try:
-            known = verify_release_statement(envelope, provider, found.digest)
-        except AllodError as error:
-            faults.append(error)
-            continue
-        said = known.value
-        if (said.package, said.version) != (release.package, release.version):
-            faults.append(
-                Untrusted("wrong-statement", f"cannot accept it for {said.package} {said.version}")
-            )
-            continue
-        by = ", ".join(sorted(key[:16] for key in known.by))
-        return f"{said.provider} signed {said.package} {said.version} with {by}"
-    raise faults[0]
+    known = check_statements(envelopes, release, found.digest, providers(release.provider))
+    by = ", ".join(sorted(key[:16] for key in known.by))
+    return f"{release.provider} signed {release.package} {release.version} with {by}"
 
 
 def _not_withdrawn(found: Found, why: str | None) -> str:
@@ -150,7 +136,7 @@ def _not_withdrawn(found: Found, why: str | None) -> str:
     return "not withdrawn"
 
 
-def _owner_says(
+def owner_says(
     options: Options,
 ) -> tuple[Callable[[str], ProviderDocument], Callable[[str], str | None]]:
     """What the owner's newest verified documents say; asked for when it is needed."""

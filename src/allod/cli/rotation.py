@@ -114,6 +114,10 @@ def rotate(
         )
     elif role == "online":
         _by_root(view, online_keys(_need_offer(wish)), wish, options)
+        options.output.say(
+            "If the old keys were stolen, devices may have seen versions that you never published; "
+            "then also run: allod trust repair timestamp snapshot"
+        )
     elif role == "provider":
         _rotate_provider(view, wish, options)
     elif role == "api":
@@ -195,9 +199,8 @@ def _distinct(signers: Sequence[Signer]) -> tuple[Signer, ...]:
 
 def _rotate_provider(view: View, wish: RotationWish, options: Options) -> None:
     """The new key signs from now on; the old one stays named for what it signed before."""
-    role = f"provider:{wish.provider}"
-    record = next_key(view.fleet, role, clock())
     path, document = provider_document(view, wish.provider)
+    record = next_key(view.fleet, f"provider:{wish.provider}", clock())
     keys = [record.public, *(key for key in document.keys if key != record.public)]
     options.output.confirm(f"Let key {record.id[:16]} sign for {wish.provider}?", yes=wish.yes)
     changed = msgspec.structs.replace(document, keys=keys)
@@ -299,7 +302,9 @@ def _repin(
 def _need_offer(wish: RotationWish) -> Path:
     if wish.server_offer is None:
         raise InvalidInput(
-            "bad-arguments", "cannot tell the server's new keys: give --server-offer offer.json"
+            "bad-arguments",
+            "cannot tell the server's new keys: run 'allod server new-keys' on the server, "
+            "and give the offer.json in its directory here as --server-offer",
         )
     return wish.server_offer
 

@@ -1,4 +1,4 @@
-"""A machine that only holds a root key: `$ALLOD_HOME/signer/`, for ceremonies.
+"""A machine that only holds keys: `$ALLOD_HOME/signer/`, of root for ceremonies, or of a provider.
 
 It remembers the newest root of each fleet that it signed for, so that nobody can have it sign on
 a base of their own making.
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from allod.cli.fleet import fleet_names, home_directory
 from allod.cli.keystore import KeyRecord, KeyStore
 from allod.cli.passphrase import Passphrase
+from allod.domain.ids import ProviderName
 from allod.durable import make_directory, write_atomic
-from allod.errors import Untrusted
+from allod.errors import Unavailable, Untrusted
 from allod.trust.metadata import ROOT, digest_of, read
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SignerStore:
-    """Root keys of this machine that belong to no fleet directory."""
+    """Keys of this machine that belong to no fleet directory."""
 
     directory: Path
     keys: KeyStore
@@ -43,11 +44,11 @@ class SignerStore:
         """Whether a key was made here."""
         return (self.keys.directory / "index.json").exists()
 
-    def make_key(self, *, now: datetime) -> KeyRecord:
-        """A new root key of this machine."""
+    def make_key(self, role: str, *, now: datetime) -> KeyRecord:
+        """A new key of this machine, of `root` or `provider:NAME`."""
         if not self.exists:
             self.keys.create()
-        return self.keys.generate(ROOT, now=now)
+        return self.keys.generate(role, now=now)
 
     def known_root(self, fleet: str) -> bytes | None:
         """The newest root that this machine signed or signed on."""
@@ -103,6 +104,26 @@ def local_root_signers(proposal: Proposal, passphrase: Passphrase) -> tuple[Sign
         for record in keys.records(ROOT):
             if record.id in wanted and record.file is not None and record.id not in found:
                 found[record.id] = keys.signer(record)
+    return tuple(found.values())
+
+
+def local_provider_signers(provider: ProviderName, passphrase: Passphrase) -> tuple[Signer, ...]:
+    """Signers with the keys of a provider on this machine, of whatever fleet or none.
+
+    Raises:
+        Unavailable: `key-elsewhere`, none lies here.
+    """
+    found: dict[str, Signer] = {}
+    for keys in _stores(passphrase):
+        for record in keys.records(f"provider:{provider}"):
+            if record.file is not None and record.state == "current" and record.id not in found:
+                found[record.id] = keys.signer(record)
+    if not found:
+        raise Unavailable(
+            "key-elsewhere",
+            f"cannot sign as {provider}: none of their keys is on this machine; "
+            "'allod release key' makes one",
+        )
     return tuple(found.values())
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PAUSE: Final = 2.0  #: seconds between two looks of --watch
+_CONSTRAINTS: Final = {
+    "access-not-enforced": "nothing holds services to their declared access (access-not-enforced)",
+}
 _COLOURS: Final = {
     RowState.AS_WANTED: "green",
     RowState.UNMANAGED: "dim",
@@ -32,6 +35,11 @@ _COLOURS: Final = {
     RowState.UNKNOWN: "magenta",
     RowState.DIFFERS: "yellow",
 }
+
+
+def constraint_says(name: str) -> str:
+    """What limits the owner on a device, for people."""
+    return _CONSTRAINTS.get(name, f"is bound by {name}")
 
 
 def status(
@@ -207,7 +215,7 @@ def _notes(one: DeviceOverview) -> Iterator[str]:
     for remark in one.refusals:
         yield f"! {name} refused {remark.subject or 'something'}: {remark.says}"
     for constraint in one.constraints:
-        yield f"! {name} is bound by: {constraint}"
+        yield f"! {name}: {constraint_says(constraint)}"
     for why in one.holds:
         yield f"· {name}: {why}"
     for restart, state in one.restarts:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from allod.cli.consequences import GRAVE, consequences
 from allod.cli.output import Output
 from allod.cli.phrases import choices
 from allod.cli.preview import Reading
 from allod.cli.scopes import show_scope, touched
-from allod.domain.desired import ChangeNote
+from allod.domain.desired import OWNER, ChangeNote
 from allod.domain.difference import NOTE, Difference, describe_note
 from allod.domain.ids import parse_scope
 from allod.domain.overview import Member, Remark
@@ -21,7 +22,7 @@ from allod.wire.codec import instant
 if TYPE_CHECKING:
     from allod.cli.picture import Picture
 
-_BOOKKEEPING = frozenset({NOTE})
+_MEMBERS: Final = 40  #: lines of one configuration that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Summary:
         """The summary for people."""
         yield describe_note(self.note).replace("change", "Change", 1)
         subject = ""
-        for one in self.differences:
+        for one in _shortened(self.differences):
             if one.subject != subject:
                 subject = one.subject
                 yield f"{self._subject(subject)}:"
@@ -116,6 +117,25 @@ def _expected(one: Difference, note: ChangeNote) -> bool:
     return one.what == "field" and (
         one.path == "allod.change" or one.path.startswith("allod.change.")
     )
+
+
+def _shortened(differences: tuple[Difference, ...]) -> Iterator[Difference]:
+    """Without what another line says already, and with no more of a configuration than is read."""
+    named = {(one.subject, one.package) for one in differences if one.what == "package-named"}
+    members: Counter[tuple[str, str | None]] = Counter()
+    for one in differences:
+        about = (one.subject, one.package)
+        if one.what == "manager" and one.after == OWNER and about in named:
+            continue  # what is named anew is the owner's to decide, unless another line says so
+        if one.what == "configuration-member":
+            members[about] += 1
+            if members[about] > _MEMBERS:
+                continue
+        yield one
+    for (subject, package), count in members.items():
+        if count > _MEMBERS:
+            says = f"{package} configuration: {count - _MEMBERS} more (all of them with --json)"
+            yield Difference(subject, "configuration-member", says, package)
 
 
 def _mark(one: Difference) -> str:

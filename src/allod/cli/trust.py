@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from allod.cli.options import OPTIONS, Options, now
+from allod.cli.options import OPTIONS, Options, Sure, now
 from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from allod.cli.proposal import Proposal
     from allod.cli.refresh import View
     from allod.wire.trust import Location
@@ -67,7 +69,7 @@ def add(
     *,
     pin: tuple[Path, ...] = (),
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Let devices ask this address too, for ever.
@@ -96,7 +98,7 @@ def add(
 
 @anchor_app.command
 def remove(
-    url: str, *, proposal: Path | None = None, yes: Yes = False, options: Options = OPTIONS
+    url: str, *, proposal: Path | None = None, yes: Sure = False, options: Options = OPTIONS
 ) -> None:
     """Let devices no longer ask this address.
 
@@ -127,13 +129,14 @@ def repair(
     time: datetime | None = None,
     device: tuple[str, ...] = (),
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Take floors of devices down, once: after versions ran away, or a clock was wrong.
 
     Args:
-        floors: Like targets=7: the role and the version that it falls to.
+        floors: Like targets=7: the role and the version that it falls to; without a number, to
+            the version that is published now.
         time: The time floor falls to this (UTC).
         device: Only these devices; all, unless given.
         proposal: Write a proposal for a ceremony instead of signing here.
@@ -152,12 +155,12 @@ def repair(
     moment = None
     if time is not None:
         moment = instant(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+    view = refresh(options.open(), allow_expired=True)
     made = Repair(
-        roles=dict(_floor(text) for text in floors),
+        roles=dict(_floor(text, view.versions) for text in floors),
         time=moment,
         devices=[parse_device(one) for one in device],
     )
-    view = refresh(options.open(), allow_expired=True)
     _carry_out(view, _statement(view, repairs=[made]), proposal=proposal, yes=yes, options=options)
 
 
@@ -167,7 +170,7 @@ def transfer(
     to: str,
     days: int = 30,
     proposal: Path | None = None,
-    yes: Yes = False,
+    yes: Sure = False,
     options: Options = OPTIONS,
 ) -> None:
     """Let another owner's fleet take devices over.
@@ -228,13 +231,14 @@ def _read_pem(path: Path) -> str:
     try:
         return path.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("bad-pin", f"cannot read the certificate {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not in PEM"
+        raise InvalidInput("bad-pin", f"cannot read the certificate {path}: {why}") from error
 
 
-def _floor(text: str) -> tuple[str, int]:
+def _floor(text: str, published: Mapping[str, int]) -> tuple[str, int]:
     role, equals, version = text.partition("=")
-    if not equals or not role or not version.isdecimal():
+    if role not in published or (equals and not version.isdecimal()):
         raise InvalidInput(
-            "bad-arguments", f"cannot read {text!r} as a floor: it is like targets=7"
+            "bad-arguments", f"cannot read {text!r} as a floor: it is like targets or targets=7"
         )
-    return role, int(version)
+    return role, int(version) if equals else published[role]

@@ -34,6 +34,7 @@ _FACT_NAME: Final = r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+"
 _FACT: Final = re.compile(
     rf"\{{\{{(?P<text>{_FACT_NAME})\}}\}}|\{{(?P<fact>{_FACT_NAME})\}}", re.ASCII
 )
+_CONTENT: Final = ("minLength", "maxLength", "pattern", "format", "enum", "const")
 _MISSING: Final = object()
 
 
@@ -45,8 +46,18 @@ class References:
     secrets: frozenset[str]
 
 
-def validate(document: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Check a document, as the owner wrote it, against a release's schema.
+def validate(
+    document: Mapping[str, Any], schema: Mapping[str, Any], *, filled: bool = False
+) -> None:
+    """Check a document against a release's schema.
+
+    What the schema says of a string's content (its length, a pattern, a choice) waits for the
+    device where the string names a fact or a secret: only there it is known.
+
+    Args:
+        document: as the owner wrote it, or as the device filled it in.
+        schema: of the release.
+        filled: the latter: nothing waits any more, and secrets stand in it.
 
     Raises:
         InvalidInput: `bad-schema`, `bad-configuration` (with the place and the rule, never a
@@ -68,9 +79,9 @@ def validate(document: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
             literal.append("here")  # also where another branch of the schema would forgive it
             yield jsonschema.ValidationError("holds a value that must be a secret")
 
-    checker: Any = extend(  # type: ignore[no-untyped-call]
-        jsonschema.Draft202012Validator, {"writeOnly": write_only}
-    )
+    plain = jsonschema.Draft202012Validator
+    rules = {} if filled else {"writeOnly": write_only} | _waiting(plain.VALIDATORS)
+    checker: Any = extend(plain, rules)  # type: ignore[no-untyped-call]
     try:
         fault = next(checker(dict(schema), registry=Registry()).iter_errors(document), None)
     except RecursionError:
@@ -91,6 +102,26 @@ def validate(document: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
             pointer=_place(fault),
             rule=str(fault.validator),
         )
+
+
+def _waiting(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules about a string's content, which hold for now where the content is not known."""
+
+    def until_filled(rule: Any) -> Any:
+        def apply(
+            validator: Any, value: Any, instance: Any, part: Any
+        ) -> Iterator[ValidationError]:
+            if not isinstance(instance, str) or not _waits(instance):
+                yield from rule(validator, value, instance, part) or ()
+
+        return apply
+
+    return {name: until_filled(rules[name]) for name in _CONTENT}
+
+
+def _waits(text: str) -> bool:
+    named = references(text)
+    return bool(named.facts or named.secrets)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:

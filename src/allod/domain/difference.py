@@ -59,12 +59,14 @@ def _document(
 ) -> Iterator[Difference]:
     subject = str(scope)
     if old is None and new is not None:
-        yield Difference(subject, "document-new", f"{subject} gets a document")
+        yield Difference(
+            subject, "document-new", f"{_named(scope)} is decided on for the first time"
+        )
     if old is not None and new is None:
         yield Difference(
             subject,
             "document-gone",
-            f"{subject} loses its document; devices keep what they have",
+            f"{_named(scope)} has no settings any more; devices keep what they have",
         )
     first = old if old is not None else _blank(new)
     second = new if new is not None else _blank(old)
@@ -85,6 +87,10 @@ def _document(
     yield from _simple(subject, "hold", "hold", first.hold, second.hold)
     yield from _device(subject, first.device, second.device)
     yield from _note(subject, None, first.change, second.change)
+
+
+def _named(scope: Scope) -> str:
+    return scope.name if scope.kind == "groups" else f"device {scope.name[:12]}"
 
 
 def _blank(like: StateDocument | None) -> StateDocument:
@@ -128,12 +134,12 @@ def _entry(
     subject: str, key: str, old: PackageEntry | None, new: PackageEntry | None
 ) -> Iterator[Difference]:
     if old is None:
-        yield Difference(subject, "package-named", f"{key} is named here now", key)
+        yield Difference(subject, "package-named", f"{key} is decided here from now on", key)
     if new is None:
         yield Difference(
             subject,
             "package-unnamed",
-            f"{key} is not named here any more; where nobody else names it, devices keep it",
+            f"{key} is not decided here any more; where nobody else decides, devices keep it",
             key,
         )
     first, second = old or PackageEntry(), new or PackageEntry()
@@ -345,7 +351,7 @@ def _simple_device(subject: str, old: DeviceRecord | None, new: DeviceRecord | N
     return Difference(
         subject,
         "device-record",
-        f"{subject} {'gets' if old is None else 'loses'} its own record",
+        f"the device {'gets' if old is None else 'loses'} a record of its own",
         before=None if old is None else old.status,
         after=None if new is None else new.status,
     )

@@ -355,7 +355,9 @@ class _Planner:
 
 
 def busy(inhibitions: Iterable[Inhibition], overridden: frozenset[str]) -> str:
-    """Who must not be disturbed, in words; empty: nobody."""
+    """Who must not be disturbed, in words; empty: nobody. '*' overrides whoever it is."""
+    if "*" in overridden:
+        return ""
     return next(
         (f"busy: {one.name}: {one.why}" for one in inhibitions if one.name not in overridden),
         "",

@@ -1,7 +1,7 @@
 """Scheduled restarts: done once between `at` and `latest`, never repeated.
 
 Whether a restart took place is told by the boot id, which differs after every restart of the
-machine: one that was begun and after which the boot id is the same did not happen yet.
+machine: one that was begun, and after which the boot id is another, is done.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Decision(StrEnum):
 
     NOTHING = "nothing"  #: over, or not due
     WAIT = "wait"  #: due, but somebody must not be disturbed
-    BEGIN = "begin"  #: journal, then restart; also again after a cut before it took place
+    BEGIN = "begin"  #: journal, then restart
     FINISH = "finish"  #: it took place: note so
     MISS = "miss"  #: it is too late: note so
 
@@ -51,6 +51,9 @@ def decide(
 ) -> Decision:
     """What is to be done about `restart`.
 
+    One that was begun is not begun again, also where this boot goes on: whether the machine was
+    told is not known after a cut, and a restart is rather missed than repeated.
+
     Args:
         restart: as ordered.
         record: what is remembered of it.
@@ -64,6 +67,6 @@ def decide(
         return Decision.FINISH
     if now > restart.latest:
         return Decision.MISS
-    if record is None and now < restart.at:
+    if record is not None or now < restart.at:
         return Decision.NOTHING
     return Decision.WAIT if busy else Decision.BEGIN

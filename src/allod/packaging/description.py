@@ -120,10 +120,12 @@ def read_description(directory: Path, *, version: str | None = None) -> Descript
     """Read `allod.toml` of `directory`; `version` overrides what it says.
 
     Raises:
-        InvalidInput: `no-description`, `bad-description` with line or field, or the code of the
+        InvalidInput: `no-release`, `no-description`, `bad-description` with line or field, or the code of the
             field at fault.
     """
     path = directory / FILE
+    if not directory.is_dir():
+        raise InvalidInput("no-release", f"cannot build {directory}: it is no directory")
     try:
         with path.open("rb") as file:
             raw = file.read(CAP + 1)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from allod.domain.ids import Digest
 from allod.domain.release import Release
-from allod.errors import AllodError
+from allod.errors import AllodError, Untrusted
 from allod.packaging.build import Built
 from allod.packaging.layout import Layout
 from allod.trust.dsse import sign_envelope, verify_envelope
-from allod.trust.release import STATEMENT_CAP
+from allod.trust.release import STATEMENT_CAP, ReleaseIdentity, verify_release_statement
+from allod.trust.verified import Verified
 from allod.wire import oci
 from allod.wire.codec import encode
 from allod.wire.envelope import IN_TOTO
 from allod.wire.intoto import ReleasePredicate, ReleaseStatement, Subject
+from allod.wire.trust import ProviderDocument
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -56,6 +58,36 @@ def sign_release(built: Built, signers: Sequence[Signer]) -> bytes:
     built.layout.put(envelope)
     built.layout.attach(manifest)
     return envelope
+
+
+def check_statements(
+    envelopes: Sequence[bytes], release: Release, digest: Digest, provider: ProviderDocument
+) -> Verified[ReleaseIdentity]:
+    """The first of the statements that holds for this release, under the owner's word on its provider.
+
+    Args:
+        envelopes: at least one, as they lie beside the release.
+        release: what its own config blob says.
+        digest: of its manifest or index.
+        provider: the owner's document about the provider.
+
+    Raises:
+        AllodError: none holds; the fault of the first.
+    """
+    faults: list[AllodError] = []
+    for envelope in envelopes:
+        try:
+            known = verify_release_statement(envelope, provider, digest)
+        except AllodError as error:
+            faults.append(error)
+            continue
+        said = known.value
+        if (said.package, said.version) == (release.package, release.version):
+            return known
+        faults.append(
+            Untrusted("wrong-statement", f"cannot accept it for {said.package} {said.version}")
+        )
+    raise faults[0]
 
 
 def statements_in(layout: Layout, digest: Digest) -> tuple[bytes, ...]:

@@ -71,7 +71,8 @@ def draft_unit(path: Path, *, root: str = "", version: str = "0.1.0", provider: 
         with path.open("rb") as file:
             text = file.read(CAP + 1)[:CAP].decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("bad-unit", f"cannot read the unit {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidInput("bad-unit", f"cannot read the unit {path}: {why}") from error
     unit = parse_unit(text)
     service = unit.get("Service", {})
     name = name_like(path.name.removesuffix(".service"))

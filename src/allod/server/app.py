@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -24,6 +23,7 @@ from allod.server.http.admin import PREFIX, AdminApp, AdminLimits
 from allod.server.http.fleet_files import FleetApp, FleetServices
 from allod.server.http.messages import (
     NO_STORE,
+    Bodies,
     Receive,
     Scope,
     Send,
@@ -32,7 +32,6 @@ from allod.server.http.messages import (
     respond_problem,
 )
 from allod.server.http.routes import Services
-from allod.server.lock import hold
 from allod.server.news import InProcessNews
 from allod.server.ports import BlobStore, Clock, Database, Files
 from allod.server.registry.app import RegistryApp
@@ -85,9 +84,14 @@ class Server:
     registry: RegistryApp
 
     def start(self) -> None:
-        """Recover every fleet, admit what lies in the inbox, sign anew what grows old."""
+        """Recover every fleet, admit what lies in the inbox, sign anew what grows old.
+
+        A fleet that the database does not know is brought into it again from its files.
+        """
         for fleet in self.stores.layout.fleets():
             try:
+                if self.stores.database.fleet(fleet) is None:
+                    _log.warning("projection-missing", fleet=fleet, entries=self.rebuild(fleet))
                 self.publications.load(fleet)
             except (AllodError, OSError) as error:
                 _log.error("fleet-unusable", fleet=fleet, exc_info=error)
@@ -207,6 +211,7 @@ class Application:
     def __init__(self, server: Server) -> None:
         settings = server.settings
         self._server = server
+        bodies = Bodies(settings.body_seconds, settings.bodies_room)
         self._fleet = FleetApp(
             FleetServices(
                 server.stores,
@@ -215,8 +220,9 @@ class Application:
                 server.read_tokens,
                 server.admit_binding,
                 server.receive_report,
+                bodies,
                 settings.wait_seconds,
-                settings.body_seconds,
+                max(1, settings.connections * 3 // 4),
             )
         )
         self._admin = AdminApp(
@@ -230,11 +236,16 @@ class Application:
                 server.api_tokens,
                 server.listings,
             ),
-            AdminLimits(settings.upload_cap, settings.body_seconds),
+            AdminLimits(settings.upload_cap, bodies),
         )
         self._registry = server.registry
         self._busy = 0
         self._most = settings.connections
+        self.failure: Exception | None = None  #: why it could not start
+
+    def stop(self) -> None:
+        """Let nobody wait any longer, so that open polls do not keep the process."""
+        self._server.stores.news.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -270,7 +281,12 @@ class Application:
         loop.set_default_executor(
             ThreadPoolExecutor(self._server.settings.threads, thread_name_prefix="use-case")
         )
-        await loop.run_in_executor(None, self._server.start)
+        try:
+            await loop.run_in_executor(None, self._server.start)
+        except Exception as error:  # noqa: BLE001 - whoever runs the process tells it
+            self.failure = error
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         refreshing = asyncio.create_task(self._refresh())
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -290,56 +306,3 @@ class Application:
 def build(settings: Settings) -> Application:
     """The ASGI application of a server's directory. Raises Unavailable `no-server-key`."""
     return Application(assemble(settings))
-
-
-@contextlib.contextmanager
-def _stopping(server: Any) -> Iterator[None]:
-    """Stop orderly on SIGTERM and SIGINT. Nothing depends on it: a kill is a normal stop too."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-def serve(settings: Settings) -> None:
-    """Serve until told to stop; one process, TLS by the server's own certificate.
-
-    Raises:
-        Conflict: `in-use`: another process serves this directory.
-        Unavailable: `no-server-key`.
-    """
-    from granian.constants import HTTPModes, Interfaces
-    from granian.http import HTTP1Settings
-    from granian.log import LogLevels
-    from granian.server.embed import Server as Granian
-
-    from allod.server.logs import configure_logs
-
-    configure_logs(settings.log_level)
-    layout = settings.layout
-
-    async def run() -> None:
-        granian = Granian(
-            build(settings),
-            address=settings.address,
-            port=settings.port,
-            interface=Interfaces.ASGI,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024),
-            websockets=False,
-            backlog=1024,
-            backpressure=settings.connections,
-            log_level=LogLevels.warning,
-            ssl_cert=layout.tls("certificate.pem") if settings.tls else None,
-            ssl_key=layout.tls("key.pem") if settings.tls else None,
-        )
-        with _stopping(granian):
-            _log.info("serving", url=settings.url, address=settings.address, port=settings.port)
-            await granian.serve()
-
-    with hold(layout):
-        asyncio.run(run())

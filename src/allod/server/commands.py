@@ -28,13 +28,15 @@ def default_directory() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share" / "allod") / "server"
 
 
-def serve(directory: Path | None = None) -> None:
+def serve(directory: Path | None = None, *, json: Json = False) -> None:
     """Run the server until it is told to stop.
 
     Args:
         directory: Of the server; where 'allod init' made it, unless given.
+        json: Say why it cannot serve with one JSON document. Logs are JSON lines in any case.
     """
-    from allod.server.app import serve as run
+    del json  # errors are shown by the program
+    from allod.server.process import serve as run
 
     run(_settings(directory))
 
@@ -183,13 +185,15 @@ def restore(archive: Path, directory: Path | None = None, *, json: Json = False)
         directory: Where the server is to live.
         json: Answer with one JSON document.
     """
+    from allod.server.lock import hold
     from allod.server.services.backup import restore as unpack
 
     place = directory or default_directory()
-    layout = unpack(archive, place, datetime.now(UTC))
+    with hold(unpack(archive, place, datetime.now(UTC))):
+        counts = _rebuild_all(_settings(place))
     _say(
         json,
-        {"directory": str(place), "fleets": list(layout.fleets())},
+        {"directory": str(place), "fleets": list(counts)},
         f"The server is back in {place}. Start it; then every owner runs 'allod server floors'.",
     )
 
@@ -202,21 +206,31 @@ def rebuild(directory: Path | None = None, *, json: Json = False) -> None:
         directory: Of the server.
         json: Answer with one JSON document.
     """
-    from allod.server.app import assemble
     from allod.server.lock import hold
 
     settings = _settings(directory)
     with hold(settings.layout):
-        server = assemble(settings)
-        try:
-            counts = {fleet: server.rebuild(fleet) for fleet in settings.layout.fleets()}
-        finally:
-            server.close()
+        counts = _rebuild_all(settings)
     _say(
         json,
         {"fleets": counts},
         f"{sum(counts.values())} entries of {len(counts)} fleets made anew.",
     )
+
+
+def _rebuild_all(settings: Settings) -> dict[str, int]:
+    """A new database; if this is cut off, fleets are missing in it, and the next start goes on."""
+    from allod import durable
+    from allod.server.app import assemble
+
+    database = settings.layout.database
+    for suffix in ("", "-wal", "-shm"):
+        durable.remove_file(database.with_name(database.name + suffix))
+    server = assemble(settings)
+    try:
+        return {fleet: server.rebuild(fleet) for fleet in settings.layout.fleets()}
+    finally:
+        server.close()
 
 
 def _settings(directory: Path | None) -> Settings:

@@ -56,7 +56,13 @@ def _read(path: Path) -> bytes:
 
 def load_signer(layout: ServerDirectory, role: str) -> CryptoSigner:
     """The online key of a role. Raises Unavailable `no-server-key`."""
-    key = serialization.load_pem_private_key(_read(layout.key(role)), None)
+    try:
+        key = serialization.load_pem_private_key(_read(layout.key(role)), None)
+    except ValueError as error:
+        raise Unavailable(
+            "no-server-key",
+            f"cannot read the key of {role}: it is damaged; restore it from a backup of the server",
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise Unavailable("no-server-key", f"cannot use the key of {role}: it is no Ed25519 key")
     return CryptoSigner(key)

@@ -7,8 +7,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 
+from allod import durable
 from allod.errors import Conflict
-from allod.server.layout import ServerDirectory
+from allod.server.layout import FleetDirectory, ServerDirectory
 
 
 @contextlib.contextmanager
@@ -27,6 +28,18 @@ def hold(layout: ServerDirectory) -> Iterator[None]:
                 "in-use",
                 f"cannot use {layout.root}: a server is running on it; stop it first",
             ) from error
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def publishing(fleet: FleetDirectory) -> Iterator[None]:
+    """Held while a fleet's published files change, or are listed by another process."""
+    durable.make_directory(fleet.root)
+    fd = os.open(fleet.root / ".publishing", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)

@@ -129,7 +129,11 @@ class News(Protocol):
         ...
 
     async def wait(self, fleet: str, after: int, seconds: float) -> int | None:
-        """The counter once it differs from `after`, or None after `seconds`."""
+        """The counter once it differs from `after`, or None after `seconds` or when it closes."""
+        ...
+
+    def close(self) -> None:
+        """Wake who waits; from now on nobody waits. May be called from any thread."""
         ...
 
 
@@ -326,10 +330,14 @@ class Database(Protocol):
         """The devices admitted with an invite, surplus ones left out."""
         ...
 
+    def surplus(self, fleet: FleetId, invite: str) -> int:
+        """How many devices came with an invite beyond its uses."""
+        ...
+
     def reports(
-        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int, epoch: int | None = None
     ) -> tuple[Reported, ...]:
-        """Reports with a higher sequence than `after`, by epoch and sequence."""
+        """Reports with a higher sequence than `after`, by epoch and sequence; perhaps of one epoch."""
         ...
 
     def report(

@@ -34,6 +34,7 @@ class Settings:
     tls: bool = True
     upload_cap: int = 64 * 1024 * 1024  #: bytes of one change
     body_seconds: float = 30.0  #: how long a body may take, plus one second for every 16 KiB
+    bodies_room: int = 256 * 1024 * 1024  #: bytes of all bodies that are being read
     connections: int = 4096  #: requests in work at once
     reports_a_minute: int = 60  #: of one device
     read_token_seconds: int = 24 * 3600
@@ -56,7 +57,7 @@ def load_settings(directory: Path) -> Settings:
     """Read `settings.json` of a directory made by `server init`.
 
     Raises:
-        InvalidInput: `no-server`, or the file can't be read.
+        InvalidInput: `no-server`, `bad-settings`, or the file can't be read.
     """
     path = ServerDirectory(directory).settings
     try:
@@ -66,6 +67,8 @@ def load_settings(directory: Path) -> Settings:
             "no-server", f"cannot find a server in {directory}: make one by 'allod server init'"
         ) from error
     file = decode(data, SettingsFile, cap=64 * 1024, what=str(path))
+    if not 0 < file.port < 65536:  # noqa: PLR2004 - ports of TCP
+        raise InvalidInput("bad-settings", f"cannot use {path}: no port has number {file.port}")
     return Settings(directory, file.url, file.address, file.port, file.tls)
 
 

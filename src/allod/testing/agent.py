@@ -103,6 +103,7 @@ class FakeServices:
     releases: Mapping[Digest, Release]
     name: str = "fake"
     enforces_access: bool = True
+    open: tuple[str, ...] = ()
     units: dict[Purl, ServiceUnit] = field(default_factory=dict)
     runs: dict[Purl, tuple[Digest, str]] = field(default_factory=dict)  #: release, configuration
     starts: list[tuple[Purl, Digest]] = field(default_factory=list)
@@ -146,6 +147,11 @@ class FakeServices:
         """Nothing is ever missing."""
         del package
         return frozenset()
+
+    def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
+        """What `open` says of everything."""
+        del unit
+        return self.open
 
 
 @dataclass(slots=True)

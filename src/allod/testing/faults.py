@@ -37,26 +37,40 @@ class Faults:
     Args:
         at: the call that is struck, counted from 1; 0: none, calls are only counted.
         strike: what happens then.
+        look: gives what a kill at this moment would leave behind, in a form that can be compared.
     """
 
     at: int = 0
     strike: Strike = Strike.KILL_BEFORE
     error: Callable[[], Exception] = lambda: OSError(5, "Input/output error")
+    look: Callable[[], object] | None = None
     calls: list[str] = field(default_factory=list)
+    #: With `look`: the calls before which something new was left; a kill before any other call
+    #: leaves what a kill before the call ahead of it leaves.
+    telling: list[int] = field(default_factory=list)
+    _left: object = None
 
-    def call(self, name: str, act: Callable[[], _T]) -> _T:
-        """Do `act`, unless this is the call that is struck."""
+    def call(
+        self, name: str, act: Callable[[], _T], error: Callable[[], Exception] | None = None
+    ) -> _T:
+        """Do `act`, unless this is the call that is struck; `error` makes what it raises then."""
+        fails = error or self.error
         self.calls.append(name)
+        if self.look is not None:
+            left = self.look()
+            if left != self._left:
+                self.telling.append(len(self.calls))
+                self._left = left
         if len(self.calls) != self.at:
             return act()
         if self.strike is Strike.KILL_BEFORE:
             raise Killed(name)
         if self.strike is Strike.ERROR_BEFORE:
-            raise self.error()
+            raise fails()
         act()
         if self.strike is Strike.KILL_AFTER:
             raise Killed(name)
-        raise self.error()
+        raise fails()
 
     @property
     def struck(self) -> str:
@@ -71,12 +85,20 @@ class Frail:
         port: the one that does the work.
         faults: decides.
         spared: calls that can't fail, such as reading a clock.
+        error: makes what a call of this port fails with; None: what `faults` says.
     """
 
-    def __init__(self, port: object, faults: Faults, spared: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        port: object,
+        faults: Faults,
+        spared: frozenset[str] = frozenset(),
+        error: Callable[[], Exception] | None = None,
+    ) -> None:
         self._port = port
         self._faults = faults
         self._spared = spared
+        self._error = error
 
     def __getattr__(self, name: str) -> Any:
         """The port's own attribute; a method that counts, if it is one."""
@@ -87,7 +109,7 @@ class Frail:
 
         @functools.wraps(found)
         def frail(*args: object, **kwargs: object) -> object:
-            return self._faults.call(label, lambda: found(*args, **kwargs))
+            return self._faults.call(label, lambda: found(*args, **kwargs), self._error)
 
         return frail
 

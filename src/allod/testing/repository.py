@@ -26,7 +26,6 @@ from allod.trust.authoring import (
     make_invite,
     make_release_statement,
     make_statement,
-    resign_statement,
     snapshot_of,
     timestamp_of,
 )
@@ -41,6 +40,7 @@ from allod.trust.device_view import (
 from allod.trust.floors import Floors
 from allod.trust.keys import device_id, from_key
 from allod.trust.metadata import SNAPSHOT, read
+from allod.trust.papers import resign_statement
 from allod.trust.release import ReleaseIdentity
 from allod.trust.repository import Repository, descend
 from allod.wire.codec import encode

@@ -86,7 +86,7 @@ def open_checkpoint(
         cap: bytes.
 
     Raises:
-        InvalidInput: `too-large`, `bad-note`, `bad-checkpoint`.
+        InvalidInput: `too-large`, `bad-signed-note`, `bad-checkpoint`.
         Untrusted: `wrong-log`, `note-signature`, `log-consistency`.
     """
     return check_checkpoint(parse_note(raw, cap=cap, what=_WHAT), origin, keys)

@@ -15,7 +15,6 @@ from allod.tlog.proofs import Proof, verify_inclusion
 
 PROOF_CAP: Final = 256 * 1024
 _FIRST: Final = "c2sp.org/tlog-proof@v1"
-_CODE: Final = "bad-proof"
 _WHAT: Final = "a log proof"
 _MAX_LINES: Final = 63
 
@@ -53,21 +52,21 @@ def parse_proof(raw: bytes) -> LogProof:
     """Read a proof; nothing in it is verified.
 
     Raises:
-        InvalidInput: `too-large`, `bad-proof`, `bad-note`.
+        InvalidInput: `too-large`, `bad-proof`, `bad-signed-note`.
     """
-    text = read_text(raw, _WHAT, cap=PROOF_CAP, code=_CODE)
+    text = read_text(raw, _WHAT, cap=PROOF_CAP, code="bad-proof")
     head, blank, note = text.partition("\n\n")
     first, *lines = head.split("\n")
     if first != _FIRST or not blank or not lines:
-        raise InvalidInput(_CODE, f"cannot read {_WHAT}: it does not begin as one")
+        raise InvalidInput("bad-proof", f"cannot read {_WHAT}: it does not begin as one")
     extra = None
     if lines[0].startswith("extra "):
-        extra = read_base64(lines.pop(0).removeprefix("extra "), _WHAT, code=_CODE)
+        extra = read_base64(lines.pop(0).removeprefix("extra "), _WHAT, code="bad-proof")
     if not lines or not lines[0].startswith("index ") or len(lines) > _MAX_LINES + 1:
-        raise InvalidInput(_CODE, f"cannot read {_WHAT}: it has no index, or is too long")
+        raise InvalidInput("bad-proof", f"cannot read {_WHAT}: it has no index, or is too long")
     return LogProof(
-        index=read_decimal(lines[0].removeprefix("index "), "an index", code=_CODE),
-        path=tuple(read_hash(line, _WHAT, code=_CODE) for line in lines[1:]),
+        index=read_decimal(lines[0].removeprefix("index "), "an index", code="bad-proof"),
+        path=tuple(read_hash(line, _WHAT, code="bad-proof") for line in lines[1:]),
         note=parse_note(note.encode(), cap=CHECKPOINT_CAP),
         extra=extra,
     )

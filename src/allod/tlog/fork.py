@@ -15,7 +15,6 @@ from allod.tlog.proofs import NodeReader, Proof, consistency_proof, verify_consi
 
 FORK_CAP: Final = 512 * 1024
 _FIRST: Final = "allod.dev/log-fork@v1"
-_CODE: Final = "bad-fork"
 _WHAT: Final = "evidence of a fork"
 _FIELDS: Final = ("short", "long", "root")
 _MAX_PROOF: Final = 63
@@ -86,27 +85,27 @@ def parse_fork(raw: bytes) -> Fork:
     """Read evidence; nothing in it is verified.
 
     Raises:
-        InvalidInput: `too-large`, `bad-fork`, `bad-note`.
+        InvalidInput: `too-large`, `bad-fork`, `bad-signed-note`.
     """
-    text = read_text(raw, _WHAT, cap=FORK_CAP, code=_CODE)
+    text = read_text(raw, _WHAT, cap=FORK_CAP, code="bad-fork")
     first, *lines = text.split("\n")
     if first != _FIRST or not lines or lines.pop():
-        raise InvalidInput(_CODE, f"cannot read {_WHAT}: it does not begin as that, or is cut")
+        raise InvalidInput("bad-fork", f"cannot read {_WHAT}: it does not begin as that, or is cut")
     fields, proof = lines[: len(_FIELDS)], lines[len(_FIELDS) :]
     if len(fields) != len(_FIELDS) or len(proof) > _MAX_PROOF:
-        raise InvalidInput(_CODE, f"cannot read {_WHAT}: it lacks a field, or is too long")
+        raise InvalidInput("bad-fork", f"cannot read {_WHAT}: it lacks a field, or is too long")
     values = []
     for name, line in zip(_FIELDS, fields, strict=True):
         if not line.startswith(f"{name} "):
-            raise InvalidInput(_CODE, f"cannot read {_WHAT}: it lacks {name!r}")
+            raise InvalidInput("bad-fork", f"cannot read {_WHAT}: it lacks {name!r}")
         values.append(line.removeprefix(f"{name} "))
     short, long = (
-        parse_note(read_base64(value, _WHAT, code=_CODE), cap=CHECKPOINT_CAP)
+        parse_note(read_base64(value, _WHAT, code="bad-fork"), cap=CHECKPOINT_CAP)
         for value in values[:2]
     )
     return Fork(
         short,
         long,
-        read_hash(values[2], _WHAT, code=_CODE),
-        tuple(read_hash(line, _WHAT, code=_CODE) for line in proof),
+        read_hash(values[2], _WHAT, code="bad-fork"),
+        tuple(read_hash(line, _WHAT, code="bad-fork") for line in proof),
     )

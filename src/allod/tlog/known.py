@@ -12,7 +12,6 @@ from allod.tlog.merkle import CompactRange
 from allod.tlog.note import parse_note
 
 KNOWN_CAP: Final = CHECKPOINT_CAP + 64 * 45
-_CODE: Final = "bad-known-log"
 _WHAT: Final = "what is known of a log"
 
 
@@ -25,7 +24,9 @@ class KnownLog:
 
     def __post_init__(self) -> None:
         if self.range.end != self.signed.size or self.range.root() != self.signed.root:
-            raise InvalidInput(_CODE, f"cannot use {_WHAT}: its hashes are not its checkpoint's")
+            raise InvalidInput(
+                "bad-known-log", f"cannot use {_WHAT}: its hashes are not its checkpoint's"
+            )
 
     def encode(self) -> bytes:
         """Its bytes: a line for each hash, an empty line, the checkpoint."""
@@ -37,15 +38,15 @@ def parse_known(raw: bytes) -> KnownLog:
     """Read what was kept. Its signatures were verified before it was kept.
 
     Raises:
-        InvalidInput: `too-large`, `bad-known-log`, `bad-note`, `bad-checkpoint`: it is damaged,
+        InvalidInput: `too-large`, `bad-known-log`, `bad-signed-note`, `bad-checkpoint`: it is damaged,
             which is an alarm and no first visit.
     """
-    text = read_text(raw, _WHAT, cap=KNOWN_CAP, code=_CODE)
+    text = read_text(raw, _WHAT, cap=KNOWN_CAP, code="bad-known-log")
     head, blank, rest = ("", "\n", text[1:]) if text[:1] == "\n" else text.partition("\n\n")
     if not blank:
-        raise InvalidInput(_CODE, f"cannot read {_WHAT}: it has no checkpoint")
+        raise InvalidInput("bad-known-log", f"cannot read {_WHAT}: it has no checkpoint")
     note = parse_note(rest.encode(), cap=CHECKPOINT_CAP)
     signed = SignedCheckpoint(parse_checkpoint(note.text), note)
     lines = head.split("\n") if head else []
-    hashes = tuple(read_hash(line, _WHAT, code=_CODE) for line in lines)
+    hashes = tuple(read_hash(line, _WHAT, code="bad-known-log") for line in lines)
     return KnownLog(signed, CompactRange(0, signed.size, hashes))

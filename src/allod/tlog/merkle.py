@@ -62,13 +62,13 @@ class CompactRange:
     def __post_init__(self) -> None:
         if not 0 <= self.begin <= self.end <= MAX_SIZE:
             raise InvalidInput(
-                "bad-range", f"cannot use the leaves {self.begin} to {self.end}: no such range"
+                "bad-log-range", f"cannot use the leaves {self.begin} to {self.end}: no such range"
             )
         if len(self.hashes) != len(cover(self.begin, self.end)) or any(
             len(node) != HASH_SIZE for node in self.hashes
         ):
             raise InvalidInput(
-                "bad-range",
+                "bad-log-range",
                 f"cannot use {len(self.hashes)} hashes for the leaves {self.begin} to {self.end}",
             )
 
@@ -88,11 +88,11 @@ class CompactRange:
         """This range and the one that begins where it ends.
 
         Raises:
-            InvalidInput: `bad-range`: they are not neighbours.
+            InvalidInput: `bad-log-range`: they are not neighbours.
         """
         if following.begin != self.end:
             raise InvalidInput(
-                "bad-range",
+                "bad-log-range",
                 f"cannot join ranges: one ends at {self.end}, the other begins at "
                 f"{following.begin}",
             )
@@ -111,11 +111,11 @@ class CompactRange:
         """The root of the tree of these leaves.
 
         Raises:
-            InvalidInput: `bad-range`: it does not begin at the first leaf.
+            InvalidInput: `bad-log-range`: it does not begin at the first leaf.
         """
         if self.begin:
             raise InvalidInput(
-                "bad-range", f"cannot know a root from leaf {self.begin} on: it needs them all"
+                "bad-log-range", f"cannot know a root from leaf {self.begin} on: it needs them all"
             )
         return fold(self.hashes)
 

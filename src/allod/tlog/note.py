@@ -128,11 +128,11 @@ class Note:
 
 
 def parse_signatures(text: str, what: str = "a signed note") -> tuple[Signature, ...]:
-    """Signature lines: at least one, at most `MAX_SIGNATURES`. Raises InvalidInput `bad-note`."""
+    """Signature lines: at least one, at most `MAX_SIGNATURES`. Raises InvalidInput `bad-signed-note`."""
     lines = text.split("\n")
     if lines.pop() or not lines or len(lines) > MAX_SIGNATURES:
         raise InvalidInput(
-            "bad-note", f"cannot read {what}: it has no, unended, or too many signature lines"
+            "bad-signed-note", f"cannot read {what}: it has no, unended, or too many signature lines"
         )
     return tuple(_signature(line, what) for line in lines)
 
@@ -140,12 +140,12 @@ def parse_signatures(text: str, what: str = "a signed note") -> tuple[Signature,
 def _signature(line: str, what: str) -> Signature:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     if not (line.startswith(_DASH) and space and name) or "+" in name:
-        raise InvalidInput("bad-note", f"cannot read {what}: a signature line is malformed")
+        raise InvalidInput("bad-signed-note", f"cannot read {what}: a signature line is malformed")
     if any(character.isspace() for character in name):
-        raise InvalidInput("bad-note", f"cannot read {what}: a key's name has a space")
-    data = read_base64(encoded, f"a signature of {what}", code="bad-note")
+        raise InvalidInput("bad-signed-note", f"cannot read {what}: a key's name has a space")
+    data = read_base64(encoded, f"a signature of {what}", code="bad-signed-note")
     if len(data) <= _ID_SIZE:
-        raise InvalidInput("bad-note", f"cannot read {what}: a signature is too short")
+        raise InvalidInput("bad-signed-note", f"cannot read {what}: a signature is too short")
     return Signature(name, data[:_ID_SIZE], data[_ID_SIZE:])
 
 
@@ -153,12 +153,12 @@ def parse_note(raw: bytes, *, cap: int = NOTE_CAP, what: str = "a signed note") 
     """Read a signed note; its signatures are not checked.
 
     Raises:
-        InvalidInput: `too-large`, `bad-note`.
+        InvalidInput: `too-large`, `bad-signed-note`.
     """
-    whole = read_text(raw, what, cap=cap, code="bad-note")
+    whole = read_text(raw, what, cap=cap, code="bad-signed-note")
     body, blank, lines = whole.rpartition("\n\n")
     if not blank or not body:
-        raise InvalidInput("bad-note", f"cannot read {what}: it has no text, or no signatures")
+        raise InvalidInput("bad-signed-note", f"cannot read {what}: it has no text, or no signatures")
     return Note(body + "\n", parse_signatures(lines, what))
 
 

@@ -37,11 +37,11 @@ def inclusion_proof(index: int, size: int, reader: NodeReader) -> Proof:
     """The proof that the leaf `index` is in the tree of `size` leaves.
 
     Raises:
-        InvalidInput: `bad-range`: there is no such leaf.
+        InvalidInput: `bad-log-range`: there is no such leaf.
     """
     if not 0 <= index < size <= MAX_SIZE:
         raise InvalidInput(
-            "bad-range", f"cannot prove entry {index} of a log of {size}: there is none"
+            "bad-log-range", f"cannot prove entry {index} of a log of {size}: there is none"
         )
     siblings: list[tuple[int, int]] = []
     begin, end = 0, size
@@ -62,11 +62,11 @@ def consistency_proof(old: int, new: int, reader: NodeReader) -> Proof:
     For `old` 0 it is empty, and says nothing.
 
     Raises:
-        InvalidInput: `bad-range`: the log has shrunk.
+        InvalidInput: `bad-log-range`: the log has shrunk.
     """
     if not 0 <= old <= new <= MAX_SIZE:
         raise InvalidInput(
-            "bad-range", f"cannot prove that a log of {old} entries grew to {new}: it is no growth"
+            "bad-log-range", f"cannot prove that a log of {old} entries grew to {new}: it is no growth"
         )
     if old == 0:
         return ()
@@ -110,7 +110,7 @@ def verify_subtree_inclusion(
     if len(leaf) != HASH_SIZE:
         raise _not_included(what, "its hash is none")
     node, place, last = leaf, index - begin, end - begin - 1
-    for other in _hashes(proof, "log-inclusion", what):
+    for other in _hashes(proof, _not_included(what, "its proof is not made of hashes")):
         if last == 0:
             raise _not_included(what, "the proof is too long")
         if place & 1 or place == last:
@@ -155,7 +155,7 @@ def verify_subtree_consistency(
         return
     if not _is_subtree(begin, end) or not end <= size <= MAX_SIZE:
         raise _not_consistent(end, size, "there is no such part")
-    hashes = _hashes(proof, "log-consistency", f"a log of {end} and {size} entries")
+    hashes = _hashes(proof, _not_consistent(end, size, "its proof is not made of hashes"))
     first, here, last = begin, end - 1, size - 1
     if here == last:
         while first != here:
@@ -203,9 +203,9 @@ def _is_subtree(begin: int, end: int) -> bool:
     return begin % width == 0
 
 
-def _hashes(proof: Sequence[bytes], code: str, what: str) -> Iterator[bytes]:
+def _hashes(proof: Sequence[bytes], otherwise: Untrusted) -> Iterator[bytes]:
     if len(proof) > MAX_PROOF or any(len(node) != HASH_SIZE for node in proof):
-        raise Untrusted(code, f"cannot accept {what}: its proof is not made of hashes")
+        raise otherwise
     return iter(proof)
 
 

@@ -32,7 +32,6 @@ RESPONSE_CAP: Final = 64 * 1024
 SIZE_TYPE: Final = "text/x.tlog.size"  #: media type of a conflict's body
 MAX_PROOF_LINES: Final = 63
 
-_CODE: Final = "bad-witness-message"
 _REQUEST: Final = "a request to a witness"
 
 
@@ -54,16 +53,18 @@ def parse_add_checkpoint(raw: bytes) -> AddCheckpoint:
     """Read a request's body; nothing in it is verified.
 
     Raises:
-        InvalidInput: `too-large`, `bad-witness-message`, `bad-note`: 400.
+        InvalidInput: `too-large`, `bad-witness-message`, `bad-signed-note`: 400.
     """
-    text = read_text(raw, _REQUEST, cap=REQUEST_CAP, code=_CODE)
+    text = read_text(raw, _REQUEST, cap=REQUEST_CAP, code="bad-witness-message")
     head, blank, note = text.partition("\n\n")
     first, *proof = head.split("\n")
     if not blank or not first.startswith("old ") or len(proof) > MAX_PROOF_LINES:
-        raise InvalidInput(_CODE, f"cannot read {_REQUEST}: it is not 'old', a proof and a note")
+        raise InvalidInput(
+            "bad-witness-message", f"cannot read {_REQUEST}: it is not 'old', a proof and a note"
+        )
     return AddCheckpoint(
-        read_decimal(first.removeprefix("old "), "an old size", code=_CODE),
-        tuple(read_hash(line, "a consistency proof", code=_CODE) for line in proof),
+        read_decimal(first.removeprefix("old "), "an old size", code="bad-witness-message"),
+        tuple(read_hash(line, "a consistency proof", code="bad-witness-message") for line in proof),
         parse_note(note.encode(), cap=REQUEST_CAP),
     )
 
@@ -152,10 +153,12 @@ def parse_cosignatures(raw: bytes) -> tuple[Signature, ...]:
     """The signature lines of a witness's answer, unverified.
 
     Raises:
-        InvalidInput: `too-large`, `bad-witness-message`, `bad-note`.
+        InvalidInput: `too-large`, `bad-witness-message`, `bad-signed-note`.
     """
     what = "a witness's answer"
-    return parse_signatures(read_text(raw, what, cap=RESPONSE_CAP, code=_CODE), what)
+    return parse_signatures(
+        read_text(raw, what, cap=RESPONSE_CAP, code="bad-witness-message"), what
+    )
 
 
 def parse_size(raw: bytes) -> int:
@@ -165,10 +168,10 @@ def parse_size(raw: bytes) -> int:
         InvalidInput: `too-large`, `bad-witness-message`.
     """
     what = "a witness's answer"
-    text = read_text(raw, what, cap=64, code=_CODE)
+    text = read_text(raw, what, cap=64, code="bad-witness-message")
     if not text.endswith("\n"):
-        raise InvalidInput(_CODE, f"cannot read {what}: it is no line")
-    return read_decimal(text[:-1], what, code=_CODE)
+        raise InvalidInput("bad-witness-message", f"cannot read {what}: it is no line")
+    return read_decimal(text[:-1], what, code="bad-witness-message")
 
 
 def with_cosignatures(
@@ -177,7 +180,7 @@ def with_cosignatures(
     """The checkpoint with the cosignatures of one witness's answer; lines of others are dropped.
 
     Raises:
-        InvalidInput: `too-large`, `bad-witness-message`, `bad-note`.
+        InvalidInput: `too-large`, `bad-witness-message`, `bad-signed-note`.
         Untrusted: `note-signature`: it has none by a key of the witness, or a wrong one.
     """
     lines = parse_cosignatures(raw)

@@ -20,6 +20,7 @@ from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from allod.domain.ids import Digest, sha256
 from allod.errors import AllodError, InvalidInput, Untrusted
 from allod.trust.anchor import Anchor
+from allod.trust.below import check_floor, check_listed, check_not_less, role_missing, rollback
 from allod.trust.effects import Keep, Need, Steps
 from allod.trust.floors import Floors
 from allod.trust.metadata import (
@@ -201,24 +202,6 @@ class Repository:
     def _alarm(self, code: str, says: str) -> None:
         self.alarms.append(Alarm(code=code, says=says))
 
-    def _check_floor(self, file: RoleFile) -> None:
-        """Neither below the floor nor another document at it.
-
-        Raises:
-            Untrusted: `rollback` (THREATS 4, 55 in part), `equivocation` (one version, two digests).
-        """
-        floor = self.floors.roles.get(file.role, 0)
-        known = self.floors.digests.get(file.role)
-        if file.version < floor:
-            raise _rollback(file.role, file.version, floor)
-        if file.version == floor and known is not None and known != file.digest:
-            raise Untrusted(
-                "equivocation",
-                f"cannot accept {file.role} version {file.version}: it is not the one seen before",
-                role=file.role,
-                version=file.version,
-            )
-
     # 4. TUF, from the top: each role under the one before.
 
     def load_timestamp(self) -> Steps[None]:
@@ -238,10 +221,10 @@ class Repository:
                 self.trusted.update_timestamp(data)
             except EqualVersionNumberError:
                 file = self._same_timestamp(cached, file)
-            self._check_floor(file)
+            check_floor(self.floors, file)
             listed = self.trusted.timestamp.snapshot_meta.version
             if listed < self.floors.roles.get(SNAPSHOT, 0):
-                raise _rollback(SNAPSHOT, listed, self.floors.roles[SNAPSHOT])
+                raise rollback(SNAPSHOT, listed, self.floors.roles[SNAPSHOT])
         self.note(file)
 
     def _same_timestamp(self, cached: RoleFile | None, file: RoleFile) -> RoleFile:
@@ -260,49 +243,23 @@ class Repository:
             with contextlib.suppress(AllodError), tuf_rules(SNAPSHOT):
                 self.trusted.update_snapshot(cached.data, trusted=True)
             if SNAPSHOT in self.trusted and self._is_final(cached, meta):
-                self.check_listed(cached.signed.meta)
+                check_listed(self.floors, cached.signed.meta)
                 self.note(cached)
                 return
         data = yield from self._fetch_role(SNAPSHOT, meta, SNAPSHOT_CAP)
         with tuf_rules(SNAPSHOT):
             file = open_role(data, SNAPSHOT)
-            self._check_floor(file)
+            check_floor(self.floors, file)
             if cached is not None and SNAPSHOT in self.trusted:
-                self._check_not_less(cached.signed.meta, file.signed.meta)
+                check_not_less(cached.signed.meta, file.signed.meta)
             self.trusted.update_snapshot(data)
-        self.check_listed(file.signed.meta)
+        check_listed(self.floors, file.signed.meta)
         self.note(file)
 
     def _is_final(self, cached: RoleFile, meta: MetaFile) -> bool:
         """Whether the cached snapshot is the very one that the timestamp names, and fresh."""
         fresh = not self.trusted.snapshot.is_expired(self.decided)
         return fresh and meta.version == cached.version and matches(meta, cached.data)
-
-    @staticmethod
-    def _check_not_less(before: Mapping[str, MetaFile], after: Mapping[str, MetaFile]) -> None:
-        """TUF 5.5.5: no role leaves, none goes back, whether this machine uses it or not."""
-        for name, meta in before.items():
-            role = name.removesuffix(".json")
-            if name not in after:
-                raise _missing(role)
-            if after[name].version < meta.version:
-                raise _rollback(role, after[name].version, meta.version)
-
-    def check_listed(self, listed: Mapping[str, MetaFile]) -> None:
-        """Every role that was ever verified stands in the snapshot, not below its floor.
-
-        Otherwise the holder of the online keys mixes roles of two epochs, or makes a role that
-        restrains somebody vanish (THREATS 4, 26). The snapshot is not the owner's word: it
-        raises no floor of a role, only the role's own signers do (THREATS 6).
-        """
-        for role, floor in self.floors.roles.items():
-            if role in {TIMESTAMP, SNAPSHOT}:
-                continue
-            meta = listed.get(f"{role}.json")
-            if meta is None:
-                raise _missing(role)
-            if meta.version < floor:
-                raise _rollback(role, meta.version, floor)
 
     def load(self, role: str, delegator: str) -> Steps[Targets]:
         """A targets role, under its delegator; from the cache if the snapshot lists it so.
@@ -323,7 +280,7 @@ class Repository:
             return self._targets(role)
         meta = self.trusted.snapshot.meta.get(f"{role}.json")
         if meta is None:
-            raise _missing(role)
+            raise role_missing(role)
         cached = self._cached_role(role)
         if cached is not None:
             with contextlib.suppress(AllodError), tuf_rules(role):
@@ -336,7 +293,7 @@ class Repository:
             loaded = self.trusted.update_delegated_targets(data, role, delegator)
             if self.profile.addressed:
                 check_address(file.signed, self.anchor.fleet, role)
-            self._check_floor(file)
+            check_floor(self.floors, file)
         self.note(file)
         return loaded
 
@@ -396,17 +353,3 @@ class Repository:
     def _target_path(self, info: TargetInfo) -> str:
         path = info.get_prefixed_paths()[0] if self.trusted.root.consistent_snapshot else info.path
         return "tuf/targets/" + quote(path, safe=b"/")
-
-
-def _missing(role: str) -> Untrusted:
-    return Untrusted("role-missing", f"cannot accept the snapshot: it lacks {role}", role=role)
-
-
-def _rollback(role: str, version: int, floor: int) -> Untrusted:
-    return Untrusted(
-        "rollback",
-        f"cannot accept {role} version {version}: version {floor} was seen before",
-        role=role,
-        version=version,
-        floor=floor,
-    )

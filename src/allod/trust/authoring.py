@@ -7,11 +7,10 @@ signing apart from TUF is in `papers`, the server's part in `online`, roots of s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import (
@@ -19,7 +18,6 @@ from tuf.api.metadata import (
     Delegations,
     Metadata,
     Root,
-    SuccinctRoles,
     TargetFile,
     Targets,
 )
@@ -28,12 +26,13 @@ from allod.domain.ids import FleetId
 from allod.errors import InvalidInput, Refused
 from allod.trust.accepted import Repository
 from allod.trust.ceremony import (
-    RootProgress,
     merge_roots,
     require_complete,
     root_progress,
+    same_but_for_life,
     sign_root,
 )
+from allod.trust.first import DEVICES_PREFIX, first_files
 from allod.trust.metadata import (
     ADDRESS,
     BINS,
@@ -45,14 +44,11 @@ from allod.trust.metadata import (
     last_change,
     read,
 )
-from allod.trust.online import SNAPSHOT_LIFE, TIMESTAMP_LIFE, snapshot_of, timestamp_of
+from allod.trust.online import snapshot_of, timestamp_of
 from allod.trust.papers import (
     make_invite,
     make_release_statement,
     make_statement,
-    resign_statement,
-    short_invite,
-    statement_digest,
 )
 from allod.trust.role_keys import (
     HOME,
@@ -69,28 +65,19 @@ from allod.trust.role_keys import (
 __all__ = [
     "HOME",
     "PRODUCTION",
-    "SNAPSHOT_LIFE",
-    "TIMESTAMP_LIFE",
     "Lives",
     "Publication",
     "RepositoryDraft",
     "RoleKeys",
-    "RootProgress",
     "make_invite",
     "make_release_statement",
     "make_statement",
     "merge_roots",
-    "resign_statement",
     "root_progress",
-    "short_invite",
     "sign_root",
     "snapshot_of",
-    "statement_digest",
     "timestamp_of",
 ]
-
-DEVICES_PATH: Final = "state/devices/*"
-_DEVICES_PREFIX: Final = "state/devices/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +128,9 @@ class RepositoryDraft:
         lives: Lives = HOME,
     ) -> RepositoryDraft:
         """The first root and empty roles: `targets`, `devices` and all its bins."""
-        first = Root(version=1, expires=after(now, lives.root), consistent_snapshot=True)
-        set_root_keys(
-            first, {ROOT: root, TARGETS: targets, SNAPSHOT: snapshot, TIMESTAMP: timestamp}
-        )
-        metadata: Metadata[Root] = Metadata(first)
-        fleet = FleetId(hashlib.sha256(metadata.signed_bytes).hexdigest())
-        bins = SuccinctRoles(ids(targets), targets.threshold, lives.bin_bits, BINS)
-        roles: dict[str, Metadata[Targets]] = {
-            name: Metadata(Targets(version=1, expires=after(now, lives.targets)))
-            for name in (TARGETS, DEVICES, *bins.get_roles())
-        }
-        devices = DelegatedRole(
-            DEVICES, ids(targets), targets.threshold, terminating=True, paths=[DEVICES_PATH]
-        )
-        roles[TARGETS].signed.delegations = Delegations(by_id(targets), roles={DEVICES: devices})
-        roles[DEVICES].signed.delegations = Delegations(by_id(targets), succinct_roles=bins)
-        return cls(fleet, metadata, roles, {}, lives, newest_root=None)
+        keys = {ROOT: root, TARGETS: targets, SNAPSHOT: snapshot, TIMESTAMP: timestamp}
+        fleet, first, roles = first_files(keys, now, lives)
+        return cls(fleet, first, roles, {}, lives, newest_root=None)
 
     @classmethod
     def from_repository(cls, repository: Repository, lives: Lives = HOME) -> RepositoryDraft:
@@ -353,7 +326,7 @@ class RepositoryDraft:
     def _finish_root(self, now: datetime, signers: Sequence[Signer], root: bytes | None) -> bytes:
         if root is None:
             root = sign_root(self.propose_root(now), signers)
-        elif _without_life(root) != _without_life(self._root.to_bytes()):
+        elif not same_but_for_life(root, self._root.to_bytes()):
             raise InvalidInput(
                 "different-documents", "cannot publish this root: it is not the draft's"
             )
@@ -411,7 +384,7 @@ class RepositoryDraft:
 
     def _role_of(self, path: str) -> tuple[str, Targets]:
         """Who signs for `path`: the owner's own roles, or the delegation that it lies under."""
-        if path.startswith(_DEVICES_PREFIX):
+        if path.startswith(DEVICES_PREFIX):
             devices = self._signed(DEVICES).delegations
             if devices is None or devices.succinct_roles is None:
                 raise RuntimeError("the role 'devices' has no bins")
@@ -419,19 +392,13 @@ class RepositoryDraft:
             return role, self._signed(role)
         for name, delegated in (self._delegations().roles or {}).items():
             if delegated.is_delegated_path(path):
-                return name, self._roles.setdefault(name, _fresh(self._root)).signed
+                return name, self._fresh(name).signed
         return TARGETS, self._signed(TARGETS)
+
+    def _fresh(self, role: str) -> Metadata[Targets]:
+        empty = Metadata(Targets(version=1, expires=self._root.signed.expires))
+        return self._roles.setdefault(role, empty)
 
     def _rotate(self, keys: Mapping[str, RoleKeys]) -> None:
         set_root_keys(self._root.signed, keys)
         self._dirty.add(ROOT)
-
-
-def _fresh(root: Metadata[Root]) -> Metadata[Targets]:
-    return Metadata(Targets(version=1, expires=root.signed.expires))
-
-
-def _without_life(root: bytes) -> dict[str, Any]:
-    """A root's meaning without version and expiry, which a proposal fixed before."""
-    fields: dict[str, Any] = read(root, ROOT).signed.to_dict()
-    return {name: value for name, value in fields.items() if name not in {"version", "expires"}}

@@ -93,3 +93,16 @@ def require_complete(previous: bytes | None, proposal: bytes) -> None:
             missing=progress.missing,
             may_sign=sorted(progress.may_sign),
         )
+
+
+def same_but_for_life(one: bytes, other: bytes) -> bool:
+    """Whether two roots mean the same, version and expiry aside: a proposal fixed those before.
+
+    Raises:
+        InvalidInput: one of them is no root.
+    """
+    first, second = (read(root, ROOT).signed.to_dict() for root in (one, other))
+    lives = {"version", "expires"}
+    return {k: v for k, v in first.items() if k not in lives} == {
+        k: v for k, v in second.items() if k not in lives
+    }

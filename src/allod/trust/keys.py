@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_public_key,
 )
+from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import Key, SSlibKey
 
 from allod.domain.ids import DeviceId
@@ -28,6 +30,7 @@ _SCHEMES: Final = frozenset(
     }
 )
 _MINIMAL_RSA_BITS: Final = 2048
+_PEM_CAP: Final = 16 * 1024
 
 
 def _crypto_key(key: PublicKey) -> Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey:
@@ -61,6 +64,24 @@ def to_key(key: PublicKey) -> SSlibKey:
     if made.keytype != key.keytype or made.keyval["public"].strip() != key.keyval.public.strip():
         raise InvalidInput("bad-key", "cannot use a public key that is not written in its one form")
     return made
+
+
+def key_from_pem(pem: bytes) -> Key:
+    """A public key in PEM (SubjectPublicKeyInfo); Ed25519, ECDSA P-256 or P-384, or RSA for PSS.
+
+    Raises:
+        InvalidInput: `bad-key`.
+    """
+    try:
+        loaded = load_pem_public_key(pem[:_PEM_CAP])
+        if not isinstance(loaded, (Ed25519PublicKey, EllipticCurvePublicKey, RSAPublicKey)):
+            raise InvalidInput(
+                "bad-key", "cannot use this kind of key: use Ed25519, ECDSA (P-256, P-384) or RSA"
+            )
+        made = SSlibKey.from_crypto(loaded)
+    except (ValueError, UnsupportedAlgorithm, UnsupportedLibraryError) as error:
+        raise InvalidInput("bad-key", f"cannot read a public key: {error}") from error
+    return to_key(from_key(made))
 
 
 def from_key(key: Key) -> PublicKey:

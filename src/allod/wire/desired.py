@@ -7,18 +7,17 @@ An entry with an unknown field or a bad value refuses that entry alone: it lands
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Any, Final, Literal
 
 import msgspec
 
 from allod.domain import desired, ids
 from allod.domain.access import parse_access
-from allod.domain.desired import DriftPolicy, Level, When
-from allod.domain.release import HealthCheck
+from allod.domain.desired import Level, When
 from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import Document, convert, encode, instant, parse_instant, parse_strict
 from allod.wire.health import HealthWire, health_from_wire, health_to_wire
+from allod.wire.settings import Settings, settings_from_wire, settings_to_wire
 
 STATE_CAP: Final = 4 * 1024 * 1024
 
@@ -82,25 +81,6 @@ class PackageEntry(Document, kw_only=True, frozen=True):
     change: ChangeNote | None = None
 
 
-class Window(Document, kw_only=True, frozen=True):
-    """Days as mon … sun, start as HH:MM in UTC, length in minutes."""
-
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
-    start: str
-    minutes: int
-
-
-class Settings(Document, kw_only=True, frozen=True):
-    """What the scope sets."""
-
-    windows: list[Window] | None = None
-    drift: DriftPolicy | None = None
-    retention_releases: int | None = None
-    health: list[HealthWire] | None = None
-    bandwidth: int | None = None
-    override_inhibitors: list[str] | None = None
-
-
 class Restart(Document, kw_only=True, frozen=True):
     """A scheduled restart."""
 
@@ -132,11 +112,6 @@ class StateDocument(Document, kw_only=True, frozen=True):
     hold: str | None = None
     device: DeviceRecord | None = None
     change: ChangeNote | None = None
-
-
-_START: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-_WEEK_MINUTES: Final = 7 * 24 * 60
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def decode_state(data: bytes) -> desired.StateDocument:
@@ -176,7 +151,7 @@ def decode_state(data: bytes) -> desired.StateDocument:
         scope=scope,
         packages=packages,
         unreadable=unreadable,
-        settings=_settings(wire.settings),
+        settings=settings_from_wire(wire.settings),
         restarts=tuple(
             desired.Restart(
                 ids.parse_name(entry.id, "a restart's id"),
@@ -279,36 +254,6 @@ def _entry(key: str, wire: PackageEntry) -> desired.PackageEntry:
     )
 
 
-def _window(wire: Window) -> desired.Window:
-    start = _START.fullmatch(wire.start)
-    if start is None or not 0 < wire.minutes <= _WEEK_MINUTES:
-        raise InvalidInput(
-            "bad-window", f"cannot read the window {wire.start[:20]!r}+{wire.minutes}m"
-        )
-    return desired.Window(
-        frozenset(_DAYS.index(day) for day in wire.days),
-        int(start[1]) * 60 + int(start[2]),
-        wire.minutes,
-    )
-
-
-def _optional_checks(wire: list[HealthWire] | None) -> tuple[HealthCheck, ...] | None:
-    return None if wire is None else tuple(health_from_wire(check) for check in wire)
-
-
-def _settings(wire: Settings) -> desired.Settings:
-    return desired.Settings(
-        windows=None if wire.windows is None else tuple(_window(window) for window in wire.windows),
-        drift=wire.drift,
-        retention_releases=wire.retention_releases,
-        health=_optional_checks(wire.health),
-        bandwidth=wire.bandwidth,
-        override_inhibitors=None
-        if wire.override_inhibitors is None
-        else frozenset(wire.override_inhibitors),
-    )
-
-
 def encode_state(document: desired.StateDocument) -> bytes:
     """Write a document of desired state; what could not be read cannot be written again.
 
@@ -326,7 +271,7 @@ def encode_state(document: desired.StateDocument) -> bytes:
         fleet=document.fleet,
         scope=str(document.scope),
         packages={key: _entry_to_wire(entry) for key, entry in document.packages.items()},
-        settings=_settings_to_wire(document.settings),
+        settings=settings_to_wire(document.settings),
         restarts=[
             Restart(id=entry.id, at=instant(entry.at), latest=instant(entry.latest))
             for entry in document.restarts
@@ -394,26 +339,4 @@ def _entry_to_wire(entry: desired.PackageEntry) -> PackageEntry:
         overrides=sorted(entry.overrides),
         secrets=sorted(entry.secrets),
         change=None if entry.change is None else change_to_wire(entry.change),
-    )
-
-
-def _settings_to_wire(settings: desired.Settings) -> Settings:
-    return Settings(
-        windows=None
-        if settings.windows is None
-        else [
-            Window(
-                days=[_DAYS[day] for day in sorted(window.days)],
-                start=f"{window.start // 60:02d}:{window.start % 60:02d}",
-                minutes=window.minutes,
-            )
-            for window in settings.windows
-        ],
-        drift=settings.drift,
-        retention_releases=settings.retention_releases,
-        health=None if settings.health is None else [health_to_wire(c) for c in settings.health],
-        bandwidth=settings.bandwidth,
-        override_inhibitors=None
-        if settings.override_inhibitors is None
-        else sorted(settings.override_inhibitors),
     )

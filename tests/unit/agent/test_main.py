@@ -100,7 +100,10 @@ def test_secrets_come_from_stdin_and_are_listed_by_name_only(tmp_path: Path) -> 
     listed = agent("secret", "list", *state).stdout
     assert listed == f"{package} password\n"
     assert json.loads(agent("secret", "list", "--json", *state).stdout) == {package: ["password"]}
-    assert agent("secret", "remove", package, "password", *state).returncode == 0
+    short = package.rpartition("/")[2]
+    assert "password" in agent("secret", "list", short, *state).stdout
+    assert agent("secret", "remove", short, "password", *state).returncode == 0
+    assert "cannot tell which package" in agent("secret", "list", "other", *state).stderr
     assert agent("secret", "list", *state).stdout == ""
 
 

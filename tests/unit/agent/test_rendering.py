@@ -19,7 +19,7 @@ from allod.testing.payloads import PACKAGE, payload
 SCHEMA = {
     "type": "object",
     "properties": {
-        "name": {"type": "string"},
+        "name": {"type": "string", "maxLength": 7},
         "volume": {"type": "integer"},
         "key": {"writeOnly": True},
     },
@@ -184,6 +184,7 @@ def test_the_file_of_another_document_is_drift(renderer: FileRenderer, place: Pa
         ({"name": "{device.unheard-of}"}, (), "unknown-fact"),
         ({"key": "secret:door"}, (), "secret-not-granted"),
         ({"key": "secret:window"}, ("window",), "missing-secret"),
+        ({"name": "{device.name}s"}, (), "bad-configuration"),
     ],
 )
 def test_what_can_not_be_rendered_is_said_before_anything_is_written(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from allod.agent.supervisor import poke
+from allod.agent.supervisor import BURST, FIRST_GAP, Supervisor, poke
 from allod.agent.supervisor_services import look
 from allod.agent.supervisor_worker import INSTALLED, TRIALS, Choice, mark_verified
 from allod.testing.local_server import Request, local_server, make_authority, server_context
@@ -157,7 +157,7 @@ def test_news_start_the_worker_over_tls_with_the_token(place: Place, tmp_path: P
 
 
 def test_a_server_that_cries_news_without_end_is_slowed_down(place: Place) -> None:
-    """Each run for news waits longer than the one before: no busy loop at a server's will."""
+    """After a few, each run for news waits longer than the one before: no busy loop at its will."""
     count = [0]
 
     def act(request: Request) -> None:
@@ -167,9 +167,19 @@ def test_a_server_that_cries_news_without_end_is_slowed_down(place: Place) -> No
     with local_server(act) as server:
         place.ask(server.url)
         with place.running():
-            time.sleep(3)
-    assert len(place.runs) <= 5
-    assert count[0] <= 8
+            time.sleep(5)
+    assert len(place.runs) <= BURST + 2
+    assert count[0] <= BURST + 5
+
+
+def test_an_owner_at_work_is_followed_at_once(place: Place) -> None:
+    """A few changes within a minute come as quickly as the first; only a flood is spaced out."""
+    one = Supervisor(str(place.root))
+    gaps = [one._gap_before(now) for now in range(BURST + 3)]
+    assert gaps == [0.0] + [FIRST_GAP] * (BURST - 1) + [1.0, 2.0, 4.0]
+    assert one._gap_before(1000.0) == 0.0
+    os.close(one._pipe[0])
+    os.close(one._pipe[1])
 
 
 def test_a_server_that_never_holds_the_question_is_asked_now_and_then(place: Place) -> None:

@@ -150,7 +150,8 @@ class Terminal:
         return line + "\n"
 
 
-def test_the_sheet_is_copied_by_hand_and_used(owner: Owner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_the_sheet_is_copied_by_hand_and_used(owner: Owner, tmp_path: Path, named: bool) -> None:
     """Shown once, typed in with a slip that is noticed; later it alone recovers the fleet."""
     terminal = Terminal(owner, slip=2)
     owner.monkeypatch.setattr("sys.stdin", terminal)
@@ -168,9 +169,16 @@ def test_the_sheet_is_copied_by_hand_and_used(owner: Owner, tmp_path: Path) -> N
     again = Terminal(new)
     again.sheet = sheet
     owner.monkeypatch.setattr("sys.stdin", again)
-    restore = ("keys", "restore", "--paper", "--server-offer", tmp_path / "server" / "offer.json")
-    assert new.refused(*restore, "--yes") == "bad-arguments"
-    new.do(*restore, "--id", fleet, "--yes")
+    assert new.refused("keys", "restore", "--paper") == "bad-arguments"
+    offer = tmp_path / "server" / "offer.json"
+    carried = tmp_path / "carried.json"
+    carried.write_bytes(offer.read_bytes())
+    restore = ("keys", "restore", "--paper", "--server-offer")
+    assert new.refused(*restore, carried) == "bad-arguments", "which fleet cannot be seen there"
+    if named:
+        new.do(*restore, carried, "--id", fleet, "--yes")
+    else:  # the server's directory is here, with its one fleet
+        new.do(*restore, offer, "--yes")
     accepted(new, device)
     assert owner.refused("people", "list") == "unauthenticated"
 
@@ -357,6 +365,12 @@ def test_trust_repair_and_transfer(begun: Owner) -> None:
     statement = device.accept().statement
     assert statement is not None
     assert statement.repairs[0].roles == {"targets": 1}
+    begun.do("trust", "repair", "timestamp", "snapshot", "--yes")
+    accepted_now = device.accept()
+    assert accepted_now.statement is not None
+    published = {role: accepted_now.versions[role] - 1 for role in ("timestamp", "snapshot")}
+    assert accepted_now.statement.repairs[0].roles == published
+    assert begun.refused("trust", "repair", "nobody=1", "--yes") == "bad-arguments"
     begun.do("trust", "transfer", "ab" * 32, "--to", "cd" * 32, "--yes")
     statement = accepted(begun, device).statement
     assert statement is not None

@@ -77,6 +77,30 @@ def test_a_value_that_must_be_secret_is_refused_wherever_the_schema_says_so(sche
     configuration.validate({"port": 1, "password": "secret:door"}, schema)
 
 
+@pytest.mark.parametrize("value", ["{device.name}", "the {device.name} one", "secret:door"])
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ({"maxLength": 4}, "oven"),
+        ({"minLength": 40}, "x" * 40),
+        ({"pattern": "^[a-z]{4}$"}, "oven"),
+        ({"enum": ["oven"]}, "oven"),
+        ({"const": "oven"}, "oven"),
+    ],
+)
+def test_what_a_string_holds_is_judged_when_it_is_known(value: str, rule: Any, fits: str) -> None:
+    """Facts and secrets wait for the device, which judges what it filled in; types do not wait."""
+    schema = {"properties": {"a": {"type": "string", "writeOnly": True, **rule}}}
+    open_schema = {"properties": {"a": {"type": "string", **rule}}}
+    configuration.validate({"a": value}, open_schema)
+    configuration.validate({"a": fits}, schema, filled=True)
+    with pytest.raises(InvalidInput) as caught:
+        configuration.validate({"a": value}, schema, filled=True)
+    assert caught.value.code == "bad-configuration"
+    assert refusal({"a": "{{device.name}} is no fact"}, open_schema).code == "bad-configuration"
+    assert refusal({"a": value}, {"properties": {"a": {"type": "integer"}}})
+
+
 def test_only_secrets_may_stand_in_a_secret_object() -> None:
     """A writeOnly object may hold references alone."""
     schema = {"properties": {"login": {"writeOnly": True}}}

@@ -58,7 +58,7 @@ def test_malformed_proofs(raw: bytes) -> None:
     """Another version, no index, wrong hashes, too many of them, no checkpoint: refused."""
     with pytest.raises(InvalidInput) as refused:
         parse_proof(raw)
-    assert refused.value.code in {"bad-proof", "bad-note"}
+    assert refused.value.code in {"bad-proof", "bad-signed-note"}
 
 
 def take(tail: Tail, log: NaiveLog = LOG) -> list[tuple[int, bytes]]:

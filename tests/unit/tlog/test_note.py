@@ -154,7 +154,7 @@ def test_malformed_notes(raw: bytes) -> None:
     """No text, no signatures, bad lines, control characters, second spellings: refused."""
     with pytest.raises(InvalidInput) as refused:
         parse_note(raw)
-    assert refused.value.code == "bad-note"
+    assert refused.value.code == "bad-signed-note"
 
 
 def test_a_note_is_capped_before_it_is_read() -> None:

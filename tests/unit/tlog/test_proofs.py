@@ -145,7 +145,7 @@ def test_what_is_not_there_cannot_be_proved(index: int, size: int) -> None:
     """Neither made nor believed."""
     with pytest.raises(InvalidInput) as refused:
         inclusion_proof(index, size, NODES)
-    assert refused.value.code == "bad-range"
+    assert refused.value.code == "bad-log-range"
     with pytest.raises(Untrusted):
         verify_inclusion(LEAVES[0], index, size, (), LEAVES[0])
 
@@ -196,4 +196,4 @@ def test_no_range_is_made_up(make) -> None:
     """A range has just the hashes that its leaves need, and a root only from the first leaf on."""
     with pytest.raises(AllodError) as refused:
         make()
-    assert refused.value.code == "bad-range"
+    assert refused.value.code == "bad-log-range"

@@ -117,7 +117,7 @@ def test_malformed_requests(raw: bytes) -> None:
     """No old size, wrong hashes, more than 63 of them, half a note: 400, nothing is verified."""
     with pytest.raises(AllodError) as refused:
         parse_add_checkpoint(raw)
-    assert refused.value.code in {"bad-witness-message", "bad-note"}
+    assert refused.value.code in {"bad-witness-message", "bad-signed-note"}
 
 
 def test_answers_are_capped_and_must_be_the_witnesses() -> None:

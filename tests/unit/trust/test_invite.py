@@ -18,9 +18,10 @@ from allod.testing.repository import (
     TestOwner,
     key_from,
 )
-from allod.trust.authoring import make_invite, short_invite
+from allod.trust.authoring import make_invite
 from allod.trust.dsse import make_envelope, payload_of
 from allod.trust.invite import check_not_revoked, open_invite, root_wanted
+from allod.trust.papers import short_invite
 from allod.wire.binding import Invite, InviteFile
 from allod.wire.codec import decode, encode
 from allod.wire.envelope import INVITE

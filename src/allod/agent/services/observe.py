@@ -2,11 +2,13 @@
 
 A sample of the moment. What a service does and has ended between two looks is not seen, nor
 can the use of a privilege be told from /proc. It names access in the grammar of
-`allod.domain.access`. Standard library only.
+`allod.domain.access`; `remember` adds up what several looks have seen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,9 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from allod.durable import write_atomic
+
+MOST_REMEMBERED: Final = 100  #: names of one unit
 _LISTEN: Final = "0A"
 _INODE: Final = 9  #: column of /proc/net tables
 _SHARED: Final = ("/dev/shm/", "/tmp/")  # noqa: S108  # only compared with
@@ -71,6 +76,20 @@ def undeclared(used: Iterable[str], declared: Iterable[str]) -> frozenset[str]:
         )
     }
     return frozenset(used) - covered
+
+
+def remember(file: Path, unit: bytes, found: frozenset[str]) -> frozenset[str]:
+    """What was found for this unit, now and whenever it was looked at before; kept in `file`."""
+    key = hashlib.sha256(unit).hexdigest()
+    try:
+        kept = json.loads(file.read_bytes())
+        known = {str(name) for name in kept["names"]} if kept["unit"] == key else set()
+    except (OSError, ValueError, LookupError, TypeError):
+        known = set()
+    every = sorted(known | found)[:MOST_REMEMBERED]
+    if set(every) != known:
+        write_atomic(file, json.dumps({"unit": key, "names": every}).encode())
+    return frozenset(every)
 
 
 def _below(path: str, roots: Iterable[str]) -> bool:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from allod.agent.ports import RunState, ServiceUnit
-from allod.agent.services.observe import observed_access, undeclared
+from allod.agent.services.observe import observed_access, remember, undeclared
 from allod.agent.services.processes import (
     KERNEL_BOOT_ID,
     Seen,
@@ -53,6 +53,7 @@ _LINES: Final = 4  #: of `process`, the last one empty
 _UNIT: Final = "unit.json"
 _PROCESS: Final = "process"
 _WATCH: Final = "watch.json"
+_MISSING: Final = "missing.json"  #: access that was seen in use and is not declared
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _LOCK: Final = 3  #: the lock's descriptor in the child
@@ -106,6 +107,7 @@ class ProcessServiceManager:
             service.end(seconds)
             remove_file(place / _PROCESS)
             remove_file(place / _WATCH)
+            remove_file(place / _MISSING)
 
     def reload(self, package: Purl) -> None:
         """SIGHUP to its first process; nothing if it does not run."""
@@ -131,15 +133,21 @@ class ProcessServiceManager:
         return RunState(running=False, restarts=ends, detail=_last_words(place))
 
     def missing_access(self, package: Purl) -> frozenset[str]:
-        """Access seen in use right now that the unit does not declare (sampled, see `observe`)."""
+        """Access ever seen in use that the unit does not declare (sampled, see `observe`)."""
         place = self._directory / file_name(package)
         seen, _ = _find(place, self._boot_id_file)
         unit = _read_json(place / _UNIT)
-        if seen is None or not unit.get("complain"):
+        if not unit.get("complain"):
             return frozenset()
         known = (unit["directory"], unit["configuration"], unit["data"] or unit["directory"])
-        used = observed_access([member.pid for member in session_of(seen)], own=known)
-        return undeclared(used, unit["access"])
+        members = [] if seen is None else [member.pid for member in session_of(seen)]
+        used = undeclared(observed_access(members, own=known), unit["access"])
+        return remember(place / _MISSING, json.dumps(unit, sort_keys=True).encode(), used)
+
+    def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
+        """Nothing of its own: that this manager enforces no access at all says it."""
+        del unit
+        return ()
 
 
 def check_services(

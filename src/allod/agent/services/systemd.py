@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from allod.agent.ports import RunState, ServiceUnit
-from allod.agent.services.observe import observed_access, undeclared
+from allod.agent.services.observe import observed_access, remember, undeclared
 from allod.agent.services.process import encode_unit
 from allod.agent.services.seccomp_log import privileges_tried
-from allod.agent.services.systemd_unit import HIDDEN, Places, unit_name, unit_text, user_name
+from allod.agent.services.systemd_unit import (
+    HIDDEN,
+    Places,
+    unenforced,
+    unit_name,
+    unit_text,
+    user_name,
+)
 from allod.domain.ids import Purl, file_name
 from allod.durable import make_directory, remove_file, write_atomic
 from allod.errors import Unavailable
@@ -87,6 +94,7 @@ class SystemdServiceManager:
         self._systemctl("disable", "--now", name)
         remove_file(self._units / name)
         remove_file(self._note(package))
+        remove_file(self._seen(package))
         self._systemctl("daemon-reload")
 
     def reload(self, package: Purl) -> None:
@@ -110,7 +118,7 @@ class SystemdServiceManager:
         )
 
     def missing_access(self, package: Purl) -> frozenset[str]:
-        """In complain mode: access seen in use, or privileges tried, that is not declared.
+        """In complain mode: access ever seen in use, or privileges tried, that is not declared.
 
         Sockets, devices and files are sampled when this is called (`observe`); privileges come
         from the kernel's log (`seccomp_log`) and stay denied in complain mode too.
@@ -122,12 +130,20 @@ class SystemdServiceManager:
         own += [note["data"]] if note["data"] else []
         used = observed_access(self._processes(package), own=own)
         used |= privileges_tried(self._kernel_log(), _uid(user_name(package)))
-        return undeclared(used, note["access"])
+        unit = _read(self._note(package)) or b""
+        return remember(self._seen(package), unit, undeclared(used, note["access"]))
+
+    def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
+        """What its sandbox leaves open although it is not declared, in words."""
+        return unenforced(unit)
 
     # --- what it takes -------------------------------------------------------------------------
 
     def _note(self, package: Purl) -> Path:
         return self._state / "services" / file_name(package) / "unit.json"
+
+    def _seen(self, package: Purl) -> Path:
+        return self._note(package).with_name("missing.json")
 
     def _run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(self._programs) / program) if self._programs else program, *words]

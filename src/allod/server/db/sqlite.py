@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
+from allod.errors import Unavailable
 from allod.server.db import schema, statements
 from allod.server.db.connection import immediate, open_sqlite
 from allod.server.ports import (
@@ -32,16 +34,35 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class SqliteDatabase:
-    """Implements `allod.server.ports.Database` in one file."""
+    """Implements `allod.server.ports.Database` in one file.
+
+    Raises:
+        Unavailable: `database-damaged`, `database-newer`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._writing = threading.Lock()
         self._engine = open_sqlite(path)
-        with self._transaction() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self._transaction() as connection:
+                config = Config()
+                config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except sa.exc.DatabaseError as error:
+            self.close()
+            raise Unavailable(
+                "database-damaged",
+                f"cannot use {path}: {error.orig}; with the server stopped, 'allod server rebuild' "
+                "makes it again from the signed files",
+            ) from error
+        except CommandError as error:
+            self.close()
+            raise Unavailable(
+                "database-newer",
+                f"cannot use {path}: a newer version of allod wrote it; install that version, or "
+                "run 'allod server rebuild'",
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -123,12 +144,22 @@ class SqliteDatabase:
         )
         return frozenset(row["device"] for row in self._rows(query))
 
+    def surplus(self, fleet: FleetId, invite: str) -> int:
+        """See the port."""
+        table = schema.bindings
+        query = sa.select(sa.func.count(sa.distinct(table.c.device)).label("many")).where(
+            table.c.fleet == fleet, table.c.invite == invite, table.c.surplus.is_(True)
+        )
+        return int(self._rows(query)[0]["many"])
+
     def reports(
-        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int
+        self, fleet: FleetId, device: DeviceId, *, after: int, limit: int, epoch: int | None = None
     ) -> tuple[Reported, ...]:
         """See the port."""
         table = schema.reports
         query = statements.select_reports(fleet, device).where(table.c.sequence > after)
+        if epoch is not None:
+            query = query.where(table.c.epoch == epoch)
         query = query.order_by(table.c.epoch, table.c.sequence, table.c.digest).limit(limit)
         return tuple(statements.reported(row) for row in self._rows(query))
 

@@ -24,35 +24,37 @@ from allod.server.http.fleet_files import caller_of
 from allod.server.http.messages import (
     NO_STORE,
     SECURITY_HEADERS,
+    Bodies,
     Receive,
     Scope,
     Send,
     header,
+    not_found,
     problem_headers,
     problem_of,
-    read_body,
     respond_problem,
     unexpected,
 )
-from allod.server.http.routes import Services, routes
+from allod.server.http.routes import ENROLLED, PRINCIPAL, Services, routes
 from allod.server.services.access import Access
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.wire.api import ENROLMENT_HEADER
-from allod.wire.codec import encode
+from allod.wire.codec import encode, parse_strict
 from allod.wire.httpsig import verify_body
 
 PREFIX: Final = "/api/v1"
 _FLEET: Final = re.compile(r"/api/v1/fleets/([0-9a-f]{64})(?:/.*)?")
+_PLAIN: Final = re.compile(r"/api/v1(?:/[A-Za-z0-9._-]+)*", re.ASCII)
 _SMALL: Final = 64 * 1024
 _LARGE: Final = re.compile(r"/api/v1/fleets(?:/[0-9a-f]{64}/(?:changes|floors))?")
 
 
 @dataclass(frozen=True, slots=True)
 class AdminLimits:
-    """How much and how slowly somebody may send."""
+    """How much somebody may send, and what reads it."""
 
     upload_cap: int
-    body_seconds: float
+    bodies: Bodies
 
 
 class AdminApp:
@@ -69,7 +71,7 @@ class AdminApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            scope["allod.principal"] = None
+            scope[PRINCIPAL], scope[ENROLLED] = None, False
             body = await self._enter(scope, receive)
             await self._inner(scope, _replay(body, receive), _secured(send))  # type: ignore[arg-type]
         except AllodError as error:
@@ -79,23 +81,41 @@ class AdminApp:
 
     async def _enter(self, scope: Scope, receive: Receive) -> bytes:
         path, method = scope["path"], scope["method"]
+        # Litestar would read "//" and a "/" at the end as nothing; who may is decided by the path,
+        # so there is one way to write it.
+        if _PLAIN.fullmatch(path) is None:
+            raise not_found("this address")
         if method in {"GET", "HEAD"} and path.startswith(f"{PREFIX}/schema"):
             return b""
         loop = asyncio.get_running_loop()
         principal = None
         if (method, path) == ("POST", f"{PREFIX}/fleets"):
             self._admit_fleet.check_secret(header(scope, ENROLMENT_HEADER.encode()) or "")
+            scope[ENROLLED] = True
         else:
             match = _FLEET.fullmatch(path)
             fleet = None if match is None else match.group(1)
             identify = partial(self._access.identify, fleet, caller_of(scope))
             principal = await loop.run_in_executor(None, identify)
-        scope["allod.principal"] = principal
+        scope[PRINCIPAL] = principal
         cap = self._limits.upload_cap if _LARGE.fullmatch(path) else _SMALL
-        body = await read_body(scope, receive, cap=cap, seconds=self._limits.body_seconds)
+        body = await self._limits.bodies.read(scope, receive, cap=cap)
         if principal is not None and principal.body_digest is not None:
             verify_body(principal.body_digest, hashlib.sha256(body).digest())
+        if body:
+            _check_kind(scope)
+            await loop.run_in_executor(None, partial(parse_strict, body, cap=cap, what="the body"))
         return body
+
+
+def _check_kind(scope: Scope) -> None:
+    """Only JSON is read. Raises InvalidInput `wrong-content-type`."""
+    kind = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidInput(
+            "wrong-content-type",
+            f"cannot read the body: it comes as {kind[:60]!r}, and must be application/json",
+        )
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -146,7 +166,16 @@ _CODES: Final = {
 
 def _refused(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     code = _CODES.get(error.status_code, "bad-request")
-    return _problem(InvalidInput(code, f"cannot answer: {error.detail}"))
+    faults = [_fault(one) for one in error.extra] if isinstance(error.extra, list) else []
+    why = "; ".join(faults) if faults else error.detail
+    return _problem(InvalidInput(code, f"cannot answer: {why}"[:1000]))
+
+
+def _fault(extra: Any) -> str:
+    """One thing that Litestar found wrong with a request."""
+    if not isinstance(extra, dict):
+        return str(extra)[:200]
+    return f"{extra.get('key', 'the request')}: {extra.get('message', 'does not fit')}"[:200]
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

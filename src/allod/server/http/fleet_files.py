@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +20,13 @@ from allod.domain.ids import FleetId, parse_digest, parse_fleet
 from allod.errors import AllodError, InvalidInput
 from allod.server.http.messages import (
     NO_STORE,
+    Bodies,
     Receive,
     Scope,
     Send,
     header,
     method_not_allowed,
     not_found,
-    read_body,
     respond,
     respond_json,
     respond_problem,
@@ -54,6 +55,7 @@ _T = TypeVar("_T")
 _IMMUTABLE: Final = (b"cache-control", b"private, max-age=31536000, immutable")
 _REVALIDATE: Final = (b"cache-control", b"no-cache")
 _TOKENS: Final = 65_536  #: read tokens that are remembered
+_WAITS_OF_ONE: Final = 8  #: polls of one reader that may wait at once
 _PIECE: Final = 256 * 1024
 _ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
 _NO_NEWS: Final = {
@@ -74,8 +76,9 @@ class FleetServices:
     read_tokens: ReadTokens
     admit_binding: AdmitBinding
     receive_report: ReceiveReport
+    bodies: Bodies
     wait_seconds: float
-    body_seconds: float
+    waits: int  #: polls that may wait at once; beyond, they are answered at once
 
 
 class FleetApp:
@@ -86,6 +89,8 @@ class FleetApp:
         self._known: dict[bytes, tuple[str, str, int]] = {}
         self._seconds = services.stores.clock.seconds
         self._current = services.stores.news.current
+        self._waiting = 0
+        self._waits_of: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; failures become problems, bugs are logged and hidden."""
@@ -107,9 +112,7 @@ class FleetApp:
         if known is None or known[0] != fleet or known[2] < self._seconds():
             return False
         query: bytes = scope["query_string"]
-        if not query.startswith(b"after=") or not query[6:].isdigit():
-            return False
-        if self._current(fleet) != int(query[6:]):
+        if query != b"after=%d" % (self._current(fleet) or 0):
             return False
         state = self._services.fleets.get(fleet)
         return state is not None and known[1] not in state.retired
@@ -129,8 +132,7 @@ class FleetApp:
         elif method not in {"GET", "HEAD"}:
             raise method_not_allowed(scope)
         elif rest == "news":
-            await self._reader(fleet, scope)
-            await self._news(fleet, scope, send)
+            await self._news(fleet, scope, send, await self._reader(fleet, scope))
         elif rest.startswith("blobs/"):
             await self._reader(fleet, scope)
             await self._blob(fleet, rest.removeprefix("blobs/"), scope, send)
@@ -140,14 +142,14 @@ class FleetApp:
                 await self._reader(fleet, scope)
             await self._file(fleet, rest, scope, send)
 
-    async def _reader(self, fleet: FleetId, scope: Scope) -> None:
-        """Let a reader in, and remember the read token for the hot path."""
+    async def _reader(self, fleet: FleetId, scope: Scope) -> str:
+        """Let a reader in, remember the read token for the hot path, and say who it is."""
         raw = _authorization(scope)
         known = self._known.get(raw)
         retired = self._services.fleets.need(fleet).retired
         counts = known is not None and known[0] == fleet and known[2] >= self._seconds()
         if known is not None and counts and known[1] not in retired:
-            return
+            return known[1]
         principal = await self.identify(fleet, scope)
         principal.need(PULL)
         scheme, _, secret = raw.decode("latin-1").partition(" ")
@@ -156,23 +158,42 @@ class FleetApp:
             if len(self._known) >= _TOKENS:
                 self._known.clear()
             self._known[raw] = (grant.fleet, grant.device, grant.expires)
+        if principal.kind == "anybody":
+            return ""
+        return principal.device or f"{principal.kind} {principal.name}"
 
     async def identify(self, fleet: str | None, scope: Scope) -> Principal:
         """Who is calling."""
         return await _thread(self._services.access.identify, fleet, caller_of(scope))
 
-    async def _news(self, fleet: FleetId, scope: Scope, send: Send) -> None:
+    async def _news(self, fleet: FleetId, scope: Scope, send: Send, reader: str) -> None:
         query = _query(scope)
         after = _number(query.get("after", "0"))
         wait = min(_seconds(query.get("wait", "0")), self._services.wait_seconds)
         news = self._services.stores.news
         current = news.current(fleet)
         if current == after and wait > 0:
-            current = await news.wait(fleet, after, wait)
+            current = await self._wait(fleet, after, wait, reader)
         if current is None or current == after:
             await respond(send, 204, headers=(NO_STORE,))
         else:
             await respond_json(send, NewsAnswer(news=current))
+
+    async def _wait(self, fleet: FleetId, after: int, seconds: float, reader: str) -> int | None:
+        """Wait for news; nobody can take all places, and without a place nobody waits."""
+        key = f"{fleet}/{reader}"
+        crowded = bool(reader) and self._waits_of[key] >= _WAITS_OF_ONE
+        if crowded or self._waiting >= self._services.waits:
+            return None
+        self._waiting += 1
+        self._waits_of[key] += 1
+        try:
+            return await self._services.stores.news.wait(fleet, after, seconds)
+        finally:
+            self._waiting -= 1
+            self._waits_of[key] -= 1
+            if not self._waits_of[key]:
+                del self._waits_of[key]
 
     async def _bindings(self, fleet: FleetId, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -209,7 +230,7 @@ class FleetApp:
             raise not_found("this address")
 
     async def _body(self, scope: Scope, receive: Receive, cap: int) -> bytes:
-        return await read_body(scope, receive, cap=cap, seconds=self._services.body_seconds)
+        return await self._services.bodies.read(scope, receive, cap=cap)
 
     async def _file(self, fleet: FleetId, rest: str, scope: Scope, send: Send) -> None:
         """A metadata, target or trust file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _BYTES_A_SECOND: Final = 16 * 1024
 _log = structlog.get_logger("allod.server.http")
 
@@ -90,8 +92,12 @@ async def respond_problem(send: Send, error: AllodError) -> None:
 
 
 def unexpected(error: Exception, scope: Scope) -> AllodError:
-    """A bug: logged with its traceback, and told to nobody outside."""
+    """A bug, or a disk that takes nothing: logged, and told to nobody outside."""
     _log.error("unexpected", path=scope.get("path"), method=scope.get("method"), exc_info=error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return Unavailable(
+            "no-space", "cannot keep it: the server's disk is full or takes nothing", retry_after=60
+        )
     return AllodError("internal", "cannot answer: the server failed; its log says why")
 
 
@@ -119,32 +125,57 @@ def declared_length(scope: Scope, cap: int) -> int | None:
     return int(text)
 
 
-async def read_body(scope: Scope, receive: Receive, *, cap: int, seconds: float) -> bytes:
-    """The whole body, at most `cap` bytes, within a deadline that grows with what came.
+class Bodies:
+    """Reads bodies of requests: each under a cap and a deadline, all together under one room.
 
-    Raises:
-        InvalidInput: `too-large`, `bad-length`.
-        Unavailable: `too-slow`, `gone`.
+    Args:
+        seconds: how long a body may take, besides a second for every 16 KiB that came.
+        room: bytes of all bodies that are being read, so that many at once fill no memory.
     """
-    declared_length(scope, cap)
-    parts: list[bytes] = []
-    size = 0
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    while True:
+
+    def __init__(self, seconds: float, room: int) -> None:
+        self._seconds = seconds
+        self._room = room
+        self._held = 0
+
+    async def read(self, scope: Scope, receive: Receive, *, cap: int) -> bytes:
+        """The whole body, at most `cap` bytes, within a deadline that grows with what came.
+
+        Raises:
+            InvalidInput: `too-large`, `bad-length`.
+            Unavailable: `too-slow`, `gone`, `too-many`.
+        """
+        declared_length(scope, cap)
+        parts: list[bytes] = []
         try:
-            async with asyncio.timeout_at(begin + seconds + size / _BYTES_A_SECOND):
-                message = await receive()
-        except TimeoutError as error:
-            raise Unavailable("too-slow", "cannot take the body: it comes too slowly") from error
-        if message["type"] == "http.disconnect":
-            raise Unavailable("gone", "cannot take the body: the client went away")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > cap:
-            raise InvalidInput(
-                "too-large", f"cannot take the body: more than {cap} bytes are not allowed"
-            )
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+            await self._receive(receive, cap, parts)
+        finally:
+            self._held -= sum(map(len, parts))
+        return b"".join(parts)
+
+    async def _receive(self, receive: Receive, cap: int, parts: list[bytes]) -> None:
+        size = 0
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(begin + self._seconds + size / _BYTES_A_SECOND):
+                    message = await receive()
+            except TimeoutError as error:
+                raise Unavailable(
+                    "too-slow", "cannot take the body: it comes too slowly"
+                ) from error
+            if message["type"] == "http.disconnect":
+                raise Unavailable("gone", "cannot take the body: the client went away")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > cap:
+                raise InvalidInput(
+                    "too-large", f"cannot take the body: more than {cap} bytes are not allowed"
+                )
+            self._held += len(part)
+            parts.append(part)
+            if self._held > self._room:
+                raise Unavailable("too-many", "cannot take the body: too many come at once")
+            if not message.get("more_body", False):
+                return

@@ -73,13 +73,12 @@ class Nonces:
         self._lock = threading.Lock()
         self._seen: dict[str, int] = {}
         self._next_sweep = 0.0
-        for line in path.read_text("ascii").splitlines() if path.is_file() else ():
+        lines = path.read_text("ascii", "replace").splitlines() if path.is_file() else ()
+        for line in lines:
             nonce, _, created = line.rpartition(" ")
             if created.isdecimal():
                 self._seen[nonce] = int(created)
         self._sweep()
-        lines = "".join(f"{nonce} {created}\n" for nonce, created in self._seen.items())
-        durable.write_atomic(path, lines.encode("ascii"))
 
     def use(self, key_id: str, nonce: str, created: int, *, keep: bool) -> None:
         """Use a nonce up. Raises Untrusted `replayed`."""
@@ -104,6 +103,9 @@ class Nonces:
         oldest = now - MAX_AGE_SECONDS - MAX_SKEW_SECONDS
         self._seen = {name: created for name, created in self._seen.items() if created > oldest}
         self._next_sweep = now + MAX_AGE_SECONDS
+        # What counts no more leaves the file too; else it would grow for as long as the server runs.
+        lines = "".join(f"{nonce} {created}\n" for nonce, created in self._seen.items())
+        durable.write_atomic(self._path, lines.encode("ascii", "replace"))
 
 
 class Access:
@@ -153,6 +155,7 @@ class Access:
         known = self._enrolment
         if known is None or not hmac.compare_digest(secret.encode(), known.encode()):
             raise unauthenticated("the enrolment secret is not the one in the server's offer.json")
+        self._fleets.need(fleet)
         return Principal("operator", "", frozenset({PULL, READ, PUBLISH}), fleet)
 
     def _token(self, fleet: str | None, secret: str) -> Principal:

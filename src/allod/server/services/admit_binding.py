@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -22,6 +23,8 @@ from allod.wire.api import BindingEntry, BindingReceipt
 from allod.wire.binding import BindingFile
 from allod.wire.codec import decode, encode, instant, parse_instant
 
+_SURPLUS_KEPT: Final = 100  #: records beyond an invite's uses: whoever holds it fills no disk
+_ROOM_KIB: Final = 8192  #: records of one device in a day
 _log = structlog.get_logger("allod.server.bindings")
 
 
@@ -33,6 +36,7 @@ class AdmitBinding:
         self._fleets = fleets
         self._alarms = alarms
         self._rate = rate
+        self._room = Rate(stores.clock, _ROOM_KIB, "KiB of records of a device", seconds=86_400)
 
     def __call__(self, fleet: FleetId, data: bytes, *, carried: bool = False) -> BindingReceipt:
         """Admit a binding record. When it returns, it is durable; the same again is fine.
@@ -46,11 +50,11 @@ class AdmitBinding:
         Raises:
             InvalidInput: it can't be read.
             Untrusted: `auth`, `wrong-root`, `wrong-fleet`, `wrong-invite`, `wrong-device`.
-            Refused: `invite-expired`, `invite-revoked`, `retired-device`.
+            Refused: `invite-expired`, `invite-revoked`, `invite-surplus`, `retired-device`.
             Conflict: `epoch-taken`, `old-epoch`.
+            Unavailable: `too-many`.
         """
         state = self._fleets.need(fleet)
-        self._rate.take(fleet)
         directory = self._stores.layout.fleet(fleet)
 
         def root(version: int) -> bytes | None:
@@ -59,6 +63,9 @@ class AdmitBinding:
         binding = verify_binding(data, root).value
         if binding.record.fleet != fleet:
             raise Untrusted("wrong-fleet", "cannot admit the device: its record is another fleet's")
+        # Counted once it is known to be real: what a stranger makes up takes nobody's place.
+        self._rate.take(fleet)
+        self._room.take(f"{fleet}/{binding.device}", len(data) // 1024 + 1)
         file = decode(data, BindingFile, cap=BINDING_CAP, what="the binding")
         with self._alarms.lock(fleet):
             known = self._stores.database.device(fleet, binding.device)
@@ -133,6 +140,12 @@ class AdmitBinding:
         fleet, record, invite = state.fleet, binding.record, binding.invite
         users = self._stores.database.uses(fleet, invite.id)
         surplus = binding.device not in users and len(users) >= invite.uses
+        if surplus and self._stores.database.surplus(fleet, invite.id) >= _SURPLUS_KEPT:
+            raise Refused(
+                "invite-surplus",
+                f"cannot admit the device: its invite was used up, and {_SURPLUS_KEPT} more came "
+                "with it; make a new invite",
+            )
         now = self._stores.clock.now().replace(microsecond=0)
         entry = BindingEntry(
             device=binding.device,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import defaultdict
 from typing import Final, Literal
 
 import structlog
 
 from allod.domain.ids import FleetId
+from allod.errors import AllodError
 from allod.server.layout import ServerDirectory
 from allod.server.ports import AlarmRaised, Database, Files
+from allod.server.services.limits import Locks
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
 
 _CAP: Final = 64 * 1024
@@ -36,11 +37,11 @@ class Alarms:
         self._layout = layout
         self._files = files
         self._database = database
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks = Locks()
 
     def lock(self, key: str) -> threading.RLock:
         """Held while something about `key` is counted and kept."""
-        return self._locks[key]
+        return self._locks.of(key)
 
     def raised(self, alarm: AlarmRaised) -> None:
         """Keep an alarm; one code and subject stands once, as of its first time."""
@@ -62,7 +63,11 @@ def read_alarm_files(layout: ServerDirectory, fleet: FleetId) -> tuple[AlarmRais
     """The alarms that the files of a fleet keep."""
     found = []
     for path in sorted((layout.fleet(fleet).root / "alarms").glob("*.json")):
-        file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
-        since = parse_instant(file.since)
+        try:
+            file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
+            since = parse_instant(file.since)
+        except AllodError as error:
+            _log.error("alarm-left-out", path=str(path), reason=error.message)
+            continue
         found.append(AlarmRaised(fleet, file.code, file.subject, file.says, since))
     return tuple(found)

@@ -12,9 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
+import structlog
+
 from allod import durable
 from allod.domain.ids import FleetId, parse_name
-from allod.errors import InvalidInput
+from allod.errors import AllodError, InvalidInput
 from allod.server.layout import ServerDirectory
 from allod.server.ports import Clock, Database, TokenIssued, TokenRevoked
 from allod.wire.api import NewToken, TokenCreated, TokenInfo
@@ -23,6 +25,7 @@ from allod.wire.codec import Document, decode, encode, instant, parse_instant
 _PREFIX: Final = "allod-api."
 _MAX_DAYS: Final = 366
 _CAP: Final = 16 * 1024
+_log = structlog.get_logger("allod.server.tokens")
 
 
 class TokenFile(Document, frozen=True, kw_only=True):
@@ -56,19 +59,17 @@ def read_token_files(layout: ServerDirectory, fleet: FleetId) -> Sequence[TokenI
     """The tokens that the files of a fleet keep."""
     found = []
     for path in sorted((layout.fleet(fleet).root / "tokens").glob("*.json")):
-        file = decode(path.read_bytes(), TokenFile, cap=_CAP, what=str(path))
-        found.append(
-            TokenIssued(
-                fleet,
-                file.id,
-                file.name,
-                tuple(file.scopes),
-                file.hash,
-                parse_instant(file.created),
-                parse_instant(file.expires),
-            )
-        )
+        try:
+            found.append(_issued(fleet, path))
+        except AllodError as error:
+            _log.error("token-left-out", path=str(path), reason=error.message)
     return found
+
+
+def _issued(fleet: FleetId, path: Path) -> TokenIssued:
+    file = decode(path.read_bytes(), TokenFile, cap=_CAP, what=path.name)
+    created, expires = parse_instant(file.created), parse_instant(file.expires)
+    return TokenIssued(fleet, file.id, file.name, tuple(file.scopes), file.hash, created, expires)
 
 
 class ApiTokens:

@@ -98,7 +98,12 @@ class LearnFloors:
     def _above(self, state: FleetState, upload: FloorsUpload) -> dict[str, int]:
         """Versions of the online roles that were seen: proved by our own keys, or told by the owner."""
         root = check_root(state.anchor.root).root
-        above = {role: upload.versions.get(role, 0) for role in _ONLINE}
+        # A version without the file that proves it counts a bounded step only: whoever may publish
+        # must not be able to use the numbers up.
+        above = {
+            role: min(upload.versions.get(role, 0), state.versions[role] + _STEP)
+            for role in _ONLINE
+        }
         for name, data in upload.metadata.items():
             role = name.removesuffix(".json").rpartition(".")[2]
             if role in _ONLINE:

@@ -1,4 +1,4 @@
-"""Rates: so many in a minute, then a refusal that says when to come again."""
+"""Rates: so many in a span, then a refusal that says when to come again. And locks by name."""
 
 from __future__ import annotations
 
@@ -17,31 +17,45 @@ class Rate:
 
     Args:
         clock: the server's.
-        a_minute: how many; as many may come at once.
+        most: how many in a span; as many may come at once.
         what: in words, for the refusal.
+        seconds: the span.
     """
 
-    def __init__(self, clock: Clock, a_minute: int, what: str) -> None:
+    def __init__(self, clock: Clock, most: int, what: str, *, seconds: int = 60) -> None:
         self._clock = clock
-        self._a_minute = a_minute
+        self._most = most
         self._what = what
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str) -> None:
-        """Count one. Raises Unavailable `too-many` with `retry_after` seconds."""
-        now = self._clock.seconds()
+    def take(self, key: str, count: int = 1) -> None:
+        """Count some. Raises Unavailable `too-many` with `retry_after` seconds."""
+        now, most = self._clock.seconds(), float(self._most)
         with self._lock:
-            left, at = self._buckets.pop(key, (float(self._a_minute), now))
-            left = min(float(self._a_minute), left + max(0.0, now - at) * self._a_minute / 60)
-            allowed = left >= 1
-            self._buckets[key] = (left - 1 if allowed else left, now)
+            left, at = self._buckets.pop(key, (most, now))
+            left = min(most, left + max(0.0, now - at) * most / self._seconds)
+            allowed = left >= count
+            self._buckets[key] = (left - count if allowed else left, now)
             if len(self._buckets) > _KEYS:
                 self._buckets.popitem(last=False)
         if not allowed:
-            wait = int((1 - left) * 60 / self._a_minute) + 1
+            wait = int((count - left) * self._seconds / most) + 1
+            span = {60: "a minute", 86_400: "a day"}.get(self._seconds, f"in {self._seconds} s")
             raise Unavailable(
                 "too-many",
-                f"cannot take more than {self._a_minute} {self._what} a minute: try again in {wait} s",
+                f"cannot take more than {self._most} {self._what} {span}: try again in {wait} s",
                 retry_after=wait,
             )
+
+
+class Locks:
+    """One lock a name, the same for every thread that asks."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, threading.RLock] = {}
+
+    def of(self, name: str) -> threading.RLock:
+        """The lock of a name. `setdefault` is atomic; a `defaultdict` could make two."""
+        return self._locks.get(name) or self._locks.setdefault(name, threading.RLock())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from allod.domain.ids import DeviceId, FleetId
@@ -27,6 +29,7 @@ from allod.wire.api import (
 )
 from allod.wire.codec import decode, instant
 
+_PAGE_BYTES: Final = 8 * 1024 * 1024
 _log = structlog.get_logger("allod.server.listings")
 
 
@@ -85,18 +88,32 @@ class Listings:
             )
         return _summary(row)
 
-    def reports(self, fleet: FleetId, device: DeviceId, after: int, limit: int) -> ReportList:
-        """Reports of a device, byte for byte as it signed them."""
-        rows = self._stores.database.reports(fleet, device, after=after, limit=limit)
+    def reports(
+        self, fleet: FleetId, device: DeviceId, after: int, limit: int, epoch: int | None = None
+    ) -> ReportList:
+        """Reports of a device in one of its bindings, byte for byte as it signed them.
+
+        Sequences begin again with every binding, so a page holds reports of one: the newest,
+        unless told otherwise. It ends early rather than hold more than some megabytes.
+        """
+        if epoch is None:
+            known = self._stores.database.device(fleet, device)
+            epoch = 0 if known is None else known.epoch
+        rows = self._stores.database.reports(fleet, device, after=after, limit=limit, epoch=epoch)
         directory = self._stores.layout.fleet(fleet)
-        entries = []
+        entries: list[ReportEntry] = []
+        size = 0
         for row in rows:
+            if size > _PAGE_BYTES and row.sequence != entries[-1].sequence:
+                return ReportList(reports=entries, next=entries[-1].sequence)
             path = directory.report(row.device, row.epoch, row.sequence, row.digest)
             try:
-                report = decode_envelope(path.read_bytes(), cap=BODY_CAP, what="the report")
+                data = path.read_bytes()
+                report = decode_envelope(data, cap=BODY_CAP, what="the report")
             except (OSError, AllodError) as error:
                 _log.error("report-lost", path=str(path), exc_info=error)
                 continue
+            size += len(data)
             entries.append(
                 ReportEntry(
                     epoch=row.epoch,

@@ -13,7 +13,6 @@ again, by the same code, before anything else happens to the fleet; every step i
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +23,7 @@ import structlog
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
 from allod.errors import InvalidInput
 from allod.server.layout import FleetDirectory, ServerDirectory
+from allod.server.lock import publishing
 from allod.server.ports import (
     BlobStore,
     Clock,
@@ -44,6 +44,7 @@ from allod.server.services.fleets import (
     published_online,
     verify_published,
 )
+from allod.server.services.limits import Locks
 from allod.server.services.online import OnlineKeys
 from allod.trust.accepted import Repository
 from allod.trust.effects import drive
@@ -106,11 +107,11 @@ class Publications:
         self.stores = stores
         self.fleets = fleets
         self.keys = keys
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks = Locks()
 
     def lock(self, fleet: FleetId) -> threading.RLock:
         """Held while the fleet's files change."""
-        return self._locks[fleet]
+        return self._locks.of(fleet)
 
     def directory(self, fleet: FleetId) -> FleetDirectory:
         """The fleet's files."""
@@ -119,8 +120,9 @@ class Publications:
     def carry_out(self, pending: Pending) -> FleetState:
         """Decide a publication, and make it true. When it returns, it is."""
         fleet = FleetId(pending.record.fleet)
-        with self.lock(fleet):
-            self.stores.files.write(self.directory(fleet).pending, encode(pending))
+        directory = self.directory(fleet)
+        with self.lock(fleet), publishing(directory):
+            self.stores.files.write(directory.pending, encode(pending))
             return self._apply(pending)
 
     def recover(self, fleet: FleetId) -> FleetState | None:
@@ -133,7 +135,8 @@ class Publications:
                 return None
             pending = decode(data, Pending, cap=_PENDING_CAP, what=str(path))
             _log.info("publication-recovered", fleet=fleet, news=pending.record.news)
-            return self._apply(pending)
+            with publishing(self.directory(fleet)):
+                return self._apply(pending)
 
     def load(self, fleet: FleetId) -> FleetState:
         """Recover, then read what is published into memory.

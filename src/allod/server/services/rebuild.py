@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -24,10 +24,10 @@ from allod.server.services.publication import (
     published_event,
     read_record,
 )
+from allod.server.services.receive_report import place
 from allod.trust.effects import drive
-from allod.trust.keys import to_key
 from allod.trust.metadata import metadata_path, read
-from allod.trust.report import SignedReport, verify_report
+from allod.trust.report import ChainHead, Followed, Link, SignedReport, verify_report
 from allod.wire.api import BindingEntry
 from allod.wire.codec import decode
 from allod.wire.envelope import PublicKey
@@ -109,15 +109,10 @@ def _bindings(fleet: FleetId, directory: FleetDirectory) -> Iterator[Bound]:
 
 
 def _reports(fleet: FleetId, directory: FleetDirectory, bound: Bound) -> Iterator[Reported]:
+    """The reports of one binding, put to its chain in the order in which they came."""
     key = decode(bound.key.encode(), PublicKey, cap=_CAP, what="the device's key")
-    to_key(key)
-    seen: dict[int, int] = {}
-    paths = sorted((directory.root / "reports" / bound.device).glob(f"{bound.epoch}-*.json"))
-    for path in paths:
-        sequence = int(path.stem.split("-")[1])
-        seen[sequence] = seen.get(sequence, 0) + 1
-    head: str | None = None
-    for path in paths:
+    found = []
+    for path in (directory.root / "reports" / bound.device).glob(f"{bound.epoch}-*.json"):
         try:
             signed = verify_report(
                 path.read_bytes(),
@@ -129,19 +124,21 @@ def _reports(fleet: FleetId, directory: FleetDirectory, bound: Bound) -> Iterato
         except AllodError as error:
             _log.warning("report-left-out", path=str(path), reason=error.message)
             continue
-        forked = seen[signed.report.sequence] > 1
-        head = signed.digest if signed.report.kind == "change" else head or signed.report.previous
-        yield _reported(fleet, bound, signed, path, head=head, forked=forked)
+        found.append((path.stat().st_mtime, signed.report.sequence, signed))
+    head = ChainHead()
+    older: set[str] = set()
+    sequences: set[int] = set()
+    for when, sequence, signed in sorted(found, key=lambda one: one[:2]):
+        followed = place(head, signed, older, lambda n=sequence: n in sequences)  # type: ignore[misc]
+        head = replace(followed.head, sequence=max(head.sequence, sequence))
+        older.add(signed.digest)
+        sequences.add(sequence)
+        received = datetime.fromtimestamp(when, UTC)
+        yield _reported(fleet, bound, signed, received, followed)
 
 
 def _reported(
-    fleet: FleetId,
-    bound: Bound,
-    signed: SignedReport,
-    path: Path,
-    *,
-    head: str | None,
-    forked: bool,
+    fleet: FleetId, bound: Bound, signed: SignedReport, received: datetime, followed: Followed
 ) -> Reported:
     report = signed.report
     return Reported(
@@ -152,9 +149,9 @@ def _reported(
         digest=Digest(signed.digest),
         previous=report.previous,
         kind=report.kind,
-        received=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+        received=received,
         agent=report.agent,
         facts=report.facts,
-        forked=forked,
-        head=head,
+        forked=followed.link is Link.FORKED,
+        head=followed.head.head,
     )

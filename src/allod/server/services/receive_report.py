@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -13,13 +16,21 @@ from allod.server.ports import AlarmRaised, Database, DeviceRow, Reported, Repor
 from allod.server.services.alarms import Alarms
 from allod.server.services.limits import Rate
 from allod.server.services.publication import Stores
-from allod.trust.report import ChainHead, Link, SignedReport, follow, verify_report
+from allod.trust.report import (
+    ChainHead,
+    Followed,
+    Link,
+    SignedReport,
+    follow,
+    verify_report,
+)
 from allod.wire.api import ReportReceipt
 from allod.wire.codec import decode
 from allod.wire.envelope import PublicKey
 from allod.wire.report import REPORT_CAP, TrustState
 
 BODY_CAP = REPORT_CAP * 4 // 3 + 4096
+_ROOM_KIB = 64 * 1024  #: of one device in a day: a device that was taken over fills no disk
 _log = structlog.get_logger("allod.server.reports")
 
 
@@ -43,6 +54,23 @@ class _Older:
         return self.database.has_report(self.fleet, self.row.device, self.row.epoch, str(digest))
 
 
+def place(
+    head: ChainHead, signed: SignedReport, older: Container[str], taken: Callable[[], bool]
+) -> Followed:
+    """Where a report stands: as `follow`, but one that comes late fills its gap.
+
+    Args:
+        head: the end of the chain so far.
+        signed: a verified report.
+        older: digests of reports that were received before.
+        taken: whether its sequence was used before; then one that comes late is a fork.
+    """
+    followed = follow(head, signed, older)
+    if followed.link is Link.REPLAYED:
+        return replace(followed, link=Link.FORKED if taken() else Link.GAP)
+    return followed
+
+
 class ReceiveReport:
     """The use case; reports of one device are taken one at a time."""
 
@@ -54,6 +82,7 @@ class ReceiveReport:
         self._rate = rate
         self._floors_seen = floors_seen
         self._keep = keep
+        self._room = Rate(stores.clock, _ROOM_KIB, "KiB of reports of a device", seconds=86_400)
 
     def __call__(self, fleet: FleetId, device: DeviceId, raw: bytes) -> ReportReceipt:
         """Keep a report. When it returns, it is durable; the same again is fine.
@@ -70,9 +99,10 @@ class ReceiveReport:
                 "unknown-device",
                 f"cannot take the report: {device[:12]} is not bound here; hand in its record first",
             )
-        self._rate.take(f"{fleet}/{device}")
         key = decode(row.key.encode(), PublicKey, cap=16 * 1024, what="the device's key")
         signed = verify_report(raw, key, fleet=fleet, device=device, epoch=row.epoch).value
+        # Counted once it is known to be the device's own: nobody else can use its share up.
+        self._rate.take(f"{fleet}/{device}")
         with self._alarms.lock(f"{fleet}/{device}"):
             receipt = self._follow(fleet, row, signed, raw)
         self._floors_seen(fleet, signed.report.trust)
@@ -88,15 +118,17 @@ class ReceiveReport:
             if newest is None
             else ChainHead(newest.sequence, newest.digest, newest.head)
         )
-        followed = follow(head, signed, _Older(database, fleet, row))
-        link = followed.link
-        if link is Link.REPLAYED:
-            # A late one fills its gap; one that speaks with a sequence already used is a fork.
-            taken = database.report(fleet, row.device, row.epoch, report.sequence)
-            link = Link.FORKED if taken else Link.GAP
-        if link is Link.DUPLICATE:
+        older = _Older(database, fleet, row)
+
+        def taken() -> bool:
+            return bool(database.report(fleet, row.device, row.epoch, report.sequence))
+
+        followed = place(head, signed, older, taken)
+        if followed.link is Link.DUPLICATE:
             return ReportReceipt(sequence=report.sequence, duplicate=True)
-        self._write(fleet, row, signed, raw)
+        self._room.take(f"{fleet}/{row.device}", len(raw) // 1024 + 1)
+        received = self._stores.clock.now()
+        self._write(fleet, row, signed, raw, received)
         database.apply(
             Reported(
                 fleet=fleet,
@@ -106,23 +138,27 @@ class ReceiveReport:
                 digest=Digest(signed.digest),
                 previous=report.previous,
                 kind=report.kind,
-                received=self._stores.clock.now(),
+                received=received,
                 agent=report.agent,
                 facts=report.facts,
-                forked=link is Link.FORKED,
+                forked=followed.link is Link.FORKED,
                 head=followed.head.head,
             )
         )
-        if link is Link.FORKED:
+        if followed.link is Link.FORKED:
             self._forked(fleet, row, report.sequence)
         self._prune(fleet, row)
         return ReportReceipt(sequence=report.sequence)
 
-    def _write(self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes) -> None:
+    def _write(
+        self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes, received: datetime
+    ) -> None:
         directory = self._stores.layout.fleet(fleet)
         path = directory.report(row.device, row.epoch, signed.report.sequence, signed.digest)
         if not path.exists():
             self._stores.files.write_new(path, raw)
+            # A rebuild and a backup learn from it when the report came.
+            os.utime(path, (received.timestamp(), received.timestamp()))
 
     def _forked(self, fleet: FleetId, row: DeviceRow, sequence: int) -> None:
         """Two pasts under one key: a copied disk or a stolen key; both are kept (38, 40)."""

@@ -251,6 +251,44 @@ def test_a_failure_reaches_everybody_of_the_batch_and_nobody_else() -> None:
         queue.append([bytes(70_000)])
 
 
+class FailingStorage(SlowStorage):
+    """Its first batch fails when all have gathered."""
+
+    def commit(self, old: str | None, new: str) -> None:
+        super().commit(old, new)
+        if self.commits == 1:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_batch_that_fails_fails_for_its_own() -> None:
+    """Those who gathered meanwhile are carried by one of them; repeating gives each its place."""
+    log = MemoryLog()
+    storage = FailingStorage(log)
+    sequencer = Sequencer(storage, ORIGIN, SIGNER)
+    sequencer.create()
+    queue = AppendQueue(sequencer)
+    failed, done = [], []
+
+    def append(number: int) -> None:
+        try:
+            done.extend(queue.append([b"%d" % number]).indices)
+        except OSError:
+            failed.append(number)
+
+    threads = [threading.Thread(target=append, args=(number,)) for number in range(9)]
+    for thread in threads:
+        thread.start()
+    while len(queue._waiting) < 8:
+        pass
+    storage.go.set()
+    for thread in threads:
+        thread.join()
+    assert len(failed) == 1
+    assert sorted(done) == list(range(1, 9))
+    assert queue.append([b"%d" % failed[0]]).indices == (0,)
+    assert served(log)[0].size == 9
+
+
 def test_batches_of_the_queue_keep_the_caps() -> None:
     """What does not fit into one batch goes into the next; nothing is refused for its company."""
     log, sequencer = begun()
