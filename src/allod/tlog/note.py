@@ -132,7 +132,8 @@ def parse_signatures(text: str, what: str = "a signed note") -> tuple[Signature,
     lines = text.split("\n")
     if lines.pop() or not lines or len(lines) > MAX_SIGNATURES:
         raise InvalidInput(
-            "bad-signed-note", f"cannot read {what}: it has no, unended, or too many signature lines"
+            "bad-signed-note",
+            f"cannot read {what}: it has no, unended, or too many signature lines",
         )
     return tuple(_signature(line, what) for line in lines)
 
@@ -158,7 +159,9 @@ def parse_note(raw: bytes, *, cap: int = NOTE_CAP, what: str = "a signed note") 
     whole = read_text(raw, what, cap=cap, code="bad-signed-note")
     body, blank, lines = whole.rpartition("\n\n")
     if not blank or not body:
-        raise InvalidInput("bad-signed-note", f"cannot read {what}: it has no text, or no signatures")
+        raise InvalidInput(
+            "bad-signed-note", f"cannot read {what}: it has no text, or no signatures"
+        )
     return Note(body + "\n", parse_signatures(lines, what))
 
 

@@ -66,7 +66,8 @@ def consistency_proof(old: int, new: int, reader: NodeReader) -> Proof:
     """
     if not 0 <= old <= new <= MAX_SIZE:
         raise InvalidInput(
-            "bad-log-range", f"cannot prove that a log of {old} entries grew to {new}: it is no growth"
+            "bad-log-range",
+            f"cannot prove that a log of {old} entries grew to {new}: it is no growth",
         )
     if old == 0:
         return ()
