@@ -146,3 +146,19 @@ def test_every_command_of_the_documentation_has_words_that_exist(page: str, call
     )
     assert verb is not None, f"{page}: {call}"
     assert options <= VERBS[verb] | ALWAYS, page
+
+
+def test_every_attack_that_the_guarantees_name_is_tested() -> None:
+    """A promise names the attack numbers that back it, and each of them has a test."""
+    page = (DOCS / "explanation" / "guarantees.md").read_text(encoding="utf-8")
+    named = {
+        int(number)
+        for cell in re.findall(r"\| ([0-9, ]+) \|$", page, re.MULTILINE)
+        for number in cell.split(",")
+    }
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in (DOCS.parent / "tests").rglob("test_*.py")
+    )
+    known = {int(number) for number in re.findall(r"def test_attack_(\d+)_", tests)}
+    assert named
+    assert named <= known
