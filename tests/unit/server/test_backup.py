@@ -241,7 +241,7 @@ def test_a_rebuild_leaves_damaged_files_out(rig: ServerRig) -> None:
     rig.server.receive_report(rig.fleet, device.id, device.report())
     rig.server.api_tokens.issue(rig.fleet, NewToken(name="ci", scopes=["read"]))
     root = rig.settings.layout.fleet(rig.fleet).root
-    sorted((root / "reports" / device.id).iterdir())[0].write_bytes(b"{}")
+    min((root / "reports" / device.id).iterdir()).write_bytes(b"{}")
     (root / "alarms").mkdir()
     (root / "alarms" / "x.json").write_bytes(b"nothing")
     next((root / "tokens").iterdir()).write_bytes(b"")
