@@ -176,6 +176,25 @@ def test_a_challenge_is_for_one_device_and_a_short_time(rig: ServerRig) -> None:
         tokens.grant(rig.fleet, one.id, one.token_request(mine))
 
 
+def test_an_answer_to_a_challenge_counts_once(rig: ServerRig) -> None:
+    """Whoever overheard a device's answer gets no token by it; and no device asks without end."""
+    device = rig.bound()
+    tokens = rig.server.read_tokens
+    answer = device.token_request(tokens.challenge(rig.fleet, device.id))
+    tokens.grant(rig.fleet, device.id, answer)
+    with pytest.raises(Untrusted) as caught:
+        tokens.grant(rig.fleet, device.id, answer)
+    assert caught.value.code == "replayed"
+    for _ in range(29):
+        rig.token(device)
+    with pytest.raises(Unavailable) as limited:
+        rig.token(device)
+    assert limited.value.code == "too-many"
+    rig.clock.pass_time(minutes=6)
+    assert rig.token(device)
+    assert len(tokens._answered._used) == 1, "what counts no more is forgotten"
+
+
 def test_an_unknown_or_retired_device_gets_no_token(rig: ServerRig) -> None:
     """The owner's word counts at once: no new token, and the old one ends."""
     device = rig.bound()
