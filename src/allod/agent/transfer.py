@@ -23,10 +23,10 @@ from allod.domain.ids import Digest, sha256
 from allod.durable import make_directory, remove_file, sync_directory
 from allod.errors import Unavailable, Untrusted
 
-PIECE: Final = 1024 * 1024
+PIECE: Final = 512 * 1024
 _HEX: Final = 64
 _FLUSH: Final = 32 * 1024 * 1024  #: bytes between two flushes of a running transfer
-_AHEAD: Final = 8  #: pieces that may wait for the hasher
+_AHEAD: Final = 4  #: pieces that may wait for the hasher
 
 Progress = Callable[[int, int], None]  #: bytes there, bytes in all
 

@@ -25,7 +25,7 @@ from allod.wire.codec import convert, parse_strict
 from allod.wire.envelope import ENVELOPE_CAP, Envelope
 from allod.wire.report import REPORT_CAP
 
-_PIECE: Final = 1024 * 1024
+_PIECE: Final = 512 * 1024
 _REPORT: Final = re.compile(r"devices/([0-9a-f]{64})/reports", re.ASCII)
 
 
