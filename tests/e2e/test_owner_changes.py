@@ -30,7 +30,9 @@ def test_invite_deploy_configure_undo_delete(home: Home) -> None:
 
     document = home.place / "toaster.json"
     document.write_text('{"colour": "{device.nme}"}')
-    (remark,) = machine.do("configure", "kitchen", "toaster", "-f", document, "--dry-run")["remarks"]
+    (remark,) = machine.do("configure", "kitchen", "toaster", "-f", document, "--dry-run")[
+        "remarks"
+    ]
     assert "device.nme" in remark
     assert "device.name" in remark
     document.write_text('{"colour": "blue"}')
@@ -271,6 +273,8 @@ def test_a_revoked_invite_and_a_second_device(home: Home) -> None:
     assert mine["state"] == "used up"
     machine.do("device", "revoke", mine["id"], "-y")
     assert machine.refused("device", "revoke", mine["id"], "-y") == "already-revoked"
+    assert machine.refused("device", "revoke", "0123456789ab", "-y") == "unknown-invite"
+    machine.do("device", "revoke", "0123456789ab", "--elsewhere", "-y")
 
 
 def test_nothing_to_change_is_no_change(home: Home) -> None:

@@ -121,3 +121,25 @@ def test_skopeo_and_a_token(home: Home) -> None:
     tags = skopeo("list-tags", "--tls-verify=false", "--creds", f"ci:{token}", there)
     assert json.loads(tags)["Tags"] == ["1.0"]
     assert Path(app).is_dir()
+
+
+def test_a_release_is_withdrawn_and_taken_back(home: Home) -> None:
+    """Withdrawn it is deployed no more, and what to take instead is said; back, it is as before."""
+    device = home.device("recall", "recalled")
+    home.do("deploy", "recalled", home.app("heater", "1"), "-y")
+    home.do("release", "push", home.app("heater", "2"))
+    device.converge()
+    withdraw = ("release", "withdraw", "heater@1")
+    assert home.refused(*withdraw, "-y") == "bad-arguments"
+    assert home.refused(*withdraw, "--why", "burns", "--replacement", "heater@1") == "bad-arguments"
+    assert home.refused("release", "withdraw", "heater@9", "--why", "x") == "no-such-release"
+    done = home.do(*withdraw, "--why", "it burns", "--replacement", "heater@2", "-y")
+    assert any("goes on running, on 1" in remark for remark in done["remarks"])
+    home.do("group", "add", "elsewhere", "-y")
+    failed = home.machine.run("deploy", "elsewhere", "heater@1", "-y")
+    assert "take heater@2 [withdrawn]\n  because it burns" in failed.stderr
+    device.converge()
+    assert home.row(device, "heater")["active"] == "1", "what runs is not touched"
+    assert any(one["code"] == "withdrawn-runs" for one in home.status(device)["alarms"])
+    home.do(*withdraw, "--back", "-y")
+    home.do("deploy", "elsewhere", "heater@1", "-y")

@@ -18,9 +18,16 @@ from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.cli.schedule import AT_ONCE, Schedule
 from allod.domain import edit
 from allod.domain.desired import OWNER, Level, PackageEntry, ReleaseOrder, Software, StateDocument
-from allod.domain.ids import ProviderName, Purl, Scope, parse_provider
+from allod.domain.ids import (
+    ProviderName,
+    Purl,
+    Scope,
+    package_name,
+    parse_digest,
+    parse_provider,
+)
 from allod.domain.resolution import ResolvedSoftware, resolve
-from allod.errors import InvalidInput, Refused
+from allod.errors import AllodError, InvalidInput, Refused
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
@@ -165,7 +172,7 @@ def _checked(picture: Picture, resolved: Resolved) -> Release:
     """The release's description, if it may be deployed at all. Raises Refused."""
     if resolved.digest in picture.base.withdrawn:
         withdrawn = picture.base.withdrawn[resolved.digest]
-        instead = f"; take {withdrawn.replacement}" if withdrawn.replacement else ""
+        instead = _instead(picture, resolved, withdrawn.replacement)
         raise Refused(
             "withdrawn",
             f"cannot deploy {resolved.package} {resolved.version}: it was withdrawn{instead}",
@@ -182,6 +189,19 @@ def _checked(picture: Picture, resolved: Resolved) -> Release:
             reasons=tuple(f"it needs {name}" for name in sorted(beyond)),
         )
     return release
+
+
+def _instead(picture: Picture, resolved: Resolved, replacement: str | None) -> str:
+    """What to take in the place of a withdrawn release, by its version if it is the same package."""
+    if replacement is None:
+        return ""
+    try:
+        found = picture.catalog.release(
+            resolved.provider, resolved.package, parse_digest(replacement)
+        )
+    except AllodError:
+        return f"; take {replacement}"
+    return f"; take {package_name(found.package)}@{found.version}"
 
 
 def seeded(picture: Picture, scope: Scope, package: Purl) -> StateDocument:

@@ -160,10 +160,10 @@ def publish_and_say(options: Options, intent: Intent, plan: Plan) -> Published |
             "versions": done.receipt.versions,
             **done.summary.data(),
         }
-        options.output.result(
-            data, f"Change {done.note.number} is published; take it back with "
-            f"'allod undo {done.note.number}'.",
-        )  # fmt: skip
+        said = f"Change {done.note.number} is published"
+        if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
+            said += f"; take it back with 'allod undo {done.note.number}'"
+        options.output.result(data, f"{said}.")
     return done
 
 
