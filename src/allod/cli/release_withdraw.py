@@ -22,7 +22,7 @@ _LONGEST = 500  #: characters of a reason
 
 
 def withdraw(
-    release: str,
+    reference: str,
     *,
     why: str = "",
     replacement: str | None = None,
@@ -34,7 +34,7 @@ def withdraw(
     """Recall a release: no device installs it any more; where it runs, it runs on, and is named.
 
     Args:
-        release: PACKAGE@VERSION.
+        reference: PACKAGE@VERSION.
         why: What is wrong with it; it is signed and shown on devices.
         replacement: What to take instead, like toaster@2.
         back: Take the recall back.
@@ -48,7 +48,7 @@ def withdraw(
         raise InvalidInput(
             "bad-note", f"cannot sign this reason: at most {_LONGEST} printable characters"
         )
-    named = parse_package_version(release)
+    named = parse_package_version(reference)
     whose = None if provider is None else parse_provider(provider)
     instead = None if replacement is None else parse_package_version(replacement)
 
