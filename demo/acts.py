@@ -97,7 +97,6 @@ def bind(stage: Stage) -> None:
     stage.owner.run("device", "admit", stick)
     for device in stage.devices.values():
         device.boot()
-    stage.watch_restarts()
     ids = {one.says()["device"] for one in stage.devices.values()}
     known = {one["device"] for one in stage.owner.ask("device", "list")["devices"]}
     if ids != known:

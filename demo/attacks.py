@@ -15,9 +15,8 @@ ATTACKER = Path(__file__).resolve().parent / "attacker.py"
 Attack = Callable[[StolenServer], None]
 
 
-def before(device: Device) -> tuple[Any, ...]:
+def unchanged(device: Device, says: dict[str, Any]) -> tuple[Any, ...]:
     """What must not change: what runs, how it is configured, whose the device is."""
-    says = device.says()
     releases = sorted(
         (package["package"], one["version"], one["level"])
         for package in says["packages"]
@@ -36,38 +35,38 @@ def withstand(stage: Stage, title: str, attack: Attack, code: str = "", *names: 
         code: that they give as the reason; any, unless given.
         names: of the devices that it is aimed at; all, unless given.
     """
-    kept = {name: before(device) for name, device in stage.devices.items()}
+    said = {name: device.says() for name, device in stage.devices.items()}
+    kept = {name: unchanged(device, said[name]) for name, device in stage.devices.items()}
     aimed = {name: device for name, device in stage.devices.items() if name in names or not names}
-    seen = {name: device.says()["reported"]["sequence"] for name, device in aimed.items()}
     stage.stop_server()
     stolen = stage.root / "stolen"
     shutil.rmtree(stolen, ignore_errors=True)
     shutil.copytree(stage.server_directory, stolen)
-    fleet = stage.devices["kitchen-1"].says()["fleet"]
     stage.thefts += 1
-    attack(StolenServer(stolen, fleet, stage.thefts, stage.forged))
+    attack(StolenServer(stolen, said["kitchen-1"]["fleet"], stage.thefts, stage.forged))
     stage.start_server(sys.executable, ATTACKER, stolen, str(stage.port), quiet=True)
-    for name, device in aimed.items():
+    for device in aimed.values():
         device.poke()
+    for name, device in aimed.items():
         wait_for(
-            f"{name} refuses '{title}'; it says {device.says()['alarms']}",
-            lambda here=device, number=seen[name]: refuses(here, number, code),
+            f"{name} refuses '{title}'",
+            lambda here=device, old=said[name]: refuses(here.says(), old, code),
         )
     for name, device in stage.devices.items():
-        if before(device) != kept[name]:
-            raise Failed(f"{title}: {name} was {kept[name]} and is {before(device)}")
-    said = {one["says"] for device in aimed.values() for one in device.says()["alarms"]}
+        said[name] = device.says()
+        if unchanged(device, said[name]) != kept[name]:
+            raise Failed(f"{title}: {name} changed from {kept[name]} to {said[name]}")
     print(f"   holds: {title}: refused, and they toast on", flush=True)
-    for text in sorted(said):
+    for text in sorted({one["says"] for name in aimed for one in said[name]["alarms"]}):
         print(f"     {text}", flush=True)
     stage.stop_server()
 
 
-def refuses(device: Device, seen: int, code: str) -> bool:
-    """Whether a report newer than `seen` has such an alarm."""
-    says = device.says()
+def refuses(says: dict[str, Any], before: dict[str, Any], code: str) -> bool:
+    """Whether a device has reported such an alarm since."""
     codes = {one["code"] for one in says["alarms"]}
-    return says["reported"]["sequence"] > seen and (code in codes if code else bool(codes))
+    newer = says["reported"]["sequence"] > before["reported"]["sequence"]
+    return newer and (code in codes if code else bool(codes))
 
 
 def tamper(stage: Stage) -> None:
@@ -108,8 +107,9 @@ def recover(stage: Stage) -> None:
     stage.start_server()
     # The thief has shown them versions that were never published; they refuse lower ones.
     stage.owner.run("trust", "repair", "timestamp", "snapshot", "--yes")
-    for name, device in stage.devices.items():
+    for device in stage.devices.values():
         device.poke()
+    for name, device in stage.devices.items():
         wait_for(f"{name} is content again", lambda here=device: not here.says()["alarms"])
     print("   holds: no device has an alarm any more", flush=True)
 

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
+POWER = Path(__file__).resolve().parent / "power.py"
 PASSPHRASE = "a demonstration is no secret"
 ROOT = "ALLOD_DEMO"  #: names the directory of the demonstration to every process of it
 TOASTER_PORT = 28_080  #: on an address of its own for each device
@@ -66,8 +66,11 @@ class Device:
     name: str
     directory: Path
     address: str
-    process: subprocess.Popen[bytes] | None = None
-    boots: int = 0
+
+    @property
+    def boots(self) -> int:
+        """How often the machine was switched on."""
+        return len((self.directory / "boots").read_text(encoding="ascii"))
 
     @property
     def state(self) -> Path:
@@ -86,7 +89,7 @@ class Device:
         settings = {
             "service_manager": "process",
             "restarter": "command",
-            "restart_command": ["touch", str(self.directory / "restart-wanted")],
+            "restart_command": [sys.executable, str(POWER), str(self.directory), self.address],
             "boot_id_file": str(self.directory / "boot-id"),
             "facts": {"device.name": self.name, "device.address": self.address},
             "poll_seconds": 5,
@@ -101,20 +104,18 @@ class Device:
 
     def boot(self) -> None:
         """Switch the machine on: the supervisor is what starts first."""
-        self.boots += 1
-        log = (self.directory / "agent.log").open("ab")
-        self.process = subprocess.Popen(
-            self.command("run"), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        log.close()
+        with (self.directory / "boots").open("a", encoding="ascii") as boots:
+            boots.write("#")
+        with (self.directory / "agent.log").open("ab") as log:
+            subprocess.Popen(
+                self.command("run"), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
 
     def cut_power(self) -> None:
         """Kill everything that runs on this machine, at once and unasked."""
-        kill_below(self.directory)
-        if self.process is not None:
-            self.process.wait()
-            self.process = None
+        while kill_below(self.directory):
+            time.sleep(0.02)
         (self.directory / "boot-id").write_text(secrets.token_hex(8), encoding="ascii")
 
     def answer(self) -> dict[str, object] | None:
@@ -127,8 +128,8 @@ class Device:
 
     def poke(self) -> None:
         """Have the agent look now, as it does when its server says that there is news."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGHUP)
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((self.state / "agent" / "pid").read_text("ascii")), signal.SIGHUP)
 
     def says(self) -> dict[str, Any]:
         """What the agent itself says: `allod-agent status --json`."""
@@ -217,7 +218,6 @@ class Stage:
     port: int = field(default_factory=free_port)
     devices: dict[str, Device] = field(default_factory=dict)
     server: subprocess.Popen[bytes] | None = None
-    ending: threading.Event = field(default_factory=threading.Event)
     bin: Path = BIN
     forged: dict[str, bytes] = field(default_factory=dict)  #: what thieves have shown, by role
     thefts: int = 0  #: how often the server was stolen
@@ -225,6 +225,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         os.environ[ROOT] = str(self.root)
+        # Processes that start often should not compile the same modules each time.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(self.root / "pycache")
         self.owner = Person("owner", self.root / "owner")
         self.provider = Person("acme", self.root / "acme")
         self.stranger = Person("stranger", self.root / "stranger")
@@ -272,20 +275,6 @@ class Stage:
         self.devices[name] = device
         return device
 
-    def watch_restarts(self) -> None:
-        """Play the machines' firmware: restart a machine when its agent asks for it."""
-
-        def watch() -> None:
-            while not self.ending.wait(0.1):
-                for device in self.devices.values():
-                    wanted = device.directory / "restart-wanted"
-                    if wanted.exists():
-                        device.cut_power()
-                        wanted.unlink()
-                        device.boot()
-
-        threading.Thread(target=watch, daemon=True).start()
-
     def all_serve(self, *names: str, seconds: float = 60.0, **wanted: object) -> None:
         """Wait until the toasters of these devices (of all) answer with these values."""
         for device in [self.devices[name] for name in names] or self.devices.values():
@@ -299,7 +288,6 @@ class Stage:
 
     def keep(self) -> None:
         """Leave the processes running, and note how to end them."""
-        self.ending.set()
         (self.root / "server.pid").write_text(str(self.server.pid if self.server else 0))
 
     @classmethod
@@ -310,26 +298,28 @@ class Stage:
             with contextlib.suppress(ProcessLookupError, ValueError):
                 os.killpg(int(note.read_text()), signal.SIGKILL)
             for directory in (root / "devices").iterdir():
-                kill_below(directory)
+                while kill_below(directory):
+                    time.sleep(0.02)
         shutil.rmtree(root, ignore_errors=True)
 
     def close(self) -> None:
         """End every process of the stage."""
-        self.ending.set()
-        time.sleep(0.2)
         for device in self.devices.values():
             device.cut_power()
         self.stop_server()
 
 
-def kill_below(directory: Path) -> None:
-    """Kill every process that has this directory in its command line."""
+def kill_below(directory: Path) -> int:
+    """Kill every process that has this directory in its command line; returns how many lived."""
+    found = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             if f"{directory}/".encode() in (entry / "cmdline").read_bytes():
                 os.kill(int(entry.name), signal.SIGKILL)
+                found += 1
+    return found
 
 
 def indent(text: str) -> str:
