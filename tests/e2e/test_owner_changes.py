@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,25 @@ def test_one_device_can_differ_from_its_group(home: Home) -> None:
     machine.do("group", "follow", "wall", "clock", "-y")
     device.converge()
     assert home.row(device, "clock")["active"] == "1"
+
+
+def test_waiting_is_one_answer(home: Home) -> None:
+    """With `--wait --json` the change and what came of it are one document, also if time is up."""
+    device = home.device("waiter", "lobby")
+    wait = ("--wait", "--json", "-y", "--timeout")
+    late = home.machine.run("deploy", "lobby", home.app("bench", "1"), *wait, "1s")
+    assert late.returncode == 6
+    assert json.loads(late.stdout)["changed"] is True
+    assert json.loads(late.stderr.strip().splitlines()[-1])["error"]["code"] == "still-waiting"
+    device.converge()
+    assert home.do("deploy", "lobby", "bench@1", "--wait", "-y") == {"changed": False}
+    with ThreadPoolExecutor() as pool:
+        app = home.app("bench", "2")
+        told = pool.submit(home.machine.run, "deploy", "lobby", app, *wait, "80s")
+        while not told.done():
+            device.converge()
+    (row,) = json.loads(told.result().stdout)["outcome"][0]["packages"]
+    assert (row["state"], row["active"]) == ("as wanted", "2")
 
 
 def test_devices_are_moved_replaced_and_retired(home: Home) -> None:

@@ -152,19 +152,25 @@ def publish_and_say(options: Options, intent: Intent, plan: Plan) -> Published |
     """`publish`, and say what became of it."""
     done = publish(options, intent, plan)
     if done is not None:
-        data = {
-            "changed": True,
-            "number": done.note.number,
-            "id": done.note.id,
-            "news": done.receipt.news,
-            "versions": done.receipt.versions,
-            **done.summary.data(),
-        }
-        said = f"Change {done.note.number} is published"
-        if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
-            said += f"; take it back with 'allod undo {done.note.number}'"
-        options.output.result(data, f"{said}.")
+        say(options, done)
     return done
+
+
+def say(options: Options, done: Published, **more: Any) -> None:
+    """What became of a change; `more` stands in the answer as well, as data."""
+    data = {
+        "changed": True,
+        "number": done.note.number,
+        "id": done.note.id,
+        "news": done.receipt.news,
+        "versions": done.receipt.versions,
+        **done.summary.data(),
+        **more,
+    }
+    said = f"Change {done.note.number} is published"
+    if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
+        said += f"; take it back with 'allod undo {done.note.number}'"
+    options.output.result(data, f"{said}.")
 
 
 def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
