@@ -1,4 +1,4 @@
-"""THREATS attack 10 (and T7): somebody on the way has a certificate that the device accepts."""
+"""Attack 10 (and T7): somebody on the way has a certificate that the device accepts."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class SystemProbe:
     """Asks a service on this device how it is.
 
     The http probe is a small client of its own: HTTP/1.0, over TLS if the address says https, no redirects, no proxy, only to
-    addresses of this device itself (THREATS 11), one deadline for everything (THREATS 12).
+    addresses of this device itself (attack 11), one deadline for everything (attack 12).
     A command of a release is the release's own code: it runs as the user of its service.
 
     Args:

@@ -1,4 +1,4 @@
-"""`allod-agent run`: the small process that is always there (DESIGN §8).
+"""`allod-agent run`: the small process that is always there (docs/explanation/architecture.md).
 
 It waits for news, a time, a signal or the end of an inhibitor, and starts the worker, which does
 everything else. Standard library only, and little of that: it is measured by its memory

@@ -2,7 +2,7 @@
 
 It holds the server's addresses as files, with ':' as '-'. What the device has to say is left in
 `outbox/`, for `allod device admit` to carry in. The stick is as little trusted as a server: no
-link on it is followed, so nothing outside it can be read or written (THREATS 11, 43).
+link on it is followed, so nothing outside it can be read or written (attack 11, 43).
 """
 
 from __future__ import annotations

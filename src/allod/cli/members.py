@@ -2,7 +2,7 @@
 
 The server is asked what there is, and believed in nothing: a device is one because its binding
 record carries the signatures of an invite of the owner and of its own key, a report counts under
-that key (THREATS 5). What was seen before is remembered, so that the server can neither show an
+that key (attack 5). What was seen before is remembered, so that the server can neither show an
 older report nor let a device vanish unnoticed.
 """
 

@@ -1,9 +1,9 @@
 """How every change is made: fetch, verify, edit, show, ask, sign, upload.
 
-1. The newest base is fetched and verified under this machine's own floors (THREATS 60).
+1. The newest base is fetched and verified under this machine's own floors (attack 60).
 2. The verb's edit is applied to it and stamped with the change's note.
 3. The files that would be signed are written, and the change is read back from their bytes:
-   that, and nothing else, is shown (THREATS 9).
+   that, and nothing else, is shown (attack 9).
 4. The owner says yes; the same bytes are signed here.
 5. They are uploaded. If somebody was faster (409), all of it begins anew on the new base, and is
    shown again.

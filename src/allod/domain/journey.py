@@ -1,7 +1,7 @@
 """The journey: one digest over everything that a device ever activated, in its order.
 
 A device that went from A to B and back to A shows another journey than one that stayed at A, so
-a visit cannot be hidden by going back (DESIGN §9).
+a visit cannot be hidden by going back (docs/spec/binding.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must never be gone below: root, trust statements, role versions, time, epoch (DESIGN §7)."""
+"""What must never be gone below: root, trust statements, role versions, time, epoch (docs/explanation/acceptance.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invites: what a device starts from, signed by the owner's daily key (DESIGN §9)."""
+"""Invites: what a device starts from, signed by the owner's daily key (docs/spec/binding.md)."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def replace_signatures(file: BindingFile) -> bytes:
 
 
 def test_an_invite_of_a_key_that_was_replaced_binds_nobody(rig: ServerRig) -> None:
-    """A stolen daily key cannot go on inviting after it was rotated away (THREATS 63)."""
+    """A stolen daily key cannot go on inviting after it was rotated away (attack 63)."""
     data = rig.device().bind(rig.simulator.invite(), rig.clock.moment)
     simulator = rig.simulator
     files = set(simulator.files)
@@ -210,7 +210,7 @@ def test_an_unknown_or_retired_device_gets_no_token(rig: ServerRig) -> None:
 
 
 def test_a_retired_device_that_comes_back_raises_an_alarm(rig: ServerRig) -> None:
-    """A new binding record of a retired device is refused and told to the owner (THREATS 54)."""
+    """A new binding record of a retired device is refused and told to the owner (attack 54)."""
     device = rig.bound()
     record(rig, device, status="retired", epoch=5)
     again = device.bind(rig.simulator.invite(id="invite-2"), rig.clock.moment, epoch=2)
