@@ -267,7 +267,7 @@ def _retention(picture: Picture, document: StateDocument) -> int:
 
 
 def _doubles(document: StateDocument, resolved: Resolved) -> tuple[str, ...]:
-    """attack 19: one version with other bytes is told, whatever the reason."""
+    """Attack 19: one version with other bytes is told, whatever the reason."""
     entry = document.packages.get(resolved.package)
     orders = entry.software.releases if entry is not None and entry.software is not None else ()
     return tuple(
