@@ -60,7 +60,7 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     source.mkdir()
     (source / "bake").write_text("bits")
     (source / "allod.toml").write_text(
-        'package = "pkg:generic/acme/oven"\nversion = "1.0"\nprovider = "acme"\n'
+        'package = "pkg:generic/acme/kiln"\nversion = "1.0"\nprovider = "acme"\n'
     )
     acme, stranger = Machine(tmp_path / "acme"), Machine(tmp_path / "stranger")
     for machine in (acme, stranger):
@@ -79,9 +79,9 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     layout = stranger.do("release", "sign", forged)["layout"]
     assert home.refused("release", "push", layout) == "auth"
     assert home.do("release", "push", signed["layout"])["digest"] == signed["digest"]
-    assert home.do("release", "verify", "acme/oven@1.0")["verdict"].startswith("Good")
+    assert home.do("release", "verify", "acme/kiln@1.0")["verdict"].startswith("Good")
     home.do("group", "add", "bakery", "-y")
-    home.do("deploy", "bakery", "oven@1.0", "--provider", "acme", "-y")
+    home.do("deploy", "bakery", "kiln@1.0", "--provider", "acme", "-y")
 
 
 def test_a_provider_may_use_a_key_in_pem(home: Home, tmp_path: Path) -> None:
