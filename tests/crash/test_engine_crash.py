@@ -333,6 +333,7 @@ def versions(scene: Scene) -> dict[Purl, str | None]:
     return {package: scene.device.version(package) for package in scene.lawful}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
     [

@@ -121,6 +121,7 @@ def supervised(device: Device) -> Iterator[None]:
                 process.terminate()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_supervisor_goes_over_to_the_new_agent_and_back(tmp_path: Path) -> None:
     """All of it real: supervisor, workers, network. The broken one is left, and it is said so."""

@@ -112,6 +112,7 @@ def test_one_device_can_differ_from_its_group(home: Home) -> None:
     assert home.row(device, "clock")["active"] == "1"
 
 
+@pytest.mark.slow
 def test_waiting_is_one_answer(home: Home) -> None:
     """With `--wait --json` the change and what came of it are one document, also if time is up."""
     device = home.device("waiter", "lobby")
@@ -259,6 +260,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 def test_wrong_inputs(home: Home) -> None:
     """Each mistake has its own code, no traceback, and changes nothing."""
     home.do("group", "add", "wrong", "-y")

@@ -123,6 +123,7 @@ def test_skopeo_and_a_token(home: Home) -> None:
     assert Path(app).is_dir()
 
 
+@pytest.mark.slow
 def test_a_release_is_withdrawn_and_taken_back(home: Home) -> None:
     """Withdrawn it is deployed no more, and what to take instead is said; back, it is as before."""
     device = home.device("recall", "recalled")
