@@ -21,7 +21,7 @@ def extend(journey: Digest, what: str, package: Purl, release: str, configuratio
         journey: the one before.
         what: activated, reverted, deactivated or configured.
         package: whose.
-        release: the digest that runs after the step; empty: none.
+        release: the digest that was put to work, or tried and given back; empty: none.
         configuration: the digest of its document; empty: the release's default.
     """
     parts = (journey, what, package, release, configuration)

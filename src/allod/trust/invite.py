@@ -69,7 +69,7 @@ def open_invite(
 
     Raises:
         InvalidInput: it is malformed or was altered beyond reading.
-        Untrusted: `auth`, `wrong-root`, `wrong-fleet`, `wrong-secret`, `wrong-trust`.
+        Untrusted: `auth`, `wrong-root`, `wrong-fleet`, `wrong-secret`, `equivocation`.
         Unavailable: `root-needed` if the root has to be fetched first.
         Refused: `invite-expired`.
     """
