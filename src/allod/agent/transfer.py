@@ -25,7 +25,7 @@ from allod.errors import Unavailable, Untrusted
 
 PIECE: Final = 512 * 1024
 _HEX: Final = 64
-_FLUSH: Final = 32 * 1024 * 1024  #: bytes between two flushes of a running transfer
+_FLUSH: Final = 16 * 1024 * 1024  #: bytes between two flushes of a running transfer
 _AHEAD: Final = 4  #: pieces that may wait for the hasher
 
 Progress = Callable[[int, int], None]  #: bytes there, bytes in all
