@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 KEEP ?=
+# Tests start hundreds of processes: none of them should compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow check bench docs format requirements clean
 

@@ -11,7 +11,7 @@ import waitress
 
 
 def main() -> None:
-    """Serve on the port that the configuration names."""
+    """Serve at the address that the configuration names."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answer = {
         "waitress": version("waitress"),
@@ -25,7 +25,7 @@ def main() -> None:
         start_response("200 OK", [("Content-Type", "application/json")])
         return [body]
 
-    waitress.serve(toast, host="127.0.0.1", port=int(settings["port"]), threads=2, _quiet=True)
+    waitress.serve(toast, host=settings["address"], port=28080, threads=2, _quiet=True)
 
 
 main()

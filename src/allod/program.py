@@ -31,6 +31,11 @@ class Verb(NamedTuple):
     group: str
 
 
+_RESTORED: Final = (
+    "the server shows less than before: if it was restored, run 'allod server floors'"
+)
+_WENT_BACK: Final = {"rollback": _RESTORED, "root-withheld": _RESTORED}
+
 _START: Final = "Start"
 _CHANGE: Final = "Change"
 _KNOW: Final = "Know"
@@ -188,6 +193,8 @@ def _show(error: AllodError, *, json: bool) -> None:
         sys.stderr.write(msgspec.json.encode({"error": problem}).decode() + "\n")
         return
     sys.stderr.write(f"allod: {error.message} [{error.code}]\n")
+    if error.code in _WENT_BACK:
+        sys.stderr.write(f"  {_WENT_BACK[error.code]}\n")
     for reason in reasons:
         sys.stderr.write(f"  because {reason}\n")
 

@@ -27,3 +27,11 @@ def test_every_attack_in_scope_has_a_test() -> None:
 def test_every_pain_in_scope_has_a_test() -> None:
     """What users of other systems suffer from cannot happen here, each shown by a test."""
     assert numbers("pain") >= PAINS, sorted(PAINS - numbers("pain"))
+
+
+def test_the_page_of_attacks_says_which_are_tested() -> None:
+    """The last column of docs/explanation/attacks.md is true."""
+    page = (TESTS.parent / "docs/explanation/attacks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*\| (yes)? ?\|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 64))
+    assert {int(number) for number, yes in rows if yes} == numbers("attack")

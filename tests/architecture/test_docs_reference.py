@@ -47,28 +47,29 @@ def verbs() -> dict[tuple[str, ...], set[str]]:
     }
 
 
+def by_place() -> dict[tuple[str, ...], set[str]]:
+    """Words of a verb -> what people give by place; cyclopts takes it by name too."""
+    return {
+        path: {
+            name
+            for argument in app.assemble_argument_collection()
+            if argument.field_info.is_positional
+            for name in argument.names
+        }
+        for path, app in walk(program.build())
+    }
+
+
 VERBS = verbs()
+BY_PLACE = by_place()
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS), ids=" ".join)
 def test_every_verb_and_option_of_allod_is_in_its_reference(verb: tuple[str, ...]) -> None:
     """What `--help` knows, the page explains; a word alone that is also positional may lack its form."""
     assert re.search(rf"`[^`\n]*\b{re.escape(verb[-1])}\b", ALLOD), verb
-    section = ALLOD[ALLOD.index(f"`{verb[0]}") :]
-    missing = {
-        name
-        for name in VERBS[verb]
-        if name not in section and name not in ALLOD and name.lstrip("-") not in POSITIONAL
-    }
+    missing = {name for name in VERBS[verb] - BY_PLACE[verb] if name not in ALLOD}
     assert missing == set()
-
-
-#: Arguments that people give by place; cyclopts takes them by name too.
-POSITIONAL = {
-    "name", "scope", "what", "package", "directory", "number", "old", "new", "label", "source",
-    "reference", "archive", "file", "out", "key", "chain", "authority", "role", "url", "token",
-    "shell", "rights", "groups", "devices", "floors", "more",
-}  # fmt: skip
 
 
 def test_the_reference_names_no_option_that_does_not_exist() -> None:
@@ -146,3 +147,19 @@ def test_every_command_of_the_documentation_has_words_that_exist(page: str, call
     )
     assert verb is not None, f"{page}: {call}"
     assert options <= VERBS[verb] | ALWAYS, page
+
+
+def test_every_attack_that_the_guarantees_name_is_tested() -> None:
+    """A promise names the attack numbers that back it, and each of them has a test."""
+    page = (DOCS / "explanation" / "guarantees.md").read_text(encoding="utf-8")
+    named = {
+        int(number)
+        for cell in re.findall(r"\| ([0-9, ]+) \|$", page, re.MULTILINE)
+        for number in cell.split(",")
+    }
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in (DOCS.parent / "tests").rglob("test_*.py")
+    )
+    known = {int(number) for number in re.findall(r"def test_attack_(\d+)_", tests)}
+    assert named
+    assert named <= known

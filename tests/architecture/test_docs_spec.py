@@ -21,6 +21,7 @@ from allod.trust.floors import decode_floors, encode_floors
 from allod.trust.keys import device_id, from_key
 from allod.wire import desired, envelope, report
 from allod.wire.codec import decode, encode, parse_strict
+from allod.wire.release import release_from_wire, release_to_wire
 
 SPEC = Path(__file__).resolve().parents[2] / "docs" / "spec"
 EXAMPLE = re.compile(r"```\{code-block\} json\n:caption: (\w+)\n\n(.*?)```", re.DOTALL)
@@ -38,6 +39,9 @@ PAGES: dict[str, str] = {
     " Authority ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
     "log": "RoleStatement BindingEntry ReportEntry RefusalEntry AlarmEntry",
     "transport": "TokenRequest ReadToken",
+    "api": "ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem",
+    "release": "ReleaseWire ServiceWire ConstraintWire DataWire ConfigurationWire InterruptsWire"
+    " HealthWire ReleaseStatement Subject ReleasePredicate",
 }
 
 
@@ -59,6 +63,7 @@ PAYLOADS = {
     "BindingRecord": envelope.BINDING,
     "Report": envelope.REPORT,
     "TokenRequest": envelope.TOKEN_REQUEST,
+    "ReleaseStatement": envelope.IN_TOTO,
 }
 
 
@@ -120,6 +125,8 @@ def test_an_example_is_read_as_it_would_be_read(kind: str, text: bytes) -> None:
         read = desired.decode_state(text)
         assert not read.unreadable
         assert desired.decode_state(desired.encode_state(read)) == read
+    if kind == "ReleaseWire":
+        assert release_to_wire(release_from_wire(document)) == document
     if kind == "FloorsFile":
         assert encode_floors(decode_floors(text)) == encode(document)
 

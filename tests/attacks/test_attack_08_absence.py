@@ -1,4 +1,4 @@
-"""THREATS attack 8: the server says 404, 500 or nothing for everything."""
+"""Attack 8: the server says 404, 500 or nothing for everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""THREATS attack 10 (and T7): somebody on the way has a certificate that the device accepts."""
+"""Attack 10 (and T7): somebody on the way has a certificate that the device accepts."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def flip(at: float):
     return change
 
 
+@pytest.mark.slow
 def test_attack_10_nothing_altered_is_accepted(tmp_path: Path) -> None:
     """Every answer, changed in several places, cut, emptied, or exchanged for another's.
 

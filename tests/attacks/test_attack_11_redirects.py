@@ -1,4 +1,4 @@
-"""THREATS attack 11 (and T6): redirects to the link-local metadata service, file:, gopher: …"""
+"""Attack 11 (and T6): redirects to the link-local metadata service, file:, gopher: …"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""THREATS attack 12: one byte at a time, for ever."""
+"""Attack 12: one byte at a time, for ever."""
 
 from __future__ import annotations
 

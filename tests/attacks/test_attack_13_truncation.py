@@ -1,4 +1,4 @@
-"""THREATS attack 13: truncation at a boundary, and a Content-Length that lies."""
+"""Attack 13: truncation at a boundary, and a Content-Length that lies."""
 
 from __future__ import annotations
 

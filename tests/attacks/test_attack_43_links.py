@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from allod.agent import files
 from allod.agent.installers.tree import TreeInstaller
+from allod.agent.inventory import SystemHost
+from allod.agent.services.systemd import _own_tree
 from allod.agent.snapshots import DataSnapshots
 from allod.errors import InvalidInput
 from allod.testing.payloads import PACKAGE, Item, directory, link, payload
@@ -102,3 +105,42 @@ def test_attack_43_data_with_links_is_copied_not_followed(tmp_path: Path) -> Non
     assert os.readlink(data / "file") == str(secret / "key")
     snapshots.prune(PACKAGE, ())
     assert (secret / "key").read_text() == "private"
+
+
+def test_attack_43_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Neither a copy of data nor the inventory waits for somebody to write into a pipe."""
+    site = tmp_path / "usr/local/lib/python3.11/site-packages/bait-1.0.dist-info"
+    site.mkdir(parents=True)
+    os.mkfifo(site / "METADATA")
+    status = tmp_path / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    os.mkfifo(status)
+    found = SystemHost(root=tmp_path).software()
+    assert (found.dpkg, found.pip) == ((), ())
+    place = tmp_path / "data"
+    place.mkdir()
+    (place / "file").write_text("")
+    status_of_a_file = (place / "file").stat()
+    (place / "file").unlink()
+    os.mkfifo(place / "file")
+    fd = os.open(place, os.O_RDONLY)
+    try:
+        files._copy_one(fd, "file", tmp_path / "copy", status_of_a_file)
+    finally:
+        os.close(fd)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_attack_43_a_second_name_of_a_strangers_file_is_not_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that are handed to a service's user hold hard links to other people's files."""
+    owned: list[str] = []
+    monkeypatch.setattr(os, "chown", lambda name, *_, **__: owned.append(Path(name).name))
+    (tmp_path / "shadow").write_text("private")
+    data = tmp_path / "data"
+    (data / "d").mkdir(parents=True)
+    os.link(tmp_path / "shadow", data / "d" / "bait")
+    (data / "d" / "own").write_text("")
+    _own_tree(data, 1234, 1234)
+    assert sorted(owned) == ["d", "data", "own"]

@@ -58,7 +58,13 @@ def test_attack_47_power_cut_at_every_write(
     _all(tmp_path, strike, 0, monkeypatch)
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.EIO,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (errno.ENOSPC, errno.EROFS)),
+    ],
+)
 def test_attack_48_a_disk_that_fails_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""THREATS attack 49: the device's clock is wrong by decades, or jumps."""
+"""Attack 49: the device's clock is wrong by decades, or jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""THREATS attack 50, for floors, metadata, binding, key and accepted view: bits flip."""
+"""Attack 50, for floors, metadata, binding, key and accepted view: bits flip."""
 
 from __future__ import annotations
 

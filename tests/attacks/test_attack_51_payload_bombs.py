@@ -8,6 +8,7 @@ import os
 import resource
 import tarfile
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from allod.agent.installers import layout
 from allod.agent.installers.tree import TreeInstaller
+from allod.agent.transfer import Blobs
 from allod.errors import InvalidInput
 from allod.testing.payloads import PACKAGE, Item, archive, directory, payload
 
@@ -110,3 +112,15 @@ def test_attack_16_special_bits_are_refused(tmp_path: Path) -> None:
     for mode in (0o4755, 0o2755, 0o1755):
         refuse(tmp_path, gzip.compress(archive([Item("su", b"", mode)])), 0)
         refuse(tmp_path, gzip.compress(archive([directory("d", mode)])), 0)
+
+
+def test_attack_51_a_payload_that_is_called_a_description_is_not_read_whole(tmp_path: Path) -> None:
+    """A manifest may name any blob that the device holds as its description, however large."""
+    blobs = Blobs(tmp_path / "blobs", reserve=0)
+    digest = blobs.put(bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        assert blobs.read(digest, cap=1 << 16) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

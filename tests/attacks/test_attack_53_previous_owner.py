@@ -1,4 +1,4 @@
-"""THREATS attack 53: the previous owner keeps root and server, and replays what was signed then."""
+"""Attack 53: the previous owner keeps root and server, and replays what was signed then."""
 
 from __future__ import annotations
 

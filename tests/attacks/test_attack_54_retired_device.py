@@ -1,4 +1,4 @@
-"""THREATS attack 54, on the device: it is retired, or stolen and reset."""
+"""Attack 54, on the device: it is retired, or stolen and reset."""
 
 from __future__ import annotations
 

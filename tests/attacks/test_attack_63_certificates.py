@@ -1,4 +1,4 @@
-"""THREATS attack 63, TLS part: certificates run out, or are lost with their CA."""
+"""Attack 63, TLS part: certificates run out, or are lost with their CA."""
 
 from __future__ import annotations
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.e2e.owner_machine import Machine, WalkingDevice, begin
 
 
+@pytest.mark.slow
 def test_attack_63_laptop_lost_recovery_key_on_paper(tmp_path: Path) -> None:
     """With the sheet and the server's offer another machine makes a new root and a new daily key;
     devices go on; whoever finds the laptop, passphrase included, can do nothing with it.
@@ -46,6 +48,7 @@ def test_attack_63_laptop_lost_recovery_key_on_paper(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_attack_63_wrong_sheet_and_wrong_server(tmp_path: Path) -> None:
     """A sheet that was replaced, or of another fleet, or a damaged one, recovers nothing."""
     machine, server = begin(tmp_path)

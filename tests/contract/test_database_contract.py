@@ -114,7 +114,7 @@ def test_uses_count_devices_and_not_records(database) -> None:
 
 
 def test_an_owners_document_counts_from_its_epoch_on(database) -> None:
-    """A document of an earlier binding neither retires a device nor moves it (THREATS 53)."""
+    """A document of an earlier binding neither retires a device nor moves it (attack 53)."""
     database.apply(bound(epoch=2), DeviceDocumented(FLEET, ONE, 1, "retired", "old", ("attic",)))
     row = database.device(FLEET, ONE)
     assert (row.status, row.groups) == ("active", ("kitchen",))

@@ -1,7 +1,7 @@
 """Every call of every port, and of the durable writes, fails once before and once after its effect.
 
 For each scenario the calls are counted in an undisturbed run. Then, for every call and every kind
-of strike, the run is disturbed there, the agent starts again, and the invariants of THREATS §2
+of strike, the run is disturbed there, the agent starts again, and these invariants
 must hold: what runs is the old or the new, whole, with its own configuration and readable data;
 reports form a chain in which no sequence carries two contents; the report equals reality; and
 the next good change succeeds.
@@ -333,6 +333,7 @@ def versions(scene: Scene) -> dict[Purl, str | None]:
     return {package: scene.device.version(package) for package in scene.lawful}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
     [

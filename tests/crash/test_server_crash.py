@@ -28,7 +28,19 @@ from allod.wire.api import ChangeUpload
 SCOPE = group_scope(GroupName("kitchen"))
 CONFIGURATION = b'{"slots":2}'
 READS = frozenset(
-    {"size", "read", "digests", "received", "device", "retired", "uses", "fleets", "fleet", "surplus", "close"}
+    {
+        "size",
+        "read",
+        "digests",
+        "received",
+        "device",
+        "retired",
+        "uses",
+        "fleets",
+        "fleet",
+        "surplus",
+        "close",
+    }
     | {"report", "reports", "newest_report", "has_report", "old_heartbeats", "device_count"}
 )
 

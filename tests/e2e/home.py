@@ -110,6 +110,8 @@ class Home:
                 # A command leaves its connections to the end of its process; here that is now.
                 warnings.simplefilter("ignore", ResourceWarning)
                 patch.setattr(sys, "stdin", nothing)
+                patch.setattr("allod.cli.pkcs8.SCRYPT_N", 16)
+                patch.setattr("allod.cli.pkcs8.SCRYPT_P", 1)
                 status = program.main([*map(str, arguments), "--json"])
                 gc.collect()
         finally:

@@ -22,6 +22,8 @@ from allod.trust.floors import Floors
 from allod.trust.repository import Repository, descend
 from allod.wire.trust import Location
 
+COMMAND = Path(__file__).resolve().parent / "owner_command.py"
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -86,7 +88,7 @@ class Machine:
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command."""
         return subprocess.run(
-            [sys.executable, "-m", "allod.program", *map(str, arguments)],
+            [sys.executable, str(COMMAND), *map(str, arguments)],
             env=self.env, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 

@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tests.e2e.owner_machine import Machine, WalkingDevice, begin
 
 
+@pytest.mark.slow
 def test_every_role_is_rotated_and_devices_go_on(tmp_path: Path) -> None:
     """Daily key, root, provider, API key, online keys, TLS authority: after each, old and new
     devices accept, and the next command works.
@@ -61,6 +63,7 @@ def test_a_rotation_needs_the_server_to_have_the_keys(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_keys_are_listed_without_a_server(tmp_path: Path) -> None:
     """Where no server answers, the keys of this machine are shown all the same, and that is said."""
     machine, server = begin(tmp_path)

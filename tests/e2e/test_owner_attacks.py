@@ -216,3 +216,4 @@ def test_history_is_the_owners_not_the_servers(home: Home) -> None:
         file.unlink()
     with pytest.raises(Untrusted):
         _ = Past(take(fleet, reports=False)).changes
+    assert Past(take(home.fleet(), reports=False)).changes, "what was refused is not kept"

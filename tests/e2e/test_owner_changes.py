@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def test_invite_deploy_configure_undo_delete(home: Home) -> None:
 
     document = home.place / "toaster.json"
     document.write_text('{"colour": "{device.nme}"}')
-    (remark,) = machine.do("configure", "kitchen", "toaster", "-f", document, "--dry-run")["remarks"]
+    (remark,) = machine.do("configure", "kitchen", "toaster", "-f", document, "--dry-run")[
+        "remarks"
+    ]
     assert "device.nme" in remark
     assert "device.name" in remark
     document.write_text('{"colour": "blue"}')
@@ -107,6 +110,26 @@ def test_one_device_can_differ_from_its_group(home: Home) -> None:
     machine.do("group", "follow", "wall", "clock", "-y")
     device.converge()
     assert home.row(device, "clock")["active"] == "1"
+
+
+@pytest.mark.slow
+def test_waiting_is_one_answer(home: Home) -> None:
+    """With `--wait --json` the change and what came of it are one document, also if time is up."""
+    device = home.device("waiter", "lobby")
+    wait = ("--wait", "--json", "-y", "--timeout")
+    late = home.machine.run("deploy", "lobby", home.app("bench", "1"), *wait, "1s")
+    assert late.returncode == 6
+    assert json.loads(late.stdout)["changed"] is True
+    assert json.loads(late.stderr.strip().splitlines()[-1])["error"]["code"] == "still-waiting"
+    device.converge()
+    assert home.do("deploy", "lobby", "bench@1", "--wait", "-y") == {"changed": False}
+    with ThreadPoolExecutor() as pool:
+        app = home.app("bench", "2")
+        told = pool.submit(home.machine.run, "deploy", "lobby", app, *wait, "80s")
+        while not told.done():
+            device.converge()
+    (row,) = json.loads(told.result().stdout)["outcome"][0]["packages"]
+    assert (row["state"], row["active"]) == ("as wanted", "2")
 
 
 def test_devices_are_moved_replaced_and_retired(home: Home) -> None:
@@ -237,6 +260,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 def test_wrong_inputs(home: Home) -> None:
     """Each mistake has its own code, no traceback, and changes nothing."""
     home.do("group", "add", "wrong", "-y")
@@ -271,6 +295,8 @@ def test_a_revoked_invite_and_a_second_device(home: Home) -> None:
     assert mine["state"] == "used up"
     machine.do("device", "revoke", mine["id"], "-y")
     assert machine.refused("device", "revoke", mine["id"], "-y") == "already-revoked"
+    assert machine.refused("device", "revoke", "0123456789ab", "-y") == "unknown-invite"
+    machine.do("device", "revoke", "0123456789ab", "--elsewhere", "-y")
 
 
 def test_nothing_to_change_is_no_change(home: Home) -> None:

@@ -60,7 +60,7 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     source.mkdir()
     (source / "bake").write_text("bits")
     (source / "allod.toml").write_text(
-        'package = "pkg:generic/acme/oven"\nversion = "1.0"\nprovider = "acme"\n'
+        'package = "pkg:generic/acme/kiln"\nversion = "1.0"\nprovider = "acme"\n'
     )
     acme, stranger = Machine(tmp_path / "acme"), Machine(tmp_path / "stranger")
     for machine in (acme, stranger):
@@ -79,9 +79,9 @@ def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: P
     layout = stranger.do("release", "sign", forged)["layout"]
     assert home.refused("release", "push", layout) == "auth"
     assert home.do("release", "push", signed["layout"])["digest"] == signed["digest"]
-    assert home.do("release", "verify", "acme/oven@1.0")["verdict"].startswith("Good")
+    assert home.do("release", "verify", "acme/kiln@1.0")["verdict"].startswith("Good")
     home.do("group", "add", "bakery", "-y")
-    home.do("deploy", "bakery", "oven@1.0", "--provider", "acme", "-y")
+    home.do("deploy", "bakery", "kiln@1.0", "--provider", "acme", "-y")
 
 
 def test_a_provider_may_use_a_key_in_pem(home: Home, tmp_path: Path) -> None:
@@ -121,3 +121,26 @@ def test_skopeo_and_a_token(home: Home) -> None:
     tags = skopeo("list-tags", "--tls-verify=false", "--creds", f"ci:{token}", there)
     assert json.loads(tags)["Tags"] == ["1.0"]
     assert Path(app).is_dir()
+
+
+@pytest.mark.slow
+def test_a_release_is_withdrawn_and_taken_back(home: Home) -> None:
+    """Withdrawn it is deployed no more, and what to take instead is said; back, it is as before."""
+    device = home.device("recall", "recalled")
+    home.do("deploy", "recalled", home.app("heater", "1"), "-y")
+    home.do("release", "push", home.app("heater", "2"))
+    device.converge()
+    withdraw = ("release", "withdraw", "heater@1")
+    assert home.refused(*withdraw, "-y") == "bad-arguments"
+    assert home.refused(*withdraw, "--why", "burns", "--replacement", "heater@1") == "bad-arguments"
+    assert home.refused("release", "withdraw", "heater@9", "--why", "x") == "no-such-release"
+    done = home.do(*withdraw, "--why", "it burns", "--replacement", "heater@2", "-y")
+    assert any("goes on running, on 1" in remark for remark in done["remarks"])
+    home.do("group", "add", "elsewhere", "-y")
+    failed = home.machine.run("deploy", "elsewhere", "heater@1", "-y")
+    assert "take heater@2 [withdrawn]\n  because it burns" in failed.stderr
+    device.converge()
+    assert home.row(device, "heater")["active"] == "1", "what runs is not touched"
+    assert any(one["code"] == "withdrawn-runs" for one in home.status(device)["alarms"])
+    home.do(*withdraw, "--back", "-y")
+    home.do("deploy", "elsewhere", "heater@1", "-y")

@@ -163,35 +163,35 @@ def test_report_what_is_installed(home: Home, device: Running) -> None:
 
 def test_each_level_is_one_command(home: Home, device: Running) -> None:
     """Transfer only; install only; run now; delete. Each changes nothing but what it says."""
-    home.do("deploy", "larder", device.app("oven", "1"), "--transfer-only", "-y")
-    until(lambda: device.levels("oven") == {"1": "transferred"})
-    assert not list((device.state / "store").glob("generic~me~oven/*"))
-    home.do("deploy", "larder", "oven@1", "--install-only", "-y")
-    until(lambda: device.levels("oven") == {"1": "installed"})
-    assert device.runs("oven") == ""
-    home.do("deploy", "larder", "oven@1", "--now", "-y")
-    until(lambda: device.levels("oven") == {"1": "active"})
-    assert device.runs("oven") == "1"
-    home.do("delete", "larder", "oven", "-y")
-    until(lambda: device.levels("oven") == {})
-    assert not list((device.state / "store").glob("generic~me~oven/*"))
+    home.do("deploy", "larder", device.app("grill", "1"), "--transfer-only", "-y")
+    until(lambda: device.levels("grill") == {"1": "transferred"})
+    assert not list((device.state / "store").glob("generic~me~grill/*"))
+    home.do("deploy", "larder", "grill@1", "--install-only", "-y")
+    until(lambda: device.levels("grill") == {"1": "installed"})
+    assert device.runs("grill") == ""
+    home.do("deploy", "larder", "grill@1", "--now", "-y")
+    until(lambda: device.levels("grill") == {"1": "active"})
+    assert device.runs("grill") == "1"
+    home.do("delete", "larder", "grill", "-y")
+    until(lambda: device.levels("grill") == {})
+    assert not list((device.state / "store").glob("generic~me~grill/*"))
 
 
 def test_at_next_restart(home: Home, device: Running) -> None:
     """Nothing changes until the machine restarts; then it does, by itself."""
-    home.do("deploy", "larder", device.app("fridge", "1"), "-y")
-    until(lambda: device.runs("fridge") == "1")
-    home.do("deploy", "larder", device.app("fridge", "2"), "--at-restart", "-y")
+    home.do("deploy", "larder", device.app("chiller", "1"), "-y")
+    until(lambda: device.runs("chiller") == "1")
+    home.do("deploy", "larder", device.app("chiller", "2"), "--at-restart", "-y")
     both = {"1": "active", "2": "installed"}
-    until(lambda: device.levels("fridge") == both, device.said)
-    until(lambda: device.row("fridge")["state"] == "waiting", lambda: device.row("fridge"))
+    until(lambda: device.levels("chiller") == both, device.said)
+    until(lambda: device.row("chiller")["state"] == "waiting", lambda: device.row("chiller"))
     device.cut()  # the agent alone is no restart of the machine
     device.start()
     time.sleep(1)
-    assert device.runs("fridge") == "1"
+    assert device.runs("chiller") == "1"
     device.reboot()
-    until(lambda: device.levels("fridge").get("2") == "active", device.said)
-    assert device.runs("fridge") == "2"
+    until(lambda: device.levels("chiller").get("2") == "active", device.said)
+    assert device.runs("chiller") == "2"
 
 
 def test_a_scheduled_restart_is_never_repeated(home: Home, device: Running) -> None:
@@ -210,22 +210,22 @@ def test_a_scheduled_restart_is_never_repeated(home: Home, device: Running) -> N
 
 def test_who_must_not_be_disturbed_is_not(home: Home, device: Running) -> None:
     """What waits says for whom; it goes on when the command ends, or is killed with its holder."""
-    home.do("deploy", "larder", device.app("stove", "1"), "-y")
-    until(lambda: device.runs("stove") == "1")
+    home.do("deploy", "larder", device.app("hob", "1"), "-y")
+    until(lambda: device.runs("hob") == "1")
     film = ("--why", "a film", "--", "/bin/sleep", "600")
     with subprocess.Popen(device.words("inhibit", *film)) as command:
         until(lambda: any((device.state / "inhibitors").iterdir()))
         assert "sleep: a film" in device.device.run("inhibitors")
-        home.do("deploy", "larder", device.app("stove", "2"), "-y")
+        home.do("deploy", "larder", device.app("hob", "2"), "-y")
         until(lambda: "busy: sleep: a film" in json.dumps(device.said()), device.said)
         assert "waits for busy: sleep: a film" in device.device.run("status")
         assert "not to be disturbed: sleep, a film" in device.device.run("status")
         assert [one["name"] for one in device.said()["inhibitors"]] == ["sleep"]
         waits = home.status(device.device)
         assert "a film" in json.dumps(waits)
-        assert device.runs("stove") == "1"
+        assert device.runs("hob") == "1"
         command.kill()  # however it ends
-    until(lambda: device.runs("stove") == "2", device.said)
+    until(lambda: device.runs("hob") == "2", device.said)
     until(lambda: device.said()["inhibitors"] == [], device.said)
     ended = subprocess.run(
         device.words("inhibit", "--why", "short", "--", "/bin/sh", "-c", "exit 3")

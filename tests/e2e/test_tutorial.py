@@ -146,6 +146,7 @@ def prepared(page: str) -> Iterator[Act]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     """Every command of the page runs in order, and every line that it shows is shown."""
     with reader(tmp_path) as one:

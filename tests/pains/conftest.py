@@ -1,4 +1,4 @@
-"""A device and its owner for the pains of PEERS §1."""
+"""A device and its owner for the pains that users of other systems know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PEERS pain 13 (rauc-hawkbit-updater#17): offline installs stay invisible to the server."""
+"""Pain 13 (rauc-hawkbit-updater#17): offline installs stay invisible to the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PEERS pain 24 (azure-sphere-issues#134): a claim can never be undone."""
+"""Pain 24 (azure-sphere-issues#134): a claim can never be undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell around steps 1 to 8 of DESIGN §7: what the owner says now, as far as it can be proved.
+"""The shell around steps 1 to 8 of docs/explanation/acceptance.md: what the owner says now, as far as it can be proved.
 
 `trust.device_view` decides; this module fetches for it, makes durable what it wants kept before
 it goes on, and stores what came out. Without network, or with a source that does not hold, the

@@ -1,4 +1,4 @@
-"""Releases and configuration documents from the fleet's registry (DESIGN §7, steps 9 and 10).
+"""Releases and configuration documents from the fleet's registry (docs/explanation/acceptance.md, steps 9 and 10).
 
 What is small comes first and is verified first: manifest and description by their digests, then
 the provider's statement, then whether the release is the one that was ordered and fits the

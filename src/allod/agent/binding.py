@@ -1,4 +1,4 @@
-"""Becoming an owner's device, and ceasing to be one (DESIGN §9).
+"""Becoming an owner's device, and ceasing to be one (docs/spec/binding.md).
 
 Everything is checked before anything is written. Then the whole intent is journalled, and from
 there each step may be done again, so a power cut at any of them leaves a device that is unbound
@@ -182,12 +182,12 @@ class Binder:
                     )
                 except AllodError:
                     continue
-        # THREATS 53: neither an invite nor a daily key takes a device from its owner.
+        # attack 53: neither an invite nor a daily key takes a device from its owner.
         check_transfer(statement, bound.device, opened.anchor.fleet, max(now, floors.time))
         return max(bound.epoch, floors.epoch) + 1
 
     def _declared(self) -> dict[str, str]:
-        """What the record says of bindings that were ended at the machine (THREATS 53)."""
+        """What the record says of bindings that were ended at the machine (attack 53)."""
         count = len(self._history())
         return {"binding.unbound-before": str(count)} if count else {}
 

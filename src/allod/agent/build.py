@@ -1,4 +1,4 @@
-"""When this agent was built: no honest clock shows less (the first time floor, DESIGN §7)."""
+"""When this agent was built: no honest clock shows less (the first time floor, docs/explanation/acceptance.md)."""
 
 from __future__ import annotations
 

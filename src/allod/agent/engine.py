@@ -1,4 +1,4 @@
-"""The agent's one function: observe, authorise, plan, act, report (DESIGN §1, 5).
+"""The agent's one function: observe, authorise, plan, act, report (docs/explanation/architecture.md).
 
 `recover` goes on with what a power cut interrupted, and needs neither network nor documents;
 `converge` makes true what the owner's documents say, as far as it may happen now. Both may be

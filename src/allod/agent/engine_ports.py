@@ -20,7 +20,7 @@ from allod.wire.report import HostPackage
 
 
 class ReleaseSource(Protocol):
-    """Releases and configuration documents, verified before anybody sees them (DESIGN §7, 9, 10)."""
+    """Releases and configuration documents, verified before anybody sees them (docs/explanation/acceptance.md, 9 and 10)."""
 
     def describe(self, package: Purl, order: ReleaseOrder) -> Release:
         """Fetch and keep the description, with the provider's signature verified.

@@ -18,7 +18,7 @@ from allod.domain.desired import OWNER, Level
 from allod.domain.ids import Digest, Purl, Scope, sha256
 from allod.domain.machine import State
 from allod.domain.observed import Observed
-from allod.domain.release import Release
+from allod.domain.release import ProbeKind, Release
 from allod.domain.resolution import ResolvedPackage, ResolvedSoftware, Unresolved
 from allod.wire.codec import encode, instant
 from allod.wire.report import (
@@ -197,6 +197,10 @@ def _constraints(engine: Engine, package: Purl, release: Release | None) -> list
     unit = engine.bench.unit(package, release)
     left_open = () if unit is None else engine.bench.world.services.unenforced(unit)
     names = [one.id for one in release.constraints]
+    services = engine.bench.world.services
+    commands = any(check.kind is ProbeKind.COMMAND for check in release.health)
+    if commands and services.enforces_access:
+        left_open = (*left_open, "its health command runs outside of its sandbox")
     return sorted([*names, *(f"access-open: {says}" for says in left_open)])
 
 

@@ -191,8 +191,12 @@ def _copy_directory(source: int, target: Path) -> None:
 
 
 def _copy_one(directory: int, name: str, place: Path, status: os.stat_result) -> None:
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    # Not waiting: what was a file when it was looked at may be a pipe by now.
+    quick = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    source = os.open(name, quick, dir_fd=directory)
     try:
+        if not stat.S_ISREG(os.fstat(source).st_mode):
+            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         target = os.open(place, flags, 0o600)
         try:

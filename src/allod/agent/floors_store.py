@@ -1,4 +1,4 @@
-"""Step 5 of DESIGN §7 on the disk: floors kept twice, and the cache of metadata beside them.
+"""Step 5 of docs/explanation/acceptance.md on the disk: floors kept twice, and the cache of metadata beside them.
 
 Floors begin with those of the invite and are never lost silently: one damaged copy is healed from
 the other and reported; with both gone the device changes nothing (`floors-damaged`) and runs on.

@@ -148,7 +148,7 @@ class Holdings:
                 raise
 
     def _drop_changed(self, manifest: oci.ReleaseManifest) -> bool:
-        """Discard the layers whose bytes are no longer theirs; whether there were any (THREATS 50)."""
+        """Discard the layers whose bytes are no longer theirs; whether there were any (attack 50)."""
         changed = []
         for layer in manifest.layers:
             with self._blobs.open(layer.digest) as file:

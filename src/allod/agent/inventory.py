@@ -6,11 +6,14 @@ record that can't be read is left out.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from allod.agent.engine_ports import HostSoftware
 from allod.agent.facts import read_facts
@@ -92,13 +95,22 @@ def read_dpkg(status: Path) -> list[HostPackage]:
     ]
 
 
+def _file(path: Path) -> BinaryIO:
+    """A regular file; whoever may write there could put a pipe in its place, to keep us waiting."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return file
+
+
 _WANTED: Final = frozenset({"Package", "Version", "Architecture", "Status"})
 
 
 def _stanzas(status: Path) -> Iterator[dict[str, str]]:
     stanza: dict[str, str] = {}
     read = 0
-    with status.open("rb") as file:
+    with _file(status) as file:
         while (line := file.readline(HEAD_CAP)) and read < FILE_CAP:
             read += len(line)
             if line == b"\n":
@@ -136,7 +148,7 @@ def _records(site: Path) -> Iterator[Path]:
 def _head(record: Path) -> tuple[str, str] | None:
     """Name and version of a core metadata file: its first headers, before any text."""
     try:
-        with record.open("rb") as file:
+        with _file(record) as file:
             head = file.read(HEAD_CAP).decode("utf-8", "replace").partition("\n\n")[0]
     except OSError:
         return None

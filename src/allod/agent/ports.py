@@ -109,6 +109,10 @@ class ServiceManager(Protocol):
         """In complain mode: access that the service used and its release does not declare."""
         ...
 
+    def user(self, unit: ServiceUnit) -> str:
+        """As whom its service, and its health command, run; empty: as the agent itself."""
+        ...
+
     def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
         """What stays open to the service although it is not declared, in words."""
         ...

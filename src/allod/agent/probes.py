@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -28,22 +29,39 @@ class SystemProbe:
     """Asks a service on this device how it is.
 
     The http probe is a small client of its own: HTTP/1.0, over TLS if the address says https, no redirects, no proxy, only to
-    addresses of this device itself (THREATS 11), one deadline for everything (THREATS 12).
+    addresses of this device itself (attack 11), one deadline for everything (attack 12).
+    A command of a release is the release's own code: it runs as the user of its service.
+
+    Args:
+        user: tells as whom a unit's command runs; empty: as the agent itself.
+        redact: takes secrets out of what a service says.
     """
+
+    def __init__(
+        self,
+        user: Callable[[ServiceUnit], str] = lambda _: "",
+        redact: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self._user = user
+        self._redact = redact
 
     def attempt(self, check: HealthCheck, unit: ServiceUnit | None, run: RunState) -> ProbeResult:
         """Try `check` once, within `check.timeout`. Never raises for an unhealthy service."""
+        found = self._attempt(check, unit, run)
+        return ProbeResult(healthy=found.healthy, detail=self._redact(found.detail))
+
+    def _attempt(self, check: HealthCheck, unit: ServiceUnit | None, run: RunState) -> ProbeResult:
         if unit is not None and not run.running:
             return ProbeResult(healthy=False, detail=run.detail or "not running")
         try:
             if check.kind is ProbeKind.RUNNING:
                 return _running(unit, run)
             if check.kind is ProbeKind.COMMAND:
-                return _command(check, unit)
+                return _command(check, unit, "" if unit is None else self._user(unit))
             return _http(check) if check.kind is ProbeKind.HTTP else _tcp(check)
         except TimeoutError:
             return ProbeResult(healthy=False, detail=f"no answer within {check.timeout:g} s")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
             return ProbeResult(healthy=False, detail=_printable(str(error)))
 
 
@@ -151,7 +169,7 @@ def _answer(link: socket.socket, deadline: float) -> tuple[bytes, bytes]:
     return bytes(data[:end]), bytes(data[end + 4 : end + 4 + BODY_CAP])
 
 
-def _command(check: HealthCheck, unit: ServiceUnit | None) -> ProbeResult:
+def _command(check: HealthCheck, unit: ServiceUnit | None, user: str) -> ProbeResult:
     """Run it as a session of its own; all of that is gone when the time is over."""
     directory = None if unit is None else unit.directory
     process = subprocess.Popen(
@@ -166,6 +184,9 @@ def _command(check: HealthCheck, unit: ServiceUnit | None) -> ProbeResult:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        user=user or None,
+        group=user or None,
+        extra_groups=() if user else None,
     )
     with process:
         try:

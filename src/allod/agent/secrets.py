@@ -18,6 +18,7 @@ from allod.durable import make_directory, remove_file, write_atomic
 from allod.errors import InvalidInput
 
 SECRET_CAP: Final = 64 * 1024
+_TELLING: Final = 4  #: shorter ones are no secrets, and would blank out common words
 
 
 class SecretStore:
@@ -59,6 +60,19 @@ class SecretStore:
         """The names of the package's secrets."""
         found = names_in(self._directory / file_name(package))
         return frozenset(name for name in found if not name.startswith("."))
+
+    def redact(self, text: str) -> str:
+        """`text` without any secret of this device in it, as whole or by line."""
+        for package in names_in(self._directory):
+            for name in names_in(self._directory / package):
+                try:
+                    value = (self._directory / package / name).read_bytes()[:SECRET_CAP].decode()
+                except (OSError, UnicodeDecodeError):
+                    continue
+                for part in (value, *value.splitlines()):
+                    if len(part) >= _TELLING:
+                        text = text.replace(part, "[secret]")
+        return text
 
     def granted(self, package: Purl, names: Iterable[str]) -> dict[str, str]:
         """The values of those among `names` that are there."""

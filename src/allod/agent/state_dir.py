@@ -1,7 +1,7 @@
 """The one directory in which a device keeps everything (docs/reference/agent-state.md).
 
 Formats below it only grow: an older agent must be able to read what a newer one wrote, since the
-agent goes back like every other package (DESIGN §8).
+agent goes back like every other package (docs/explanation/architecture.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`allod-agent run`: the small process that is always there (DESIGN §8).
+"""`allod-agent run`: the small process that is always there (docs/explanation/architecture.md).
 
 It waits for news, a time, a signal or the end of an inhibitor, and starts the worker, which does
 everything else. Standard library only, and little of that: it is measured by its memory
@@ -65,6 +65,7 @@ class Supervisor:
         self._services = os.path.join(state, "services")
         self._helper = 0
         self._child = 0
+        self._limit = 0.0  #: when the child counts as hung
         self._options: tuple[str, ...] = ()
         self._delay = FIRST_DELAY
         self._again = False
@@ -145,8 +146,7 @@ class Supervisor:
     def _due(self, now: float, poll: Poll | None) -> float:
         """When something is to be done although nothing was heard."""
         due = [now + 3600.0]
-        if not self._child:
-            due.append(self._next_run)
+        due.append(self._limit if self._child else self._next_run)
         if self._keeps_services:
             due.append(self._next_services)
         if self._held:
@@ -173,6 +173,7 @@ class Supervisor:
         except FileNotFoundError:
             pass
         words, environment = command(self._candidate, self._state, self._options)
+        self._limit = now + self._choice.patience(self._candidate, now)
         try:
             self._child = os.posix_spawn(words[0], words, environment)
         except OSError as error:
@@ -183,6 +184,10 @@ class Supervisor:
         if self._helper and _ended(self._helper) is not None:
             self._helper = 0
         if self._child:
+            if now >= self._limit:
+                _say("the worker hangs, and is killed")
+                self._limit = float("inf")
+                os.kill(self._child, signal.SIGKILL)
             status = _ended(self._child)
             if status is not None:
                 self._child = 0

@@ -10,7 +10,7 @@ files in `agent/`:
     rejected   the supervisor: this activation had its chance
 
 An activation that is neither verified nor rejected is on trial for `verify_seconds` of the
-supervisor's time, or `TRIALS` starts that failed, whichever is over first. Then the worker is
+supervisor's time, or `TRIALS` starts that failed, whichever is over first; a run that hangs is killed. Then the worker is
 started from `previous` (or as it was installed): it sees that another one was on probation, and
 takes the change back like every other (engine.py).
 """
@@ -23,6 +23,8 @@ import sys
 AGENT = "generic~allod~agent"
 RUN_VARIABLE = "ALLOD_AGENT_RUN"  #: tells the worker which activation it is: `verified` repeats it
 TRIALS = 5
+TRIAL_RUN = 4  #: times `verify_seconds` that a run on trial may last, transfers and all
+LONGEST_RUN = 86400.0  #: seconds after which any run is hung; transfers go on where they were
 
 
 class Candidate:
@@ -56,6 +58,7 @@ class Choice:
         if current is None:
             return INSTALLED
         if current.name == read(os.path.join(self._agent, "verified")):
+            self._trial = ""
             return current
         if current.name == read(os.path.join(self._agent, "rejected")):
             return self._candidate("previous") or INSTALLED
@@ -67,6 +70,12 @@ class Choice:
             write(os.path.join(self._agent, "rejected"), current.name)
             return self._candidate("previous") or INSTALLED
         return current
+
+    def patience(self, candidate: Candidate, now: float) -> float:
+        """Seconds that a run from `candidate` may take before it counts as hung."""
+        if not candidate.name or candidate.name != self._trial:
+            return LONGEST_RUN
+        return min(LONGEST_RUN, max(0.0, self._since + TRIAL_RUN * self._verify_seconds - now))
 
     def failed(self, candidate: Candidate) -> None:
         """The worker was started from `candidate` and crashed."""

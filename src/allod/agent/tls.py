@@ -1,4 +1,4 @@
-"""TLS as the agent uses it: for confidentiality only (docs/adr/0004; DESIGN §10).
+"""TLS as the agent uses it: for confidentiality only (docs/adr/0004; docs/spec/transport.md).
 
 Authority comes from signatures, so TLS must never be what keeps a device from its owner:
 
@@ -6,7 +6,7 @@ Authority comes from signatures, so TLS must never be what keeps a device from i
   nothing else certifies the server. The host's name isn't looked at, since such a CA certifies
   the fleet's servers only, which may move.
 * Validity dates are ignored: a certificate that ran out, or a device whose clock is wrong by
-  decades, must not cut the fleet off (THREATS 63).
+  decades, must not cut the fleet off (attack 63).
 * A location without pins is a public one (a CDN): the system's CAs and the host's name count.
 """
 

@@ -1,7 +1,7 @@
-"""The read token: what a fleet runs is nobody else's business (DESIGN §10).
+"""The read token: what a fleet runs is nobody else's business (docs/spec/transport.md).
 
 A device gets one by signing the server's challenge, inside a statement that says what it is
-(THREATS 59). It lies in the state directory, where the supervisor reads it for its polls; the
+(attack 59). It lies in the state directory, where the supervisor reads it for its polls; the
 worker renews it when a server says 401. It carries no authority but to read.
 """
 

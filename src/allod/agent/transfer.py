@@ -23,10 +23,10 @@ from allod.domain.ids import Digest, sha256
 from allod.durable import make_directory, remove_file, sync_directory
 from allod.errors import Unavailable, Untrusted
 
-PIECE: Final = 1024 * 1024
+PIECE: Final = 512 * 1024
 _HEX: Final = 64
-_FLUSH: Final = 32 * 1024 * 1024  #: bytes between two flushes of a running transfer
-_AHEAD: Final = 8  #: pieces that may wait for the hasher
+_FLUSH: Final = 16 * 1024 * 1024  #: bytes between two flushes of a running transfer
+_AHEAD: Final = 4  #: pieces that may wait for the hasher
 
 Progress = Callable[[int, int], None]  #: bytes there, bytes in all
 
@@ -166,7 +166,8 @@ class Blobs:
     def read(self, digest: Digest, *, cap: int) -> bytes | None:
         """A small blob, verified; None if it is not there or no longer what it was."""
         try:
-            data = self.path(digest).read_bytes()
+            with self.path(digest).open("rb") as file:
+                data = file.read(cap + 1)  # it may be a payload that somebody calls a description
         except FileNotFoundError:
             return None
         return data if len(data) <= cap and sha256(data) == digest else None

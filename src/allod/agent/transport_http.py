@@ -1,6 +1,6 @@
 """One location over HTTP(S): caps, deadlines and redirects, none of which a server can widen.
 
-Numbered as in THREATS: 8 (only 404 and 410 mean 'not there'), 11 and T6 (a redirect leads to the
+Numbered as the attacks: 8 (only 404 and 410 mean 'not there'), 11 and T6 (a redirect leads to the
 same origin or nowhere), 12 (silence, total time and least rate are ours), 13 (a length is stated
 and held).
 """

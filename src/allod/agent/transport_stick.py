@@ -2,7 +2,7 @@
 
 It holds the server's addresses as files, with ':' as '-'. What the device has to say is left in
 `outbox/`, for `allod device admit` to carry in. The stick is as little trusted as a server: no
-link on it is followed, so nothing outside it can be read or written (THREATS 11, 43).
+link on it is followed, so nothing outside it can be read or written (attack 11, 43).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from allod.wire.codec import convert, parse_strict
 from allod.wire.envelope import ENVELOPE_CAP, Envelope
 from allod.wire.report import REPORT_CAP
 
-_PIECE: Final = 1024 * 1024
+_PIECE: Final = 512 * 1024
 _REPORT: Final = re.compile(r"devices/([0-9a-f]{64})/reports", re.ASCII)
 
 

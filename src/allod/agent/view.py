@@ -1,6 +1,6 @@
 """What the device has accepted of its owner's word: the input of resolution and plan.
 
-A view is made by `acceptance` only, from documents that passed steps 1 to 7 of DESIGN §7, and it
+A view is made by `acceptance` only, from documents that passed steps 1 to 7 of docs/explanation/acceptance.md, and it
 is what stands while nothing newer can be had: expiry, silence and omission stop change, never
 operation.
 """

@@ -80,6 +80,7 @@ class Workplace:
         """All ports, each with its adapter."""
         state, settings, clock = self.state, self.settings, self.clock
         host = SystemHost(settings.facts)
+        services, kept = make_services(state, settings), SecretStore(state.secrets)
         source = RegistrySource(
             transport,
             Blobs(state.root / "blobs", reserve=settings.reserve_bytes),
@@ -92,11 +93,11 @@ class Workplace:
         return World(
             clock=clock,
             installer=TreeInstaller(state.store),
-            services=make_services(state, settings),
+            services=services,
             restarter=make_restarter(settings),
-            probe=SystemProbe(),
+            probe=SystemProbe(services.user, kept.redact),
             source=source,
-            renderer=FileRenderer(host.facts, SecretStore(state.secrets)),
+            renderer=FileRenderer(host.facts, kept),
             snapshots=DataSnapshots(state.root / "snapshots", state.root / "data"),
             inhibitors=FileInhibitors(state.inhibitors),
             host=host,

@@ -2,7 +2,7 @@
 
 The registry is nobody to believe: a manifest counts by its digest, and a name and a version mean
 a digest only if the provider's own statement, under the keys that the owner's signed document
-names, says so (THREATS 18, 19).
+names, says so (attack 18, 19).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The owner's spare certificate authority for TLS.
 
 Every device pins it from the first day beside the server's own. If the server's authority is
-lost, the owner signs a new one's certificates with the spare, and devices go on (THREATS 63).
+lost, the owner signs a new one's certificates with the spare, and devices go on (attack 63).
 """
 
 from __future__ import annotations

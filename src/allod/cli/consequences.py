@@ -7,9 +7,10 @@ whose descriptions were fetched by the digests that stand in them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from allod.cli.moves import LOSES, of_move
 from allod.cli.scopes import touched
 from allod.domain.access import new_access
 from allod.domain.desired import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 #: Codes of consequences that the owner must not overlook.
 GRAVE = frozenset(
     {"not-accepted", "one-way", "withdrawn", "constraint", "deleted", "release-unknown", "retired"}
-    | {"data-back", "data-unreadable"}
+    | {"data-back", "data-unreadable", LOSES}
 )
 
 
@@ -43,6 +44,7 @@ class Surroundings:
     members: Sequence[Member]
     catalog: Catalog
     withdrawn: Mapping[Digest, Withdrawal]
+    documents: Mapping[Scope, StateDocument] = field(default_factory=dict)  #: of all scopes, before
 
 
 def consequences(
@@ -89,6 +91,9 @@ def _of_scope(
         yield Remark(
             "moved", "packages that only its former groups name stay on the device as they are"
         )
+        member = next((one for one in around.members if one.device == scope.name), None)
+        if member is not None:
+            yield from of_move(scope, member.scopes, new, around.documents)
 
 
 def _of_entry(
@@ -130,7 +135,14 @@ def _of_order(
     if release.mends:
         yield Remark("mends", f"{shown} mends {', '.join(release.mends)}")
     if order.level is not Level.TRANSFERRED:
+        before = was.software.releases if was.software is not None else ()
+        taken = any(
+            one.digest == order.digest and one.level in {Level.ACTIVE, order.level}
+            for one in before
+        )
         for constraint in release.constraints:
+            if taken and constraint.id in was.accepts.constraints & entry.accepts.constraints:
+                continue  # it was taken on with the same release, and is no news
             yield Remark("constraint", f"{shown} binds you: {constraint.says} ({constraint.id})")
             if constraint.id not in entry.accepts.constraints:
                 yield Remark("not-accepted", f"the constraint {constraint.id} is not accepted")

@@ -14,15 +14,32 @@ from allod.cli.configure import check_configuration
 from allod.cli.consequences import formers_of
 from allod.cli.options import OPTIONS, Options
 from allod.cli.phrases import parse_span
-from allod.cli.publish import INTENT, Change, Intent, publish_and_say
+from allod.cli.publish import (
+    INTENT,
+    Change,
+    Intent,
+    Published,
+    publish,
+    publish_and_say,
+    say,
+)
 from allod.cli.schedule import AT_ONCE, Schedule
 from allod.domain import edit
 from allod.domain.desired import OWNER, Level, PackageEntry, ReleaseOrder, Software, StateDocument
-from allod.domain.ids import ProviderName, Purl, Scope, parse_provider
+from allod.domain.ids import (
+    ProviderName,
+    Purl,
+    Scope,
+    package_name,
+    parse_digest,
+    parse_provider,
+)
 from allod.domain.resolution import ResolvedSoftware, resolve
-from allod.errors import InvalidInput, Refused
+from allod.errors import AllodError, InvalidInput, Refused
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from allod.cli.fleet import LocalFleet
     from allod.cli.picture import Picture
     from allod.domain.release import Release
@@ -97,12 +114,36 @@ def deploy(
         check_configuration(picture, place, resolved.package, changed, release)
         return Change({place: changed}, remarks=_doubles(document, resolved))
 
-    done = publish_and_say(options, intent, plan)
+    done = publish(options, intent, plan)
     if wait and not intent.dry_run:
-        from allod.cli.follow import follow
+        _wait(options, done, scope, found[0].package, patience)
+    elif done is not None:
+        say(options, done)
 
-        del done  # also where nothing had to change: the devices may still be at it
-        follow(options, scope, found[0].package, patience)
+
+def _wait(
+    options: Options, done: Published | None, scope: str, package: Purl, patience: timedelta
+) -> None:
+    """Stay until the devices are done, also where nothing had to change: they may still be at it.
+
+    As JSON all of it is one answer.
+    """
+    from allod.cli.follow import follow
+    from allod.cli.status import device_data
+
+    if done is not None and not options.json:
+        say(options, done)
+    try:
+        devices = follow(options, scope, package, patience)
+    except AllodError:
+        if done is not None and options.json:
+            say(options, done)
+        raise
+    if not options.json:
+        text = f"{package_name(package)} is on all {len(devices)} devices as wanted."
+        options.output.result(None, text)
+    elif done is not None:
+        say(options, done, outcome=[device_data(one) for one in devices])
 
 
 def _level(*, install_only: bool, transfer_only: bool) -> Level:
@@ -165,7 +206,7 @@ def _checked(picture: Picture, resolved: Resolved) -> Release:
     """The release's description, if it may be deployed at all. Raises Refused."""
     if resolved.digest in picture.base.withdrawn:
         withdrawn = picture.base.withdrawn[resolved.digest]
-        instead = f"; take {withdrawn.replacement}" if withdrawn.replacement else ""
+        instead = _instead(picture, resolved, withdrawn.replacement)
         raise Refused(
             "withdrawn",
             f"cannot deploy {resolved.package} {resolved.version}: it was withdrawn{instead}",
@@ -182,6 +223,19 @@ def _checked(picture: Picture, resolved: Resolved) -> Release:
             reasons=tuple(f"it needs {name}" for name in sorted(beyond)),
         )
     return release
+
+
+def _instead(picture: Picture, resolved: Resolved, replacement: str | None) -> str:
+    """What to take in the place of a withdrawn release, by its version if it is the same package."""
+    if replacement is None:
+        return ""
+    try:
+        found = picture.catalog.release(
+            resolved.provider, resolved.package, parse_digest(replacement)
+        )
+    except AllodError:
+        return f"; take {replacement}"
+    return f"; take {package_name(found.package)}@{found.version}"
 
 
 def seeded(picture: Picture, scope: Scope, package: Purl) -> StateDocument:
@@ -213,7 +267,7 @@ def _retention(picture: Picture, document: StateDocument) -> int:
 
 
 def _doubles(document: StateDocument, resolved: Resolved) -> tuple[str, ...]:
-    """THREATS 19: one version with other bytes is told, whatever the reason."""
+    """Attack 19: one version with other bytes is told, whatever the reason."""
     entry = document.packages.get(resolved.package)
     orders = entry.software.releases if entry is not None and entry.software is not None else ()
     return tuple(

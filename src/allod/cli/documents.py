@@ -155,7 +155,7 @@ def newest(fleet: LocalFleet) -> Base:
     """Fetch and verify everything that the owner signed, under this machine's own floors.
 
     Raises:
-        Untrusted: the server shows what must not be (THREATS 60).
+        Untrusted: the server shows what must not be (attack 60).
         Unavailable: it cannot be reached, or what it has is past its date.
     """
     view = refresh(fleet)

@@ -15,8 +15,10 @@ Anchor and floors are durable and never go down, except by a trust statement tha
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -235,10 +237,33 @@ class LocalFleet:
         return floors
 
     def save_floors(self, floors: Floors) -> None:
-        """Keep `floors`, durably, before anything is done on their strength."""
-        from allod.trust.floors import encode_floors
+        """Keep `floors`, durably, before anything is done on their strength.
 
-        write_atomic(self.directory / "floors.json", encode_floors(floors))
+        Another command may have verified more meanwhile: what it kept does not fall.
+        """
+        from allod.trust.floors import decode_floors, encode_floors
+
+        with self.alone():
+            data = self._optional("floors.json")
+            known = None if data is None else decode_floors(data)
+            if known is not None and known.fleet == floors.fleet:
+                floors = floors.joined(known)
+            if floors != known:
+                write_atomic(self.directory / "floors.json", encode_floors(floors))
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Held while a file of this fleet is read and written by what was read.
+
+        Commands run side by side; nothing is asked and nothing is fetched under it.
+        """
+        make_directory(self.directory)
+        fd = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     def cached(self) -> dict[str, bytes]:
         """The files that were verified last, by their address relative to `/f/<fleet>/`."""

@@ -1,7 +1,7 @@
 """`allod server floors`: after a restore, bring the server what is newer than its backup.
 
 Devices have seen more than the backup holds. The owner's machine has verified the newest files,
-and kept them; from these the server goes on above every floor (THREATS 62).
+and kept them; from these the server goes on above every floor (attack 62).
 """
 
 from __future__ import annotations

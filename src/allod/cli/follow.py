@@ -9,7 +9,7 @@ from typing import Final
 
 from allod.cli.options import Options
 from allod.cli.picture import take
-from allod.cli.status import device_data, look
+from allod.cli.status import look
 from allod.domain.ids import Purl, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState
 from allod.errors import Refused, Unavailable
@@ -19,8 +19,15 @@ _ENDS: Final = frozenset({RowState.FAILED, RowState.REFUSED, RowState.DRIFTED})
 _SILENCE: Final = timedelta(days=36_500)  #: while waiting, silence is no end
 
 
-def follow(options: Options, scope: str, package: Purl, patience: timedelta) -> None:
+def follow(
+    options: Options, scope: str, package: Purl, patience: timedelta
+) -> tuple[DeviceOverview, ...]:
     """Wait until every device of the scope reports what is wanted of the package.
+
+    A device beyond its invite's uses is not waited for: it is given nothing to read.
+
+    Returns:
+        The devices as they are then.
 
     Raises:
         Refused: `not-done`: devices say that they will not, or could not.
@@ -31,16 +38,15 @@ def follow(options: Options, scope: str, package: Purl, patience: timedelta) -> 
     told: dict[str, str] = {}
     while True:
         picture = take(fleet)
-        found = look(picture, picture.scope(scope), _SILENCE)
+        seen = look(picture, picture.scope(scope), _SILENCE)
+        found = tuple(one for one in seen if not one.member.surplus)
         rows = [(one, _row(one, package)) for one in found]
         for one, row in rows:
             _tell(options, told, one, row)
         open_ = [one for one, row in rows if not _done(one, row)]
         ended = [(one, row) for one, row in rows if row is not None and row.state in _ENDS]
         if not open_:
-            text = f"{package_name(package)} is on all {len(found)} devices as wanted."
-            options.output.result({"devices": [device_data(one) for one in found]}, text)
-            return
+            return found
         if len(ended) == len(open_):
             raise Refused(
                 "not-done",

@@ -18,7 +18,7 @@ from allod.cli.proposal import Proposal, require_complete
 from allod.cli.publishing import LIVES, unsigned_statement
 from allod.domain.ids import FleetId
 from allod.durable import make_directory, remove_file, write_atomic
-from allod.errors import Conflict, Unavailable
+from allod.errors import Conflict, Unavailable, Untrusted
 from allod.trust.authoring import RepositoryDraft, RoleKeys
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, TARGETS
@@ -219,8 +219,11 @@ def deliver(fleet: LocalFleet) -> str:
         fleet.client.request(
             "POST", "/api/v1/fleets", body=data, headers={ENROLMENT_HEADER: plan.offer.enrolment}
         )
-    except Unavailable as error:
-        if plan.server_directory is None or error.code != "server-unreachable":
+    except (Unavailable, Untrusted) as error:
+        # A stranger at its address says that the embedded server does not run: it takes the
+        # fleet from its inbox, and says what keeps it from listening.
+        strangers = {"server-unreachable", "wrong-certificate"}
+        if plan.server_directory is None or error.code not in strangers:
             raise
         inbox = Path(plan.server_directory) / "inbox"
         make_directory(inbox)

@@ -279,11 +279,18 @@ def _kept(fleet: LocalFleet) -> list[Invite]:
     return sorted(found, key=lambda one: one.expires)
 
 
-def revoke(name: str, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+def revoke(
+    name: str,
+    *,
+    elsewhere: Annotated[bool, Parameter(negative="")] = False,
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
+) -> None:
     """Take an invite back: no further device gets in by it; those that are in stay.
 
     Args:
         name: Its id, from 'allod device invites'.
+        elsewhere: Also one that nothing is known of here: made on a machine that was lost.
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
@@ -296,10 +303,11 @@ def revoke(name: str, *, intent: Intent = INTENT, options: Options = OPTIONS) ->
             raise Conflict("already-revoked", f"cannot revoke {known}: it is revoked already")
         ids = {one.id for one in _kept(fleet)}
         ids |= {device.binding.invite.id for device in picture.members.devices}
-        if known not in ids:
+        if known not in ids and not elsewhere:
             raise InvalidInput(
                 "unknown-invite",
-                f"cannot find the invite {known}; there are: {choices(sorted(ids))}",
+                f"cannot find the invite {known}; there are: {choices(sorted(ids))}; "
+                "--elsewhere revokes one that was made on another machine",
             )
         left = msgspec.structs.replace(
             document, revoked_invites=sorted({*document.revoked_invites, known})

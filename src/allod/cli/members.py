@@ -2,7 +2,7 @@
 
 The server is asked what there is, and believed in nothing: a device is one because its binding
 record carries the signatures of an invite of the owner and of its own key, a report counts under
-that key (THREATS 5). What was seen before is remembered, so that the server can neither show an
+that key (attack 5). What was seen before is remembered, so that the server can neither show an
 older report nor let a device vanish unnoticed.
 """
 
@@ -291,18 +291,24 @@ class Members:
         return decode(path.read_bytes(), SeenFile, cap=_SEEN_CAP, what=str(path))
 
     def _remember(self, seen: SeenFile, devices: list[Device]) -> None:
-        known = dict(seen.devices)
+        newest: dict[str, Seen] = {}
         for signed in (device.signed for device in devices):
             if signed is None:
                 continue
             report = signed.report
             now = Seen(epoch=report.epoch, sequence=report.sequence, digest=signed.digest)
-            before = known.get(report.device)
-            if before is None or (before.epoch, before.sequence) < (now.epoch, now.sequence):
-                known[report.device] = now
-        if known != seen.devices:
-            path = self.base.fleet.directory / "seen.json"
-            write_atomic(path, encode(SeenFile(devices=known)))
+            if _newer(now, seen.devices.get(report.device)):
+                newest[report.device] = now
+        if not newest:
+            return
+        with self.base.fleet.alone():  # another command may have seen more meanwhile
+            known = dict(self._seen().devices)
+            known |= {name: now for name, now in newest.items() if _newer(now, known.get(name))}
+            write_atomic(self.base.fleet.directory / "seen.json", encode(SeenFile(devices=known)))
+
+
+def _newer(now: Seen, before: Seen | None) -> bool:
+    return before is None or (before.epoch, before.sequence) < (now.epoch, now.sequence)
 
 
 def _with(device: Device, remarks: tuple[Remark, ...]) -> Device:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,9 +71,14 @@ def _system_clock() -> datetime:
 _CLOCK: ContextVar[Callable[[], datetime]] = ContextVar("clock", default=_system_clock)
 
 
-def provide_clock(clock: Callable[[], datetime]) -> None:
-    """Another clock from now on, in this context."""
-    _CLOCK.set(clock)
+@contextmanager
+def another_clock(clock: Callable[[], datetime]) -> Iterator[None]:
+    """Another clock within this context."""
+    token = _CLOCK.set(clock)
+    try:
+        yield
+    finally:
+        _CLOCK.reset(token)
 
 
 def now() -> datetime:

@@ -6,10 +6,11 @@ fleet's directory. The server's own list of changes is not asked: it could leave
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -21,7 +22,7 @@ from allod.cli.publish import note_of
 from allod.domain.desired import StateDocument
 from allod.domain.ids import Scope, parse_scope
 from allod.durable import make_directory, write_atomic
-from allod.errors import InvalidInput, Unavailable, Untrusted
+from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.trust.anchor import check_root
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS_CAP, TIMESTAMP, metadata_path
 from allod.trust.past import check_past_targets
@@ -30,6 +31,7 @@ from allod.wire.desired import STATE_CAP
 if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
+_Checked = TypeVar("_Checked")
 _ONLINE: Final = frozenset({ROOT, SNAPSHOT, TIMESTAMP})
 
 
@@ -139,37 +141,49 @@ class Past:
     def _versions(self, role: str) -> Iterator[tuple[int, Targets]]:
         base = self.picture.base
         for version in range(1, base.view.versions[role] + 1):
-            data = self._file(metadata_path(role, version), TARGETS_CAP)
-            if data is None:
+
+            def check(data: bytes, version: int = version) -> Targets:
+                return check_past_targets(data, role, version, base.fleet_id, self._roots).value
+
+            signed = self._file(metadata_path(role, version), TARGETS_CAP, check)
+            if signed is None:
                 self.missing.append(f"{role} version {version}")
-                continue
-            yield version, check_past_targets(data, role, version, base.fleet_id, self._roots).value
+            else:
+                yield version, signed
 
     def _content(self, path: str, info: TargetFile | None) -> bytes | None:
         if info is None:
             return None
-        data = self._file("tuf/targets/" + quote(info.get_prefixed_paths()[0], safe="/"), STATE_CAP)
+
+        def check(data: bytes) -> bytes:
+            try:
+                info.verify_length_and_hashes(data)
+            except LengthOrHashMismatchError as error:
+                raise Untrusted("mix-and-match", f"cannot accept an old {path}: {error}") from error
+            return data
+
+        where = "tuf/targets/" + quote(info.get_prefixed_paths()[0], safe="/")
+        data = self._file(where, STATE_CAP, check)
         if data is None:
             raise Unavailable(
                 "withheld", f"cannot see the past of {path}: the server lacks a version of it"
             )
-        try:
-            info.verify_length_and_hashes(data)
-        except LengthOrHashMismatchError as error:
-            raise Untrusted("mix-and-match", f"cannot accept an old {path}: {error}") from error
         return data
 
-    def _file(self, path: str, cap: int) -> bytes | None:
-        """From this machine if it was fetched before; it is checked either way."""
+    def _file(self, path: str, cap: int, check: Callable[[bytes], _Checked]) -> _Checked | None:
+        """From this machine if it was fetched before, else from the server; kept once checked."""
         fleet = self.picture.fleet
         kept = fleet.directory / "past" / path.replace("/", "~")
         if kept.is_file():
-            return kept.read_bytes()
+            with suppress(AllodError):  # damaged since: it is fetched again
+                return check(kept.read_bytes())
         data = fleet.client.file(path, cap=cap)
-        if data is not None:
-            make_directory(kept.parent)
-            write_atomic(kept, data)
-        return data
+        if data is None:
+            return None
+        checked = check(data)
+        make_directory(kept.parent)
+        write_atomic(kept, data)
+        return checked
 
 
 def _touches(before: Targets | None, after: Targets) -> Iterator[Touch]:

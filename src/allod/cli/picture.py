@@ -62,7 +62,9 @@ class Picture:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the consequences of a change depend on."""
-        return Surroundings(self.devices, self.catalog, self.base.withdrawn)
+        return Surroundings(
+            self.devices, self.catalog, self.base.withdrawn, self.members.documents()
+        )
 
     def scope(self, text: str) -> Scope:
         """The group or device that a user names. Raises InvalidInput."""

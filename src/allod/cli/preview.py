@@ -1,4 +1,4 @@
-"""What a signature would mean, read back from the bytes that it would stand under (THREATS 9).
+"""What a signature would mean, read back from the bytes that it would stand under (attack 9).
 
 Nothing that the editing code believed to have done comes in here: only the files of before, all
 verified, and the files that are about to be signed. Whatever differs between the two is shown:

@@ -2,7 +2,7 @@
 
 At home one process proposes, signs and publishes; in production the same file goes round between
 machines. Every signer's machine says in words what changes, computed from the very bytes that it
-then signs (THREATS 9), against the newest root that this machine itself knows.
+then signs (attack 9), against the newest root that this machine itself knows.
 
 This module is pure: bytes, keys and times in, values out.
 """

@@ -1,9 +1,9 @@
 """How every change is made: fetch, verify, edit, show, ask, sign, upload.
 
-1. The newest base is fetched and verified under this machine's own floors (THREATS 60).
+1. The newest base is fetched and verified under this machine's own floors (attack 60).
 2. The verb's edit is applied to it and stamped with the change's note.
 3. The files that would be signed are written, and the change is read back from their bytes:
-   that, and nothing else, is shown (THREATS 9).
+   that, and nothing else, is shown (attack 9).
 4. The owner says yes; the same bytes are signed here.
 5. They are uploaded. If somebody was faster (409), all of it begins anew on the new base, and is
    shown again.
@@ -152,19 +152,25 @@ def publish_and_say(options: Options, intent: Intent, plan: Plan) -> Published |
     """`publish`, and say what became of it."""
     done = publish(options, intent, plan)
     if done is not None:
-        data = {
-            "changed": True,
-            "number": done.note.number,
-            "id": done.note.id,
-            "news": done.receipt.news,
-            "versions": done.receipt.versions,
-            **done.summary.data(),
-        }
-        options.output.result(
-            data, f"Change {done.note.number} is published; take it back with "
-            f"'allod undo {done.note.number}'.",
-        )  # fmt: skip
+        say(options, done)
     return done
+
+
+def say(options: Options, done: Published, **more: Any) -> None:
+    """What became of a change; `more` stands in the answer as well, as data."""
+    data = {
+        "changed": True,
+        "number": done.note.number,
+        "id": done.note.id,
+        "news": done.receipt.news,
+        "versions": done.receipt.versions,
+        **done.summary.data(),
+        **more,
+    }
+    said = f"Change {done.note.number} is published"
+    if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
+        said += f"; take it back with 'allod undo {done.note.number}'"
+    options.output.result(data, f"{said}.")
 
 
 def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:

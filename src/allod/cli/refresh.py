@@ -1,7 +1,7 @@
 """Fetch the fleet's newest state and verify it here, under floors of this machine's own.
 
 The server may show the owner an old base, so that a new signature takes something back unseen
-(THREATS 60). So everything that a signature is made on goes through the same walk as on a device,
+(attack 60). So everything that a signature is made on goes through the same walk as on a device,
 and floors are durable before anything is used.
 """
 

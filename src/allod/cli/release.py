@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from allod.domain.release import Release
     from allod.packaging.draft import Draft
 
-app = App(name="release", help="Describe, build, push, import and verify releases.")
+app = App(name="release", help="Describe, build, push, import, verify and withdraw releases.")
+app.command(
+    "allod.cli.release_withdraw:withdraw",
+    name="withdraw",
+    help="Recall a release, or take that back.",
+)
 
 Yes = Annotated[bool, Parameter(negative="")]
 

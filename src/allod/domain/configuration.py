@@ -1,4 +1,4 @@
-"""Configuration documents: what they may hold, and how a device fills them in (DESIGN §5).
+"""Configuration documents: what they may hold, and how a device fills them in (docs/spec/desired-state.md).
 
 Pure, and the same on the owner's machine, the server and the device. A document is a JSON object
 that fits the release's schema (JSON Schema 2020-12). Inside its strings

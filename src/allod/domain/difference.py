@@ -1,6 +1,6 @@
 """The whole difference between what was signed and what is about to be, in words and as data.
 
-It is taken from documents that were read back from the very bytes that will be signed (THREATS
+It is taken from documents that were read back from the very bytes that will be signed (attack
 9), and it is complete: it is empty if and only if the two sets of documents are equal.
 """
 

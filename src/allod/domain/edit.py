@@ -287,7 +287,9 @@ def settings(document: StateDocument, wanted: Settings) -> StateDocument:
     for name in ("retention_releases", "bandwidth"):
         value = getattr(wanted, name)
         if value is not None and not 0 <= value < 2**53:
-            raise InvalidInput("bad-setting", f"cannot set {name} to {value}: it is 0 or more")
+            raise InvalidInput(
+                "bad-setting", f"cannot set {name.partition('_')[0]} to {value}: it is 0 or more"
+            )
     return replace(document, settings=wanted)
 
 

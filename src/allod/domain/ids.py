@@ -124,7 +124,7 @@ class Scope:
 
     @property
     def target_path(self) -> str:
-        """The TUF target path of the owner's document (DESIGN §3)."""
+        """The TUF target path of the owner's document (docs/spec/trust.md)."""
         return f"state/{self.kind}/{self.name}.json"
 
 

@@ -1,7 +1,7 @@
 """The journey: one digest over everything that a device ever activated, in its order.
 
 A device that went from A to B and back to A shows another journey than one that stayed at A, so
-a visit cannot be hidden by going back (DESIGN §9).
+a visit cannot be hidden by going back (docs/spec/binding.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def extend(journey: Digest, what: str, package: Purl, release: str, configuratio
         journey: the one before.
         what: activated, reverted, deactivated or configured.
         package: whose.
-        release: the digest that runs after the step; empty: none.
+        release: the digest that was put to work, or tried and given back; empty: none.
         configuration: the digest of its document; empty: the release's default.
     """
     parts = (journey, what, package, release, configuration)

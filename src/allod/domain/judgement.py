@@ -71,7 +71,7 @@ def _identity(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
         found.append(("withdrawn", f"{order.version} was withdrawn: {at.withdrawn[order.digest]}"))
     distrusted = at.providers.get(order.provider, ProviderLimits()).distrusted
     if distrusted:
-        found.append(("distrusted-provider", f"{order.provider} is distrusted: {distrusted}"))
+        found.append(("provider-distrusted", f"{order.provider} is distrusted: {distrusted}"))
     described = (release.package, release.provider, release.version)
     if described != (at.wanted.package, order.provider, order.version):
         found.append(("wrong-release", f"its description says {release.package} {release.version}"))

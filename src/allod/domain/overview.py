@@ -1,7 +1,7 @@
 """Wanted against actual, device by device and package by package.
 
 What is wanted follows from the owner's verified documents, what is there from the device's own
-verified report. Where no report speaks, nothing is guessed: the state is 'unknown' (THREATS 41).
+verified report. Where no report speaks, nothing is guessed: the state is 'unknown' (attack 41).
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def reads_data_of(release: Release, written_schema: int) -> bool:
 
 
 def is_one_way(running: Release, wanted: Release) -> bool:
-    """Whether going to `wanted` can't be taken back with its data (DESIGN §4).
+    """Whether going to `wanted` can't be taken back with its data (docs/spec/release.md).
 
     It can if what runs now reads the new schema, or if a snapshot is taken before.
     """

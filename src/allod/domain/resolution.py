@@ -1,4 +1,4 @@
-"""Resolution: which document decides on what, for one device (DESIGN §5).
+"""Resolution: which document decides on what, for one device (docs/spec/desired-state.md).
 
 1. Scopes are read in order: the device's own, then its groups as listed.
 2. The first scope in which the owner's document names a package decides who manages it. Within a

@@ -148,6 +148,11 @@ class FakeServices:
         del package
         return frozenset()
 
+    def user(self, unit: ServiceUnit) -> str:
+        """The agent itself."""
+        del unit
+        return ""
+
     def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
         """What `open` says of everything."""
         del unit

@@ -154,7 +154,7 @@ class Repository:
         """Raise time floor and epoch by what the owner signed, and keep what is not kept yet.
 
         A time beyond the life of the timestamp that it came with does not count: the owner's
-        clock was wrong, and a floor there would lock the device out (THREATS 49).
+        clock was wrong, and a floor there would lock the device out (attack 49).
         """
         if owner_time is not None and owner_time <= self.trusted.timestamp.expires:
             self.floors = self.floors.raised_time(owner_time)

@@ -200,7 +200,7 @@ class RepositoryDraft:
         self._note = dict(change)
 
     def propose(self, now: datetime) -> Mapping[str, bytes]:
-        """Role -> file as `sign`, at the same `now`, will sign it: to be shown first (THREATS 9)."""
+        """Role -> file as `sign`, at the same `now`, will sign it: to be shown first (attack 9)."""
         return {role: self._prepare(role, now).to_bytes() for role in sorted(self._dirty - {ROOT})}
 
     def delegate(self, role: str, keys: RoleKeys, paths: Sequence[str]) -> None:

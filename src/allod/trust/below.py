@@ -15,7 +15,7 @@ def check_floor(floors: Floors, file: RoleFile) -> None:
     """Neither below the floor nor another document at it.
 
     Raises:
-        Untrusted: `rollback` (THREATS 4, 55 in part), `equivocation` (one version, two digests).
+        Untrusted: `rollback` (attack 4, 55 in part), `equivocation` (one version, two digests).
     """
     floor = floors.roles.get(file.role, 0)
     known = floors.digests.get(file.role)
@@ -44,8 +44,8 @@ def check_listed(floors: Floors, listed: Mapping[str, MetaFile]) -> None:
     """Every role that was ever verified stands in the snapshot, not below its floor.
 
     Otherwise the holder of the online keys mixes roles of two epochs, or makes a role that
-    restrains somebody vanish (THREATS 4, 26). The snapshot is not the owner's word: it
-    raises no floor of a role, only the role's own signers do (THREATS 6).
+    restrains somebody vanish (attack 4, 26). The snapshot is not the owner's word: it
+    raises no floor of a role, only the role's own signers do (attack 6).
     """
     for role, floor in floors.roles.items():
         if role in {TIMESTAMP, SNAPSHOT}:

@@ -1,4 +1,4 @@
-"""Binding records: a device took an invite, and both keys say so (DESIGN §9)."""
+"""Binding records: a device took an invite, and both keys say so (docs/spec/binding.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roots by ceremony: proposed on one machine, signed on several, merged, published (DESIGN §2)."""
+"""Roots by ceremony: proposed on one machine, signed on several, merged, published (docs/spec/trust.md)."""
 
 from __future__ import annotations
 

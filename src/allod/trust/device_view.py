@@ -111,7 +111,7 @@ def accept_for_device(
     """Descend, then read every document that concerns this device.
 
     A document that is refused does not stop the others. What the signed metadata does not
-    prove absent is never taken as absent (THREATS 8, 61).
+    prove absent is never taken as absent (attack 8, 61).
 
     Raises:
         Untrusted, Unavailable: as `descend`; also `no-fleet-document`.
@@ -190,7 +190,7 @@ def state_document(
     if file is None:
         return None
     # 6. Address, type, format: what is signed for one fleet or scope says nothing to another,
-    #    whatever name it is served under (THREATS 2, 58).
+    #    whatever name it is served under (attack 2, 58).
     document = decode_state(file.data)
     check_fleet(document.fleet, repository.anchor.fleet, file.path)
     if document.scope != scope:
@@ -204,7 +204,7 @@ def state_document(
 
 
 def check_fleet(said: str, fleet: FleetId, what: str) -> None:
-    """A document counts only in the fleet that it was signed for (THREATS 58)."""
+    """A document counts only in the fleet that it was signed for (attack 58)."""
     if said != fleet:
         raise Untrusted(
             "wrong-fleet", f"cannot accept {what}: it is signed for another fleet", document=what
@@ -254,7 +254,7 @@ def authority_of(document: StateDocument, file: TargetFile) -> Authority:
 
 
 def _of_another_epoch(reading: _Reading, document: StateDocument) -> bool:
-    """6. Epoch: what was signed for an earlier binding of the device is past (THREATS 53).
+    """6. Epoch: what was signed for an earlier binding of the device is past (attack 53).
 
     Raises:
         Untrusted: `epoch-ahead`: the owner knows of a later binding than this device does.
@@ -282,7 +282,7 @@ def _groups(
 ) -> tuple[tuple[GroupName, ...], tuple[GroupName, ...] | None]:
     """The groups, in order, and those that the device's own document names."""
     # 8. Who manages begins with the groups: from the owner's document of this device or from
-    #    its own invite, from nowhere else; once accepted they stay (THREATS 56, 61).
+    #    its own invite, from nowhere else; once accepted they stay (attack 56, 61).
     binding = reading.binding
     own = reading.documents.get(device_scope(binding.device))
     if own is None or own.device is None:

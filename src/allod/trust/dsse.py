@@ -1,7 +1,7 @@
 """DSSE envelopes (secure-systems-lab/dsse, v1.0): signed here, checked here, nowhere else.
 
 The signature covers the payload's type, so that a challenge cannot be a report and a report
-cannot be a statement (THREATS 59); it is checked over the received bytes before they are read.
+cannot be a statement (attack 59); it is checked over the received bytes before they are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must never be gone below: root, trust statements, role versions, time, epoch (DESIGN §7)."""
+"""What must never be gone below: root, trust statements, role versions, time, epoch (docs/explanation/acceptance.md)."""
 
 from __future__ import annotations
 
@@ -78,6 +78,34 @@ class Floors:
             roles={role: version for role, version in lowered.items() if version > 0},
             digests=digests,
             time=self.time if time is None else min(self.time, time),
+        )
+
+    def joined(self, other: Floors) -> Floors:
+        """What two walks side by side have verified together.
+
+        A walk that came to a newer root or trust statement speaks alone: those may have taken
+        floors down. Walks of equal footing each raise what the other has.
+        """
+        if self.fleet != other.fleet:
+            raise RuntimeError("floors of two fleets have nothing in common")
+        mine = (self.root_version, self.trust_number)
+        theirs = (other.root_version, other.trust_number)
+        if mine != theirs:
+            ahead, behind = (self, other) if mine > theirs else (other, self)
+            return replace(ahead, epoch=max(ahead.epoch, behind.epoch))
+        higher = {
+            role: version
+            for role, version in other.roles.items()
+            if version > self.roles.get(role, 0)
+        }
+        digests = {role: other.digests[role] for role in higher if role in other.digests}
+        kept = {role: digest for role, digest in self.digests.items() if role not in higher}
+        return replace(
+            self,
+            roles={**self.roles, **higher},
+            digests={**kept, **digests},
+            time=max(self.time, other.time),
+            epoch=max(self.epoch, other.epoch),
         )
 
     def without_roles(self) -> Floors:

@@ -1,4 +1,4 @@
-"""Invites: what a device starts from, signed by the owner's daily key (DESIGN §9)."""
+"""Invites: what a device starts from, signed by the owner's daily key (docs/spec/binding.md)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def open_invite(
 
     Raises:
         InvalidInput: it is malformed or was altered beyond reading.
-        Untrusted: `auth`, `wrong-root`, `wrong-fleet`, `wrong-secret`, `wrong-trust`.
+        Untrusted: `auth`, `wrong-root`, `wrong-fleet`, `wrong-secret`, `equivocation`.
         Unavailable: `root-needed` if the root has to be fetched first.
         Refused: `invite-expired`.
     """

@@ -145,7 +145,7 @@ def matches(info: MetaFile | TargetFile, data: bytes) -> bool:
 
 
 def withheld(what: str) -> Unavailable:
-    """Not there although it must be: a fault of the source, never an empty answer (THREATS 8)."""
+    """Not there although it must be: a fault of the source, never an empty answer (attack 8)."""
     return Unavailable("withheld", f"cannot go on: the source does not have {what}", what=what)
 
 
@@ -165,7 +165,7 @@ def check_address(signed: Signed, fleet: FleetId, role: str) -> None:
     """A file counts only in the fleet and the role that its signers meant.
 
     Several roles share keys, so without this whoever holds the online keys could show the
-    file of one role as another's, and so 'prove' that documents are absent (THREATS 4, 58).
+    file of one role as another's, and so 'prove' that documents are absent (attack 4, 58).
 
     Raises:
         Untrusted: `wrong-fleet`, `wrong-role`.

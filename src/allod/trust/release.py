@@ -46,7 +46,7 @@ def verify_release_statement(
     *,
     running: bool = False,
 ) -> Verified[ReleaseIdentity]:
-    """Step 9: the provider's own word that `manifest` is their release (DESIGN §4, §7).
+    """Step 9: the provider's own word that `manifest` is their release (docs/spec/release.md).
 
     Args:
         envelope: the statement, as it lies beside the release in the registry.
@@ -102,7 +102,7 @@ def verify_release_statement(
 
 
 def equivocation(known: Iterable[ReleaseIdentity], new: ReleaseIdentity) -> Alarm | None:
-    """The alarm if a provider signed one version twice with different bytes (THREATS 19)."""
+    """The alarm if a provider signed one version twice with different bytes (attack 19)."""
     for old in known:
         same = (old.provider, old.package, old.version) == (new.provider, new.package, new.version)
         if same and old.digest != new.digest:

@@ -64,8 +64,8 @@ class Link(StrEnum):
     EXTENDS = "extends"  #: the chain goes on
     DUPLICATE = "duplicate"  #: it is here already; say 'received' and change nothing
     GAP = "gap"  #: reports before it are missing
-    REPLAYED = "replayed"  #: older than what is known; changes nothing (THREATS 14)
-    FORKED = "forked"  #: two pasts under one key: a copied disk or a stolen key (THREATS 38, 40)
+    REPLAYED = "replayed"  #: older than what is known; changes nothing (attack 14)
+    FORKED = "forked"  #: two pasts under one key: a copied disk or a stolen key (attack 38, 40)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The owner's repository, from the anchor to the newest proved state (DESIGN §7).
+"""The owner's repository, from the anchor to the newest proved state (docs/explanation/acceptance.md).
 
 `descend` walks steps 1, 2, 4 and 5 of the order of acceptance and hands out a `Repository`, from
 which single target files are asked for.
@@ -50,7 +50,7 @@ def descend(
     device: DeviceId | None = None,
     profile: Profile = ALLOD,
 ) -> Steps[Repository]:
-    """Walk from the anchor to the newest proved state (DESIGN §7, steps 1, 2, 4 and 5).
+    """Walk from the anchor to the newest proved state (docs/explanation/acceptance.md, steps 1, 2, 4 and 5).
 
     Args:
         anchor: what was brought in person; the cache may hold a newer root, checked by the floors.
@@ -70,14 +70,14 @@ def descend(
     repository = _start(anchor, floors, cached, profile)
     try:
         # 1. Strict parsing and caps stand in `metadata.read`, before anything else sees a file:
-        #    no bomb, no ambiguity, no number that overflows (THREATS 51).
+        #    no bomb, no ambiguity, no number that overflows (attack 51).
         # 2. The root chain, then the trust statements under the newest root.
         yield from _root_chain(repository)
         if profile.statements:
             yield from _statements(repository, device)
         # The time that is decided on: never before the floor, so a clock in 1970 shows nothing
         # as fresh that was not; a clock in the future only makes things stale, and leaves no
-        # trace in the floors (THREATS 49).
+        # trace in the floors (attack 49).
         repository.decided = max(now, repository.floors.time)
         repository.trusted.reference_time = repository.decided
         # 4. TUF: what is true now (the log's share comes with the log).
@@ -129,7 +129,7 @@ def _start(
 def _root_chain(repository: Repository) -> Steps[None]:
     """N+1 until the source has no more; each signed by the thresholds of N and of N+1.
 
-    One stolen root key, or the server, cannot make a root (THREATS 35).
+    One stolen root key, or the server, cannot make a root (attack 35).
     """
     trusted, floors = repository.trusted, repository.floors
     newest = open_role(repository.verified[ROOT], ROOT)

@@ -105,7 +105,7 @@ def walk(
     cached: Mapping[str, bytes],
     device: DeviceId | None,
 ) -> Generator[Need, bytes | None, TrustChain]:
-    """Walk the chain from the floor on and apply every new statement once (DESIGN §7, step 2).
+    """Walk the chain from the floor on and apply every new statement once (docs/explanation/acceptance.md, step 2).
 
     Raises:
         Untrusted: `auth`, `equivocation`, `wrong-fleet`, `wrong-address`, …

@@ -2,7 +2,7 @@
 
 Refused are: more bytes than the cap, not UTF-8, nesting deeper than `MAX_DEPTH`, more than
 `MAX_ITEMS` values, duplicate keys, numbers with more than 19 digits, NaN and infinities,
-anything after the document (THREATS 51).
+anything after the document (attack 51).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """DSSE envelopes and public keys: the outside of everything that is signed apart from TUF.
 
-Payload types (each signature says what kind of statement it is; THREATS 59):
+Payload types (each signature says what kind of statement it is; attack 59):
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Location(Document, kw_only=True, frozen=True):
 
 
 class Log(Document, kw_only=True, frozen=True):
-    """One transparency log, or the successor of one (DESIGN §7)."""
+    """One transparency log, or the successor of one (docs/explanation/acceptance.md)."""
 
     name: Literal["authority", "activity"]
     origin: str

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from allod.agent.ports import RunState, ServiceUnit
 from allod.agent.probes import SystemProbe
+from allod.agent.secrets import SecretStore
 from allod.domain.release import HealthCheck, ProbeKind
 from allod.testing.local_server import Request, local_server, make_authority, server_context
 from allod.testing.payloads import PACKAGE
@@ -189,3 +192,23 @@ def test_a_service_that_does_not_run_is_not_healthy(unit: ServiceUnit) -> None:
     with answering(lambda link: None) as port:
         check = HealthCheck(ProbeKind.TCP, address=f"127.0.0.1:{port}")
         assert PROBE.attempt(check, unit, down).detail == "not running: oops"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_command_of_a_release_runs_as_the_user_of_its_service(unit: ServiceUnit) -> None:
+    """It is the release's own code, and does not get what the service did not get."""
+    probe = SystemProbe(lambda _: "daemon")
+    found = probe.attempt(command("/usr/bin/id", "-un"), replace(unit, directory=Path("/")), UP)
+    assert found.detail == "ended with 0: daemon"
+    nobody = SystemProbe(lambda _: "nobody-of-that-name")
+    assert not nobody.attempt(command("/bin/true"), unit, UP).healthy
+
+
+def test_what_a_service_says_is_told_without_its_secrets(tmp_path: Path, unit: ServiceUnit) -> None:
+    """Its last words go into a report; the secrets of the device do not."""
+    store = SecretStore(tmp_path / "secrets")
+    store.set(unit.package, "token", b"tr0ub4dor\n")
+    store.set(unit.package, "short", b"ok")
+    probe = SystemProbe(redact=store.redact)
+    found = probe.attempt(command("/bin/echo", "ok, but token=tr0ub4dor"), unit, UP)
+    assert found.detail == "ended with 0: ok, but token=[secret]"

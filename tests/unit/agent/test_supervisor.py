@@ -345,3 +345,24 @@ def test_only_a_service_that_ended_wants_the_helper(tmp_path: Path) -> None:
     (service / "unit.json").unlink()
     (service / "watch.json").unlink()
     assert look(str(tmp_path / "services"), str(boot)) == (False, 5.0)
+
+
+def test_a_new_agent_that_hangs_is_killed_and_left(place: Place) -> None:
+    """It neither ends nor crashes: its time ends, and the one before is started."""
+    place.settings(poll_seconds=3600, verify_seconds=0.2)
+    (place.root / "agent" / "verified").write_text("activations/1")
+    place.install(2, worker=WORKER + "\ntime.sleep(600)")
+    with place.running():
+        until(lambda: any(run.startswith("activations/1 ") for run in place.runs))
+    assert place.runs[0].startswith("activations/2 ")
+    assert (place.root / "agent" / "rejected").read_text() == "activations/2"
+
+
+def test_a_run_that_goes_on_for_a_day_is_hung(place: Place) -> None:
+    """Also of an agent that was verified; one on trial has less time."""
+    choice = Choice(str(place.root), 900)
+    assert choice.patience(choice.pick(0.0), 0.0) == 3600
+    assert choice.patience(choice.pick(600.0), 600.0) == 3000
+    (place.root / "agent" / "verified").write_text("activations/1")
+    assert choice.patience(choice.pick(700.0), 700.0) == 86400
+    assert choice.patience(INSTALLED, 0.0) == 86400

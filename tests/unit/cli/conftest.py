@@ -15,7 +15,7 @@ from tests.unit.cli.served import Moment, Served
 
 from allod.cli.client import ApiClient
 from allod.cli.fleet import LocalFleet
-from allod.cli.options import provide_clock
+from allod.cli.options import another_clock
 from allod.cli.passphrase import Passphrase
 from allod.program import main
 
@@ -90,8 +90,10 @@ def owner(
 
     monkeypatch.setattr(ApiClient, "_exchange", exchange)
     monkeypatch.setattr("allod.cli.client.FIRST_PAUSE", 0.0)
-    provide_clock(clock.now)
-    with capture_logs():  # the server is in this process; its log is not the command's output
+    with (
+        another_clock(clock.now),
+        capture_logs(),
+    ):  # the server is in this process; its log is not the command's output
         yield Owner(tmp_path / "laptop", served, clock, capsys, monkeypatch)
     served.close()
 

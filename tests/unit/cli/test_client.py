@@ -144,7 +144,7 @@ def test_problems_become_our_errors(
 
 
 def test_a_missing_file_is_none_and_nothing_else_is(serve: Callable[..., Server]) -> None:
-    """Only 404 reads as 'not there'; an error never does (THREATS 8)."""
+    """Only 404 reads as 'not there'; an error never does (attack 8)."""
     statuses = iter([404, 500, 200])
     made = client(serve(lambda *_: (next(statuses), {}, b"data")))
     assert made.file("tuf/9.root.json", cap=100) is None
@@ -162,7 +162,7 @@ def test_an_endless_answer_is_cut(serve: Callable[..., Server]) -> None:
 
 
 def test_redirects_are_not_followed(serve: Callable[..., Server]) -> None:
-    """A redirect is an error, whoever it points at (THREATS 11)."""
+    """A redirect is an error, whoever it points at (attack 11)."""
     elsewhere = serve(lambda *_: (200, {}, b"loot"))
     target = f"http://127.0.0.1:{elsewhere.port}/"
     made = client(serve(lambda *_: (302, {"location": target}, b"")))

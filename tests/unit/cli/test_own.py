@@ -459,6 +459,17 @@ def test_a_lost_floor_is_an_alarm_and_no_first_run(begun: Owner) -> None:
     assert begun.refused("keys", "list") == "no-floors"
 
 
+def test_a_slower_command_takes_no_floor_down(begun: Owner) -> None:
+    """Two commands side by side: the one that saw less and ends later lowers nothing."""
+    fleet = begun.fleet()
+    slow = fleet.floors
+    begun.do("keys", "rotate", "provider", "--yes")
+    higher = fleet.floors
+    assert higher.roles["targets"] > slow.roles.get("targets", 0)
+    fleet.save_floors(slow)
+    assert fleet.floors == higher
+
+
 def test_which_fleet(begun: Owner) -> None:
     """With several fleets one is named; with one it need not be."""
     import shutil

@@ -93,7 +93,7 @@ def test_a_stranger_cannot_sign() -> None:
 
 
 def test_a_new_root_needs_the_thresholds_of_old_and_new() -> None:
-    """Neither the old holders alone nor the new ones alone can rotate (THREATS 35)."""
+    """Neither the old holders alone nor the new ones alone can rotate (attack 35)."""
     old, new = signers(3), signers(3)
     begun = sign_proposal(genesis(old), old[:2])
     assert begun.root is not None

@@ -1,4 +1,4 @@
-"""Resolution: who decides on what (DESIGN §5)."""
+"""Resolution: who decides on what (docs/spec/desired-state.md)."""
 
 from __future__ import annotations
 

@@ -128,6 +128,21 @@ def test_the_schema_is_read_and_not_written(rig: ServerRig, app, method: str) ->
     assert answer.status == (200 if method == "GET" else 405 if method == "HEAD" else 401)
 
 
+def test_a_device_reads_no_other_devices_document(rig: ServerRig, app) -> None:
+    """What is configured for one device alone is no other device's business; the owner reads it."""
+    from tests.unit.server.test_devices import record
+
+    one, other = rig.bound("one"), rig.bound("other", invite="invite-2")
+    record(rig, one)
+    target = rig.simulator.draft().target(f"state/devices/{one.id}.json")
+    assert target is not None
+    path = f"/f/{rig.fleet}/tuf/targets/state/devices/{target.hashes['sha256']}.{one.id}.json"
+    assert ask(app, "GET", path, headers=bearer(rig.token(one))).status == 200
+    denied = ask(app, "GET", path, headers=bearer(rig.token(other)))
+    assert (denied.status, denied.json["code"]) == (403, "forbidden")
+    assert ask(app, "GET", path, headers=rig.signed("GET", path)).status == 200
+
+
 @pytest.fixture
 def app(rig: ServerRig):
     """The whole application."""

@@ -82,9 +82,7 @@ def test_everything_comes_back(rig: ServerRig, tmp_path: Path) -> None:
     copy.server.close()
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
-@pytest.mark.timeout(300)
-def test_a_backup_under_load_is_of_one_moment(tmp_path: Path, rounds: int) -> None:
+def test_a_backup_under_load_is_of_one_moment(tmp_path: Path) -> None:
     """While changes, refreshes, reports and releases come in without a pause, every archive
     restores to a fleet that a newcomer accepts whole, holds all that was acknowledged before it
     began, and takes the owner's newest state and the next change.
@@ -125,7 +123,7 @@ def test_a_backup_under_load_is_of_one_moment(tmp_path: Path, rounds: int) -> No
 
     threads = [run(change), run(report), run(push)]
     try:
-        for number in range(rounds):
+        for number in range(2):
             versions, acknowledged, pushed = dict(rig.versions), reported[0], list(blobs)
             archive = tmp_path / f"archive-{number}"
             backup(rig.settings.layout, archive)
@@ -241,7 +239,7 @@ def test_a_rebuild_leaves_damaged_files_out(rig: ServerRig) -> None:
     rig.server.receive_report(rig.fleet, device.id, device.report())
     rig.server.api_tokens.issue(rig.fleet, NewToken(name="ci", scopes=["read"]))
     root = rig.settings.layout.fleet(rig.fleet).root
-    sorted((root / "reports" / device.id).iterdir())[0].write_bytes(b"{}")
+    min((root / "reports" / device.id).iterdir()).write_bytes(b"{}")
     (root / "alarms").mkdir()
     (root / "alarms" / "x.json").write_bytes(b"nothing")
     next((root / "tokens").iterdir()).write_bytes(b"")

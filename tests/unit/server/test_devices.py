@@ -111,7 +111,7 @@ def replace_signatures(file: BindingFile) -> bytes:
 
 
 def test_an_invite_of_a_key_that_was_replaced_binds_nobody(rig: ServerRig) -> None:
-    """A stolen daily key cannot go on inviting after it was rotated away (THREATS 63)."""
+    """A stolen daily key cannot go on inviting after it was rotated away (attack 63)."""
     data = rig.device().bind(rig.simulator.invite(), rig.clock.moment)
     simulator = rig.simulator
     files = set(simulator.files)
@@ -176,6 +176,25 @@ def test_a_challenge_is_for_one_device_and_a_short_time(rig: ServerRig) -> None:
         tokens.grant(rig.fleet, one.id, one.token_request(mine))
 
 
+def test_an_answer_to_a_challenge_counts_once(rig: ServerRig) -> None:
+    """Whoever overheard a device's answer gets no token by it; and no device asks without end."""
+    device = rig.bound()
+    tokens = rig.server.read_tokens
+    answer = device.token_request(tokens.challenge(rig.fleet, device.id))
+    tokens.grant(rig.fleet, device.id, answer)
+    with pytest.raises(Untrusted) as caught:
+        tokens.grant(rig.fleet, device.id, answer)
+    assert caught.value.code == "replayed"
+    for _ in range(28):
+        rig.token(device)
+    with pytest.raises(Unavailable) as limited:
+        rig.token(device)
+    assert limited.value.code == "too-many"
+    rig.clock.pass_time(minutes=6)
+    assert rig.token(device)
+    assert len(tokens._answered._used) == 1, "what counts no more is forgotten"
+
+
 def test_an_unknown_or_retired_device_gets_no_token(rig: ServerRig) -> None:
     """The owner's word counts at once: no new token, and the old one ends."""
     device = rig.bound()
@@ -191,7 +210,7 @@ def test_an_unknown_or_retired_device_gets_no_token(rig: ServerRig) -> None:
 
 
 def test_a_retired_device_that_comes_back_raises_an_alarm(rig: ServerRig) -> None:
-    """A new binding record of a retired device is refused and told to the owner (THREATS 54)."""
+    """A new binding record of a retired device is refused and told to the owner (attack 54)."""
     device = rig.bound()
     record(rig, device, status="retired", epoch=5)
     again = device.bind(rig.simulator.invite(id="invite-2"), rig.clock.moment, epoch=2)

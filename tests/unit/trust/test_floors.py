@@ -61,3 +61,31 @@ def test_damaged_floors_are_refused(change: tuple[bytes, bytes]) -> None:
     """Never read as anything else, and never as a first run."""
     with pytest.raises(InvalidInput):
         decode_floors(encode_floors(FLOORS).replace(*change))
+
+
+def test_two_walks_side_by_side_lower_nothing() -> None:
+    """Each raises what the other has; the digest goes with the version that it is of."""
+    one = replace(FLOORS, roles={"targets": 5, "devices": 7}, digests={"targets": "a"})
+    two = replace(
+        FLOORS.raised_epoch(3),
+        roles={"targets": 6, "bins": 2},
+        digests={"targets": "b", "bins": "c"},
+        time=BUILD_TIME + timedelta(days=1),
+    )
+    for joined in (one.joined(two), two.joined(one)):
+        assert joined.roles == {"targets": 6, "devices": 7, "bins": 2}
+        assert joined.digests == {"targets": "b", "bins": "c"}
+        assert (joined.time, joined.epoch) == (two.time, 3)
+    assert one.joined(one) == one
+
+
+def test_a_walk_to_a_newer_statement_or_root_speaks_alone() -> None:
+    """What a repair or a rotation took down is not lifted again by a walk that began before it."""
+    before = replace(FLOORS, roles={"targets": 1 << 60})
+    repaired = replace(before, roles={"targets": 5}).with_trust(before.trust_number + 1, "t")
+    rotated = replace(before, roles={}).with_root(before.root_version + 1, "r")
+    for newer in (repaired, rotated):
+        assert before.joined(newer).roles == newer.roles
+        assert newer.joined(before) == newer
+    with pytest.raises(RuntimeError):
+        before.joined(replace(before, fleet="e" * 64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
@@ -99,10 +100,10 @@ def test_encoding_is_one_to_one() -> None:
     assert encode({"b": 1, "a": [2]}) == encode({"a": [2], "b": 1}) == b'{"a":[2],"b":1}'
 
 
-@given(st.datetimes(timezones=st.just(__import__("datetime").UTC)))
+@given(st.datetimes(datetime(1000, 1, 1), timezones=st.just(UTC)))
 def test_instants_go_round(moment) -> None:
     """A time is written in UTC with whole seconds and read back."""
-    moment = moment.replace(microsecond=0, year=max(moment.year, 1000))
+    moment = moment.replace(microsecond=0)
     assert parse_instant(instant(moment)) == moment
 
 

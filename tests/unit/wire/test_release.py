@@ -240,7 +240,7 @@ def test_a_property_may_be_called_ref() -> None:
     ],
 )
 def test_ambiguous_json_is_refused(make: Callable[[bytes], bytes]) -> None:
-    """Duplicate keys and trailing text mean two things to two parsers (THREATS 51)."""
+    """Duplicate keys and trailing text mean two things to two parsers (attack 51)."""
     with pytest.raises(InvalidInput) as caught:
         decode_release(make(encode_release(FULL)), LAYERS)
     assert caught.value.code == "bad-json"

@@ -1,6 +1,6 @@
 """Which names a tree may hold: pure rules, so that they can be tested on names alone.
 
-T5 (places), attack 43 (links), attack 51 (numbers of things) of THREATS.
+T5 (places), attack 43 (links), attack 51 (numbers of things).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Final
 from allod.agent.ports import Measurement
 from allod.domain.ids import Digest
 
-PIECE: Final = 1024 * 1024
+PIECE: Final = 256 * 1024
 MAX_CHANGED: Final = 100
 _HEAD: Final = "allod tree manifest 1"
 

@@ -7,7 +7,7 @@
 
 Everything is written through descriptors below a fresh directory that only the agent can
 enter, links last, so that no name of a payload and no local user can lead a write elsewhere
-(THREATS 43, T5). A release counts as staged once its directory has its final name: by then
+(attack 43, T5). A release counts as staged once its directory has its final name: by then
 all of it is on the disk.
 """
 

@@ -144,6 +144,11 @@ class ProcessServiceManager:
         used = undeclared(observed_access(members, own=known), unit["access"])
         return remember(place / _MISSING, json.dumps(unit, sort_keys=True).encode(), used)
 
+    def user(self, unit: ServiceUnit) -> str:
+        """Nobody else: services run as the agent itself."""
+        del unit
+        return ""
+
     def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
         """Nothing of its own: that this manager enforces no access at all says it."""
         del unit
@@ -384,7 +389,7 @@ def _last_words(place: Path) -> str:
     try:
         with (place / "log").open("rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - 400))
-            tail = log.read().decode("utf-8", "replace")
+            tail = log.read(400).decode("utf-8", "replace")
     except OSError:
         return "not running"
     line = tail.strip().rpartition("\n")[2]

@@ -133,6 +133,10 @@ class SystemdServiceManager:
         unit = _read(self._note(package)) or b""
         return remember(self._seen(package), unit, undeclared(used, note["access"]))
 
+    def user(self, unit: ServiceUnit) -> str:
+        """As whom its service, and its health command, run; empty: as root."""
+        return "" if "root" in unit.access else user_name(unit.package)
+
     def unenforced(self, unit: ServiceUnit) -> tuple[str, ...]:
         """What its sandbox leaves open although it is not declared, in words."""
         return unenforced(unit)
@@ -266,5 +270,8 @@ def _own_tree(root: Path, uid: int, gid: int) -> None:
     """Give a tree to a user, the root last: so that a cut in between is seen and gone on with."""
     for _, directories, files, fd in os.fwalk(root, topdown=False, follow_symlinks=False):
         for name in (*directories, *files):
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1:
+                continue  # its other name may be somebody else's file (attack 43)
             os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
     os.chown(root, uid, gid, follow_symlinks=False)

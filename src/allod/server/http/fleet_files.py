@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from allod.domain.ids import FleetId, parse_digest, parse_fleet
-from allod.errors import AllodError, InvalidInput
+from allod.errors import AllodError, InvalidInput, Refused
 from allod.server.http.messages import (
     NO_STORE,
     Bodies,
@@ -58,6 +58,10 @@ _TOKENS: Final = 65_536  #: read tokens that are remembered
 _WAITS_OF_ONE: Final = 8  #: polls of one reader that may wait at once
 _PIECE: Final = 256 * 1024
 _ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
+_DEVICE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_OF_DEVICE: Final = re.compile(
+    r"tuf/targets/state/devices/[0-9a-f]{64}\.([0-9a-f]{64})\.json", re.ASCII
+)
 _NO_NEWS: Final = {
     "type": "http.response.start",
     "status": 204,
@@ -139,7 +143,7 @@ class FleetApp:
         else:
             # An invite in its short form names the root by hash; who binds has no token yet.
             if _ROOT.fullmatch(rest) is None:
-                await self._reader(fleet, scope)
+                self._check_own(fleet, rest, await self._reader(fleet, scope))
             await self._file(fleet, rest, scope, send)
 
     async def _reader(self, fleet: FleetId, scope: Scope) -> str:
@@ -161,6 +165,14 @@ class FleetApp:
         if principal.kind == "anybody":
             return ""
         return principal.device or f"{principal.kind} {principal.name}"
+
+    def _check_own(self, fleet: FleetId, rest: str, reader: str) -> None:
+        """A device reads no other device's own document. Raises Refused `forbidden`."""
+        whose = _OF_DEVICE.fullmatch(rest)
+        if whose is None or _DEVICE.fullmatch(reader) is None or whose.group(1) == reader:
+            return
+        if not self._services.fleets.need(fleet).document.public:
+            raise Refused("forbidden", "cannot let a device read what is meant for another one")
 
     async def identify(self, fleet: str | None, scope: Scope) -> Principal:
         """Who is calling."""

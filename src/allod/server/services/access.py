@@ -149,7 +149,7 @@ class Access:
     def _operator(self, fleet: str, secret: str) -> Principal:
         """Whoever has the server's own secret, without a key that the fleet knows.
 
-        An owner who lost all keys but the one on paper comes so (THREATS 63). It gives no
+        An owner who lost all keys but the one on paper comes so (attack 63). It gives no
         authority: what they bring has to carry the owner's signatures like everything else.
         """
         known = self._enrolment

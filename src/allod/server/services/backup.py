@@ -117,7 +117,7 @@ def _others(root: Path, fleets: Sequence[str], *, blobs: bool) -> Iterator[Path]
 def restore(archive: Path, directory: Path, now: datetime) -> ServerDirectory:
     """Unpack an archive into an empty directory, and mark every fleet as restored.
 
-    A restored fleet publishes nothing before it knows where the floors are (THREATS 62). The
+    A restored fleet publishes nothing before it knows where the floors are (attack 62). The
     settings are put in place last: a directory that was half restored is no server.
 
     Raises:

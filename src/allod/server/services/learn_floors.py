@@ -1,4 +1,4 @@
-"""After a restore: learn where the floors are, and go on above them (THREATS 62).
+"""After a restore: learn where the floors are, and go on above them (attack 62).
 
 A backup is older than what devices have seen. The owner's program brings the newest signed files
 that it verified; devices' reports say how far snapshot and timestamp had come. Until the owner has

@@ -44,7 +44,7 @@ class Publish:
     Args:
         publications: carries it out.
         check_configuration: validates configuration against releases.
-        rate: how many changes a fleet may make (THREATS 30).
+        rate: how many changes a fleet may make (attack 30).
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Read tokens: a device proves its key once a day, and reads with a bearer token after that.
 
-Challenge and token are made and checked with secrets alone, without any state: the hot path
-asks no database. They protect confidentiality only; nothing that is read is trusted for them.
+Challenge and token are made and checked with secrets alone: the hot path asks no database. Only
+which challenges were answered is remembered, for as long as they count: an answer counts once.
+They protect confidentiality only; nothing that is read is trusted for them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +20,7 @@ from typing import Final
 from allod.domain.ids import DeviceId, FleetId, parse_device
 from allod.errors import AllodError, InvalidInput, Refused, Untrusted
 from allod.server.ports import Clock, Database, DeviceRow
+from allod.server.services.limits import Rate
 from allod.trust.dsse import verify_envelope
 from allod.trust.keys import to_key
 from allod.wire.binding import ReadToken, TokenRequest
@@ -27,6 +30,7 @@ from allod.wire.envelope import TOKEN_REQUEST, PublicKey
 REQUEST_CAP: Final = 16 * 1024
 _TOKEN: Final = "allod-read"  # noqa: S105 - the kind, no secret
 _CHALLENGE: Final = "allod-challenge"
+_TOKENS_A_MINUTE: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class ReadTokens:
         self._challenge_secret = challenge_secret
         self._token_seconds = token_seconds
         self._challenge_seconds = challenge_seconds
+        self._rate = Rate(clock, _TOKENS_A_MINUTE, "read tokens of a device")
+        self._answered = Answered(clock)
 
     def challenge(self, fleet: FleetId, device: DeviceId) -> str:
         """A challenge for `device`; made for anybody, since it says nothing."""
@@ -103,8 +109,9 @@ class ReadTokens:
 
         Raises:
             Refused: `unknown-device`, `surplus-device`, `retired-device`, `wrong-epoch`.
-            Untrusted: `auth`, `wrong-type`, `wrong-address`, `unauthenticated`.
+            Untrusted: `auth`, `wrong-type`, `wrong-address`, `unauthenticated`, `replayed`.
             InvalidInput: the request can't be read.
+            Unavailable: `too-many`.
         """
         row = self._database.device(fleet, device)
         if row is None:
@@ -125,6 +132,8 @@ class ReadTokens:
         if parts[1:3] != [fleet, device] or int(parts[3]) < self._clock.seconds():
             raise unauthenticated("the challenge is old or another device's; ask for a new one")
         _may_read(row, request.epoch)
+        self._rate.take(f"{fleet}/{device}")
+        self._answered.use(parts[4], int(parts[3]))
         expires = int(self._clock.seconds()) + self._token_seconds
         token = _seal(self._token_secret, _TOKEN, fleet, device, str(expires))
         return ReadToken(token=token, expires=instant(datetime.fromtimestamp(expires, UTC)))
@@ -138,6 +147,29 @@ class ReadTokens:
         if int(expires) < self._clock.seconds():
             raise unauthenticated("the token has expired; get a new one")
         return Grant(FleetId(fleet), parse_device(device), int(expires))
+
+
+class Answered:
+    """Remembers which challenges were answered, until they count no more."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._used: dict[str, int] = {}
+        self._next_sweep = 0.0
+
+    def use(self, nonce: str, expires: int) -> None:
+        """Use a challenge up. Raises Untrusted `replayed`."""
+        now = self._clock.seconds()
+        with self._lock:
+            if nonce in self._used:
+                raise Untrusted(
+                    "replayed", "cannot accept the token request: its challenge was answered before"
+                )
+            if now > self._next_sweep:
+                self._used = {name: end for name, end in self._used.items() if end >= now}
+                self._next_sweep = now + 60
+            self._used[nonce] = expires
 
 
 def _may_read(row: DeviceRow, epoch: int) -> None:

@@ -88,7 +88,7 @@ class ReceiveReport:
         """Keep a report. When it returns, it is durable; the same again is fine.
 
         Raises:
-            InvalidInput: it can't be read, or is too large (THREATS 42).
+            InvalidInput: it can't be read, or is too large (attack 42).
             Untrusted: `auth`, `wrong-device`, `wrong-fleet`, `wrong-epoch`, `wrong-type`.
             Refused: `unknown-device`.
             Unavailable: `too-many`.
