@@ -61,6 +61,7 @@ VERBS: Final = (
     Verb("show", "allod.cli.history:show", "What one change changed.", _KNOW),
     Verb("status", "allod.cli.status:status", "What runs where, and what is to.", _KNOW),
     Verb("server", "allod.program:server_app", "Make, back up and mend a server.", _OWN),
+    Verb("witness", "allod.server.witness.commands:app", "Vouch that logs only grow.", _OWN),
     Verb("keys", "allod.cli.keys:app", "Back up, restore, renew and rotate keys.", _OWN),
     Verb("ceremony", "allod.cli.ceremony:app", "Root keys on separate machines.", _OWN),
     Verb("trust", "allod.cli.trust:app", "Where to ask; repairs; transfers.", _OWN),

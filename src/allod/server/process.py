@@ -13,12 +13,14 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from allod.errors import Conflict, InvalidInput, Unavailable
-from allod.server.app import Application, build
+from allod.server.http.messages import Receive, Scope, Send
 from allod.server.lock import hold
 from allod.server.logs import configure_logs
 from allod.server.settings import Settings
@@ -32,6 +34,30 @@ _HEADER_BYTES: Final = 64 * 1024
 _log = structlog.get_logger("allod.server")
 
 
+class Served(Protocol):
+    """An ASGI application that can be served."""
+
+    failure: Exception | None  #: why it could not start
+
+    def stop(self) -> None:
+        """Let nobody wait any longer, so that open polls do not keep the process."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where an application listens."""
+
+    address: str
+    port: int
+    connections: int
+    tls: tuple[Path, Path] | None  #: certificate and key
+
+
 def serve(settings: Settings) -> None:
     """Serve until told to stop; one process, TLS by the server's own certificate.
 
@@ -40,11 +66,29 @@ def serve(settings: Settings) -> None:
         InvalidInput: `bad-address`.
         Unavailable: `no-server-key`, `no-certificate`, `database-damaged`, …
     """
+    from allod.server.app import build
+
     configure_logs(settings.log_level)
     with hold(settings.layout):
         check_certificate(settings)
         check_port(settings.address, settings.port)
-        asyncio.run(_run(settings))
+        layout = settings.layout
+        pair = (layout.tls("certificate.pem"), layout.tls("key.pem"))
+        listener = Listener(
+            settings.address, settings.port, settings.connections, pair if settings.tls else None
+        )
+        serve_application(build(settings), listener, url=settings.url)
+
+
+def serve_application(application: Served, listener: Listener, *, url: str = "") -> None:
+    """Serve an application until told to stop.
+
+    Args:
+        application: whose work is done when its requests are answered.
+        listener: where.
+        url: how it is reached, for the log.
+    """
+    asyncio.run(_run(application, listener, url))
 
 
 def check_certificate(settings: Settings) -> None:
@@ -88,14 +132,13 @@ def check_port(address: str, port: int) -> None:
         ) from error
 
 
-async def _run(settings: Settings) -> None:
-    application = build(settings)
-    granian = _granian(settings, application)
+async def _run(application: Served, listener: Listener, url: str) -> None:
+    granian = _granian(application, listener)
     told = _Told(application, granian)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.stop)
-    _log.info("serving", url=settings.url, address=settings.address, port=settings.port)
+    _log.info("serving", url=url, address=listener.address, port=listener.port)
     try:
         await granian.serve()
     except Exception:
@@ -106,17 +149,17 @@ async def _run(settings: Settings) -> None:
         raise RuntimeError("the server ended by itself")
 
 
-def _granian(settings: Settings, application: Application) -> Granian:
+def _granian(application: Served, listener: Listener) -> Granian:
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.embed import Server
 
-    layout = settings.layout
+    certificate, key = listener.tls or (None, None)
     return Server(
         application,
-        address=settings.address,
-        port=settings.port,
+        address=listener.address,
+        port=listener.port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(
@@ -124,17 +167,17 @@ def _granian(settings: Settings, application: Application) -> Granian:
         ),
         websockets=False,
         backlog=1024,
-        backpressure=settings.connections,
+        backpressure=listener.connections,
         log_level=LogLevels.critical,
-        ssl_cert=layout.tls("certificate.pem") if settings.tls else None,
-        ssl_key=layout.tls("key.pem") if settings.tls else None,
+        ssl_cert=certificate,
+        ssl_key=key,
     )
 
 
 class _Told:
     """What a signal does: the first ends in order and in time, the second at once."""
 
-    def __init__(self, application: Application, granian: Granian) -> None:
+    def __init__(self, application: Served, granian: Granian) -> None:
         self._application = application
         self._granian = granian
         self.told = False
