@@ -15,6 +15,7 @@ from securesystemslib.signer import CryptoSigner
 
 from allod.domain.desired import PackageEntry, StateDocument
 from allod.domain.ids import DeviceId, Digest, GroupName, ProviderName, Purl, Scope, Version
+from allod.testing.authority import AuthorityLog
 from allod.testing.owner import TestOwner, key_from, role_keys
 from allod.trust import effects
 from allod.trust.anchor import Anchor, anchor_at, first_floors
@@ -40,7 +41,7 @@ from allod.trust.device_view import (
 from allod.trust.floors import Floors
 from allod.trust.keys import device_id, from_key
 from allod.trust.metadata import SNAPSHOT, read
-from allod.trust.papers import resign_statement
+from allod.trust.papers import resign_statement, statement_digest
 from allod.trust.release import ReleaseIdentity
 from allod.trust.repository import Repository, descend
 from allod.wire.codec import encode
@@ -84,6 +85,7 @@ class RepositorySimulator:
         tamper: path -> what becomes of the file on its way out.
         asked: the paths that were asked for, in order.
         now: the owner's and the server's time.
+        log: the fleet's authority log; None: it has none.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class RepositorySimulator:
         now: datetime = START,
         lives: Lives = HOME,
         providers: Iterable[ProviderDocument] = (),
+        log: AuthorityLog | None = None,
     ) -> None:
         self.owner = owner or TestOwner()
         self.now = now
@@ -102,6 +105,7 @@ class RepositorySimulator:
         self.asked: list[str] = []
         self.roles: dict[str, bytes] = {}
         self.statements: list[bytes] = []
+        self.log = log
         draft = RepositoryDraft.genesis(
             root=self.owner.root_keys,
             targets=self.owner.targets_keys,
@@ -121,6 +125,8 @@ class RepositorySimulator:
         for provider in (me, *providers):
             path = provider_path(ProviderName(provider.provider))
             draft.set_target(path, encode(provider))
+        if log is not None:
+            log.begin(self.fleet)
         self.add_statement()
         self.publish(draft)
         self.first_root = self.files["tuf/1.root.json"]
@@ -134,6 +140,8 @@ class RepositorySimulator:
     def publish(self, draft: RepositoryDraft) -> Publication:
         """Sign with all keys that the owner has, and let the server publish."""
         publication = draft.sign(self.now, self.owner.signers)
+        if self.log is not None:
+            self.log.sign_roles(publication, self.owner)
         self.upload(publication)
         return publication
 
@@ -182,11 +190,18 @@ class RepositorySimulator:
             at or self.now,
             self.owner.root,
             anchors=[DEFAULT_LOCATION],
+            logs=[] if self.log is None else self.log.named,
+            witnesses=None if self.log is None else self.log.witnesses_named,
             repairs=list(repairs),
             transfers=list(transfers),
         )
         self.statements.append(raw)
         self.files[f"trust/{len(self.statements)}.json"] = raw
+        if self.log is not None:
+            number, digest = statement_digest(raw)
+            self.log.sign("trust", number, digest, self.owner.root)
+            if self.roles:
+                self.publish_log()
         return raw
 
     def rotate_root(self, new: list[CryptoSigner], threshold: int = 1) -> None:
@@ -199,6 +214,9 @@ class RepositorySimulator:
         self.owner.root, self.owner.root_threshold = new, threshold
         self.statements[-1] = resign_statement(self.statements[-1], new)
         self.files[f"trust/{len(self.statements)}.json"] = self.statements[-1]
+        if self.log is not None:
+            self.log.sign("trust", *statement_digest(self.statements[-1]), self.owner.root)
+            self.publish_log()
 
     def rotate_targets(self, new: list[CryptoSigner], threshold: int = 1) -> None:
         """Give the daily work to new keys."""
@@ -261,11 +279,25 @@ class RepositorySimulator:
         for name, data in publication.metadata.items():
             self.files[f"tuf/{name}"] = data
         self.roles.update(publication.roles)
+        self.publish_log()
         changed = {role: data for role, data in publication.roles.items() if role != "root"}
         self.refresh(changed)
 
+    def publish_log(self) -> None:
+        """Put out the log as it is, cosigned now."""
+        if self.log is not None:
+            self.files.update(self.log.files(self.now))
+
+    def log_everything(self) -> None:
+        """Sign an entry for every role as it stands: how a log begins, or begins anew."""
+        roles = {role: data for role, data in self.roles.items() if role != SNAPSHOT}
+        if self.log is not None:
+            self.log.sign_roles(Publication({}, {}, {}, roles), self.owner)
+            self.publish_log()
+
     def refresh(self, changed: Mapping[str, bytes] | None = None, *, above: int = 0) -> None:
         """Sign snapshot and timestamp anew with the online keys."""
+        self.publish_log()
         previous = self.files.get("tuf/timestamp.json")
         snapshot = snapshot_of(
             self.roles.get("snapshot"), changed or {}, [self.owner.snapshot], self.now, above=above
@@ -315,6 +347,7 @@ class RepositorySimulator:
         copy.files, copy.roles = dict(self.files), dict(self.roles)
         copy.tamper, copy.asked = {}, []
         copy.statements = list(self.statements)
+        copy.log = None if self.log is None else self.log.copy()
         copy.owner = replace(self.owner)
         copy.owner.snapshot, copy.owner.timestamp = self.owner.snapshot, self.owner.timestamp
         return copy

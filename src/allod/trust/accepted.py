@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Final, cast
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
 from tuf.api.metadata import MetaFile, Root, Targets
@@ -18,11 +18,18 @@ from tuf.api.metadata import TargetFile as TargetInfo
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
 from allod.domain.ids import Digest, sha256
-from allod.errors import AllodError, InvalidInput, Untrusted
+from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.trust.anchor import Anchor
-from allod.trust.below import check_floor, check_listed, check_not_less, role_missing, rollback
+from allod.trust.below import (
+    check_floor,
+    check_listed,
+    check_logged,
+    check_not_less,
+    role_missing,
+    rollback,
+)
 from allod.trust.effects import Keep, Need, Steps
-from allod.trust.floors import Floors
+from allod.trust.floors import Counted, Floors
 from allod.trust.metadata import (
     ROOT,
     SNAPSHOT,
@@ -43,8 +50,11 @@ from allod.trust.metadata import (
     withheld,
 )
 from allod.trust.profile import Profile
+from allod.wire.codec import instant, parse_instant
 from allod.wire.report import Alarm
 from allod.wire.trust import TrustStatement
+
+PUBLISHING: Final = timedelta(hours=1)  #: how long log and files may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class TargetFile:
     digest: Digest
     role: str
     version: int
+    log_index: int | None = None  #: of the entry of that version; None: the fleet has no log
 
 
 @dataclass(slots=True)
@@ -82,6 +93,8 @@ class Repository:
     forget: tuple[str, ...] = ()
     kept: Floors | None = None
     refused: dict[str, Untrusted] = field(default_factory=dict)
+    roots: dict[int, RoleFile] = field(default_factory=dict)  #: that were walked
+    logged: Mapping[str, Counted] | None = None  #: what counts; None: the fleet has no log
 
     @property
     def root(self) -> Root:
@@ -173,12 +186,41 @@ class Repository:
         """A role was verified: raise its floor, remember its file."""
         if file.role == ROOT:
             self.floors = self.floors.with_root(file.version, file.digest)
+            self.roots[file.version] = file
         else:
             self.floors = self.floors.raised(file.role, file.version, file.digest)
         self.verified[file.role] = file.data
         name = cache_name(file.role)
         if self.cached.get(name) != file.data:
             self.pending[name] = file.data
+
+    def require_logged(self, file: RoleFile) -> None:
+        """4. Of what counts in the log only the newest version holds, and only as it was logged.
+
+        Raises:
+            Untrusted: `equivocation`.
+            Unavailable: `publishing`, and after an hour `withheld`.
+        """
+        if self.logged is None:
+            return
+        since_name = f"publishing-{quote(file.role)}"
+        says = check_logged(self.logged.get(file.role), file)
+        if says is None:
+            if since_name in self.cached:
+                self.forget = (*self.forget, since_name)
+            return
+        # 3, 55. For an hour it may be a publication under way, then somebody withholds something.
+        since = self._publishing_since(since_name)
+        if timedelta(0) <= self.decided - since <= PUBLISHING:
+            raise Unavailable("publishing", f"cannot go on yet: {says}", role=file.role)
+        raise Unavailable("withheld", f"cannot go on: {says}, since {since}", role=file.role)
+
+    def _publishing_since(self, name: str) -> datetime:
+        """When this was seen first; lost, it begins anew."""
+        with contextlib.suppress(InvalidInput, UnicodeDecodeError):
+            return parse_instant(self.cached.get(name, b"").decode())
+        self.pending[name] = instant(self.decided).encode()
+        return self.decided
 
     def _cached_role(self, role: str) -> RoleFile | None:
         """The cached file, if it is the one at the floor.
@@ -286,6 +328,8 @@ class Repository:
             with contextlib.suppress(AllodError), tuf_rules(role):
                 self.trusted.update_delegated_targets(cached.data, role, delegator)
                 self.note(cached)
+            if role in self.trusted:
+                self.require_logged(cached)
                 return self._targets(role)
         data = yield from self._fetch_role(role, meta, TARGETS_CAP)
         with tuf_rules(role):
@@ -294,6 +338,7 @@ class Repository:
             if self.profile.addressed:
                 check_address(file.signed, self.anchor.fleet, role)
             check_floor(self.floors, file)
+        self.require_logged(file)
         self.note(file)
         return loaded
 
@@ -348,7 +393,9 @@ class Repository:
                 # 13, 10: what the source or the way altered has another length or digest.
                 info.verify_length_and_hashes(data)
             self.pending[name] = data
-        return TargetFile(info.path, data, sha256(data), role, self.trusted[role].version)
+        logged = (self.logged or {}).get(role)
+        index = logged.index if logged is not None and logged.index >= 0 else None
+        return TargetFile(info.path, data, sha256(data), role, self.trusted[role].version, index)
 
     def _target_path(self, info: TargetInfo) -> str:
         path = info.get_prefixed_paths()[0] if self.trusted.root.consistent_snapshot else info.path

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tuf.api.metadata import MetaFile
 
 from allod.errors import Untrusted
-from allod.trust.floors import Floors
+from allod.trust.floors import Counted, Floors
 from allod.trust.metadata import SNAPSHOT, TIMESTAMP, RoleFile
 
 
@@ -55,6 +55,24 @@ def check_listed(floors: Floors, listed: Mapping[str, MetaFile]) -> None:
             raise role_missing(role)
         if meta.version < floor:
             raise rollback(role, meta.version, floor)
+
+
+def check_logged(entry: Counted | None, file: RoleFile) -> str | None:
+    """Whether the newest entry that counts for a role is that of `file`; else how they differ.
+
+    Raises:
+        Untrusted: `equivocation` (one version, two digests).
+    """
+    if entry is None or entry.version != file.version:
+        known = "none" if entry is None else f"version {entry.version}"
+        return f"{file.role} version {file.version} is served, and the log has {known}"
+    if entry.digest != file.digest:
+        raise Untrusted(
+            "equivocation",
+            f"cannot accept {file.role} version {file.version}: the log has another one",
+            role=file.role,
+        )
+    return None
 
 
 def role_missing(role: str) -> Untrusted:

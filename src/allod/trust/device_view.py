@@ -1,6 +1,6 @@
 """What one device takes from the owner's repository: its documents, checked one by one.
 
-Steps 6 to 8 of the order of acceptance, as far as they need neither log nor delegation.
+Steps 6 to 8 of the order of acceptance, as far as they need no delegation.
 """
 
 from __future__ import annotations
@@ -250,6 +250,7 @@ def authority_of(document: StateDocument, file: TargetFile) -> Authority:
         role=file.role,
         version=file.version,
         change=None if document.change is None else document.change.number,
+        log_index=file.log_index,
     )
 
 

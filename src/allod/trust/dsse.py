@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature, Signer
@@ -66,7 +66,26 @@ def verify(
     if len(envelope.signatures) > MAX_SIGNATURES:
         raise InvalidInput("bad-document", f"cannot read {what}: too many signatures")
     payload = payload_of(envelope)
-    signed = pae(payload_type, payload)
+    counted = good_signatures(envelope, payload, keys)
+    if threshold < 1 or len(counted) < threshold:
+        raise Untrusted(
+            "auth",
+            f"cannot accept {what}: {len(counted)} of {threshold} needed signatures are good",
+            good=len(counted),
+            threshold=threshold,
+        )
+    return seal(payload, frozenset(counted.values()))
+
+
+def good_signatures(
+    envelope: wire.Envelope, payload: bytes, keys: Iterable[Key]
+) -> Mapping[str, str]:
+    """Public key -> key id, of those of `keys` whose signature of the envelope is good.
+
+    Raises:
+        InvalidInput: a signature is not base64.
+    """
+    signed = pae(envelope.payload_type, payload)
     known = {key.keyid: key for key in keys}
     counted: dict[str, str] = {}
     for signature in envelope.signatures:
@@ -78,14 +97,7 @@ def verify(
         except UnverifiedSignatureError:
             continue
         counted[key.keyval["public"]] = key.keyid
-    if threshold < 1 or len(counted) < threshold:
-        raise Untrusted(
-            "auth",
-            f"cannot accept {what}: {len(counted)} of {threshold} needed signatures are good",
-            good=len(counted),
-            threshold=threshold,
-        )
-    return seal(payload, frozenset(counted.values()))
+    return counted
 
 
 def verify_envelope(

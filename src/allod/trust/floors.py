@@ -9,10 +9,22 @@ from typing import Final
 
 from allod.domain.ids import FleetId, parse_fleet
 from allod.errors import InvalidInput
+from allod.tlog.checkpoint import SignedCheckpoint
+from allod.tlog.known import KnownLog, parse_known
 from allod.wire.codec import decode, encode, instant, parse_instant
-from allod.wire.floors import FloorsFile
+from allod.wire.floors import CountedFile, FloorsFile
 
 FLOORS_CAP: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The newest entry of the authority log that counts for a role (docs/spec/log.md)."""
+
+    index: int  #: in the log; -1: in the one that the log succeeds
+    version: int
+    digest: str
+    by: frozenset[str] = frozenset()  #: public keys whose signatures were good
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,9 @@ class Floors:
     roles: Mapping[str, int] = field(default_factory=dict)  #: role -> version that was verified
     digests: Mapping[str, str] = field(default_factory=dict)  #: role -> digest at that version
     epoch: int = 0
-    logs: Mapping[str, str] = field(default_factory=dict)  #: log origin -> checkpoint
+    logs: Mapping[str, str] = field(default_factory=dict)  #: log origin -> `tlog.known.KnownLog`
+    counted: Mapping[str, Counted] = field(default_factory=dict)  #: role -> entry, up to:
+    counted_log: str = ""  #: a `tlog.known.KnownLog`
 
     def with_root(self, version: int, digest: str) -> Floors:
         """The root chain reached this version."""
@@ -63,6 +77,34 @@ class Floors:
         """The device was bound for the `epoch`-th time."""
         return replace(self, epoch=max(self.epoch, epoch))
 
+    def with_log(self, known: KnownLog) -> Floors:
+        """A log was verified up to here: it never forgets what it had."""
+        origin = known.signed.checkpoint.origin
+        return replace(self, logs={**self.logs, origin: known.encode().decode()})
+
+    def with_counted(self, known: KnownLog, counted: Mapping[str, Counted]) -> Floors:
+        """The entries of the authority log were judged up to here."""
+        return replace(self, counted=dict(counted), counted_log=known.encode().decode())
+
+    def log_floor(self, origin: str) -> SignedCheckpoint | None:
+        """The newest checkpoint that was verified, here or by the owner's machine.
+
+        Raises:
+            InvalidInput: what is kept is damaged.
+        """
+        text = self.logs.get(origin)
+        return None if text is None else parse_known(text.encode()).signed
+
+    def judged_log(self, origin: str) -> KnownLog | None:
+        """Up to where the entries of this log were judged; None: not at all.
+
+        Raises:
+            InvalidInput: what is kept is damaged.
+        """
+        known = parse_known(self.counted_log.encode()) if self.counted_log else None
+        same = known is not None and known.signed.checkpoint.origin == origin
+        return known if same else None
+
     def repaired(self, roles: Mapping[str, int], time: datetime | None) -> Floors:
         """Take the named floors down; those that are lower already stay."""
         lowered = {
@@ -77,6 +119,11 @@ class Floors:
             self,
             roles={role: version for role, version in lowered.items() if version > 0},
             digests=digests,
+            counted={
+                role: entry
+                for role, entry in self.counted.items()
+                if entry.version <= roles.get(role, entry.version)
+            },
             time=self.time if time is None else min(self.time, time),
         )
 
@@ -100,13 +147,22 @@ class Floors:
         }
         digests = {role: other.digests[role] for role in higher if role in other.digests}
         kept = {role: digest for role, digest in self.digests.items() if role not in higher}
+        longer = max((self, other), key=lambda floors: floors.log_sizes)
         return replace(
             self,
+            logs=longer.logs,
+            counted=longer.counted,
+            counted_log=longer.counted_log,
             roles={**self.roles, **higher},
             digests={**kept, **digests},
             time=max(self.time, other.time),
             epoch=max(self.epoch, other.epoch),
         )
+
+    @property
+    def log_sizes(self) -> int:
+        """Entries of all logs that were read."""
+        return sum(parse_known(text.encode()).signed.size for text in self.logs.values())
 
     def without_roles(self) -> Floors:
         """Forget all role versions (plain TUF after a rotation of online keys, 5.3.11)."""
@@ -127,6 +183,16 @@ def encode_floors(floors: Floors) -> bytes:
             time=instant(floors.time),
             epoch=floors.epoch,
             logs=dict(floors.logs),
+            counted_log=floors.counted_log,
+            counted={
+                role: CountedFile(
+                    index=entry.index,
+                    version=entry.version,
+                    digest=entry.digest,
+                    by=sorted(entry.by),
+                )
+                for role, entry in floors.counted.items()
+            },
         )
     )
 
@@ -148,4 +214,9 @@ def decode_floors(data: bytes) -> Floors:
         time=parse_instant(wire.time, what="the time floor"),
         epoch=wire.epoch,
         logs=wire.logs,
+        counted_log=wire.counted_log,
+        counted={
+            role: Counted(entry.index, entry.version, entry.digest, frozenset(entry.by))
+            for role, entry in wire.counted.items()
+        },
     )

@@ -1,6 +1,6 @@
 """The owner's repository, from the anchor to the newest proved state (docs/explanation/acceptance.md).
 
-`descend` walks steps 1, 2, 4 and 5 of the order of acceptance and hands out a `Repository`, from
+`descend` walks steps 1 to 5 of the order of acceptance and hands out a `Repository`, from
 which single target files are asked for.
 """
 
@@ -19,6 +19,7 @@ from allod.errors import AllodError, Untrusted
 from allod.trust import statements
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.anchor import Anchor, check_root
+from allod.trust.authority_log import EVIDENCE, read_authority
 from allod.trust.effects import Need, Steps
 from allod.trust.floors import Floors
 from allod.trust.metadata import (
@@ -50,7 +51,7 @@ def descend(
     device: DeviceId | None = None,
     profile: Profile = ALLOD,
 ) -> Steps[Repository]:
-    """Walk from the anchor to the newest proved state (docs/explanation/acceptance.md, steps 1, 2, 4 and 5).
+    """Walk from the anchor to the newest proved state (docs/explanation/acceptance.md, steps 1 to 5).
 
     Args:
         anchor: what was brought in person; the cache may hold a newer root, checked by the floors.
@@ -80,7 +81,11 @@ def descend(
         # trace in the floors (attack 49).
         repository.decided = max(now, repository.floors.time)
         repository.trusted.reference_time = repository.decided
-        # 4. TUF: what is true now (the log's share comes with the log).
+        if profile.statements:
+            # 3. The log's checkpoint and all that is new in it; what counts goes before TUF.
+            yield from read_authority(repository, now)
+            repository.trusted.reference_time = repository.decided
+        # 4. TUF: what is true now.
         yield from repository.load_timestamp()
         yield from repository.load_snapshot()
         yield from repository.load(TARGETS, ROOT)
@@ -123,6 +128,7 @@ def _start(
         kept=floors,
     )
     repository.verified[ROOT] = start
+    repository.roots[trusted.root.version] = open_role(start, ROOT)
     return repository
 
 
@@ -182,6 +188,6 @@ def _statements(repository: Repository, device: DeviceId | None) -> Steps[None]:
             repository.pending[statements.CACHED] = chain.raw
     if chain.repaired:
         # Floors fell by name; the cache of before would lift them again.
-        kept = {cache_name(ROOT), statements.CACHED}
+        kept = {cache_name(ROOT), statements.CACHED, EVIDENCE}
         repository.forget = tuple(name for name in repository.cached if name not in kept)
         repository.cached = {name: data for name, data in repository.cached.items() if name in kept}

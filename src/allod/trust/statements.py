@@ -6,6 +6,7 @@ rotation of the root signs the newest statement anew, and devices that lag need 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from tuf.api.metadata import Root
 
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_fleet, sha256
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
+from allod.tlog.note import Kind, parse_key
 from allod.trust.anchor import Anchor, keys_of
 from allod.trust.dsse import decode_envelope, payload_of, verify
 from allod.trust.effects import Need
@@ -22,9 +24,13 @@ from allod.trust.floors import Floors
 from allod.trust.metadata import MAX_VERSION, ROOT
 from allod.wire.codec import decode, parse_instant
 from allod.wire.envelope import ENVELOPE_CAP, TRUST
-from allod.wire.trust import TrustStatement
+from allod.wire.log import log_origin
+from allod.wire.trust import Log, TrustStatement
 
 CACHED: Final = "trust.json"  #: the newest accepted statement in the cache
+_LOG: Final = re.compile(
+    r"allod\.dev/log/[0-9a-f]{64}/(authority|activity)(/[1-9][0-9]{0,5})?", re.ASCII
+)
 MAX_STATEMENTS: Final = 1024  #: of one walk
 
 
@@ -76,6 +82,47 @@ def _check(statement: TrustStatement) -> None:
         parse_instant(transfer.until, what="the end of a transfer")
         for device in transfer.devices:
             parse_device(device)
+    _check_logs(statement)
+
+
+def _check_logs(statement: TrustStatement) -> None:
+    """Logs and witnesses that can be used: a quorum that nobody can reach would stop the fleet."""
+    for log in statement.logs:
+        if _LOG.fullmatch(log.origin) is None or not log.origin.startswith(
+            log_origin(FleetId(statement.fleet), log.name)
+        ):
+            raise InvalidInput(
+                "bad-document", f"cannot use a log of the origin {log.origin[:80]!r}: it is not its"
+            )
+        if parse_key(log.key).kind is not Kind.ED25519:
+            raise InvalidInput("bad-key", f"cannot use the key of {log.origin}: it only cosigns")
+    authority_log(statement)
+    if (witnesses := statement.witnesses) is not None:
+        keys = [parse_key(key) for key in witnesses.keys]
+        public = {key.public for key in keys if key.kind is Kind.COSIGNATURE}
+        if not 1 <= witnesses.quorum <= len(public) or witnesses.max_age_seconds < 1:
+            raise InvalidInput(
+                "bad-quorum", f"cannot ask for {witnesses.quorum} of {len(public)} witnesses"
+            )
+
+
+def authority_log(statement: TrustStatement) -> Log | None:
+    """The authority log that holds now: the one that none succeeds; None: the fleet has none.
+
+    Raises:
+        InvalidInput: `bad-document`: there are several.
+    """
+    logs = [log for log in statement.logs if log.name == "authority"]
+    past = {log.follows for log in logs}
+    newest = [log for log in logs if log.origin not in past]
+    if len(newest) > 1 or (logs and not newest):
+        raise InvalidInput("bad-document", "cannot tell which authority log holds: name successors")
+    return newest[0] if newest else None
+
+
+def log_prefix(log: Log, fleet: FleetId) -> str:
+    """Where a log lies, relative to /f/<fleet>/: the end of its origin tells."""
+    return log.origin.removeprefix("allod.dev/").replace(f"/{fleet}/", "/", 1)
 
 
 def check_statement(raw: bytes, fleet: FleetId, root: Root) -> TrustStatement:

@@ -7,6 +7,15 @@ from typing import Literal
 from allod.wire.codec import Document
 
 
+class CountedFile(Document, kw_only=True, frozen=True):
+    """The newest entry of the authority log that counts for a role."""
+
+    index: int
+    version: int
+    digest: str
+    by: list[str]
+
+
 class FloorsFile(Document, kw_only=True, frozen=True):
     """What a device or an owner's machine must never go below."""
 
@@ -22,3 +31,5 @@ class FloorsFile(Document, kw_only=True, frozen=True):
     time: str
     epoch: int
     logs: dict[str, str] = {}
+    counted: dict[str, CountedFile] = {}
+    counted_log: str = ""
