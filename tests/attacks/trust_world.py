@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from allod.domain.desired import Level, PackageEntry, ReleaseOrder, Software, StateDocument
 from allod.domain.ids import (
     GroupName,
@@ -15,9 +17,13 @@ from allod.domain.ids import (
     group_scope,
     sha256,
 )
+from allod.errors import AllodError
 from allod.testing.attacker import OnlineAttacker
+from allod.testing.authority import AuthorityLog
 from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
 from allod.trust.keys import device_id, from_key
+from allod.wire.codec import instant
+from allod.wire.trust import Repair
 
 PACKAGE = Purl("pkg:generic/toaster")
 KITCHEN = group_scope(GroupName("kitchen"))
@@ -44,14 +50,36 @@ class World:
     attacker: OnlineAttacker
 
     @classmethod
-    def make(cls) -> World:
+    def make(cls, log: AuthorityLog | None = None) -> World:
         """The owner wants 1.0 in the kitchen and 7.0 in the cellar; the device knows."""
-        sim = RepositorySimulator()
+        sim = RepositorySimulator(log=log)
         sim.set_state(wants(sim, "1.0"))
         sim.set_state(wants(sim, "7.0", CELLAR))
         client = SimulatedClient(sim, device=DEVICE)
         client.accept()
         return cls(sim, client, OnlineAttacker(sim))
+
+    def show_old(self, old: RepositorySimulator) -> None:
+        """Serve an old state as fresh as the online keys can make it; witnesses do not help."""
+        old.now, old.log = self.sim.now, None
+        old.refresh()
+        self.client.source = old
+
+    def repair_of_time(self) -> Repair:
+        """The owner names the time that it is."""
+        return Repair(time=instant(self.sim.now))
+
+    def rotate(self, number: int) -> None:
+        """Other keys for everybody."""
+        self.sim.rotate_root([key_from(f"root{number}")])
+        self.sim.rotate_targets([key_from(f"targets{number}")])
+        self.sim.rotate_online()
+
+    def refusal(self) -> str:
+        """The code with which the device refuses what it is shown."""
+        with pytest.raises(AllodError) as caught:
+            self.client.accept()
+        return caught.value.code
 
     def wanted(self) -> str | None:
         """The version that the device would run, after it looked again."""

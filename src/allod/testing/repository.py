@@ -319,6 +319,13 @@ class RepositorySimulator:
             above=above,
         )
 
+    def renew(self) -> None:
+        """Let the owner sign anew what has lived half its life, and the server the rest."""
+        draft = self.draft()
+        if draft.renew(self.now):
+            self.publish(draft)
+        self.refresh()
+
     def refresh_timestamp(self) -> None:
         """Sign the timestamp alone anew, over the snapshot that is out."""
         self.files["tuf/timestamp.json"] = timestamp_of(

@@ -123,7 +123,10 @@ def make_invite(
         ),
         locations=list(locations),
         floors=binding_wire.InviteFloors(
-            roles=online, snapshot=floors.digests.get(SNAPSHOT), time=instant(floors.time)
+            roles=online,
+            snapshot=floors.digests.get(SNAPSHOT),
+            time=instant(floors.time),
+            log=dict(floors.logs),
         ),
         groups=list(groups),
         expires=instant(expires),

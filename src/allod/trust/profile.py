@@ -13,8 +13,10 @@ class Profile:
     statements: bool = True  #: trust/<N>.json is walked after the root chain
     addressed: bool = True  #: every targets file says its fleet and role
     rotation_lowers: bool = False  #: a rotation of online keys alone lowers floors (TUF 5.3.11)
+    logs: bool = True  #: the log's tail is read, and only what counts in it holds
     visits: int = 1024  #: roles asked for one path; more is an error and never 'not found'
 
 
 ALLOD: Final = Profile()
+PUBLISHER: Final = Profile(logs=False)  #: of whoever logs what it checks, after it did
 PLAIN_TUF: Final = Profile(statements=False, addressed=False, rotation_lowers=True)

@@ -81,7 +81,7 @@ def descend(
         # trace in the floors (attack 49).
         repository.decided = max(now, repository.floors.time)
         repository.trusted.reference_time = repository.decided
-        if profile.statements:
+        if profile.statements and profile.logs:
             # 3. The log's checkpoint and all that is new in it; what counts goes before TUF.
             yield from read_authority(repository, now)
             repository.trusted.reference_time = repository.decided
