@@ -9,8 +9,9 @@ from tests.attacks.trust_world import KITCHEN, PACKAGE, wants
 
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
+from allod.testing.repository import RepositorySimulator, SimulatedClient, TestOwner, key_from
 from allod.trust.floors import decode_floors, encode_floors
+from allod.trust.metadata import open_role
 from allod.wire.trust import Repair
 
 
@@ -176,3 +177,69 @@ def test_a_device_catches_up_from_an_invites_checkpoint() -> None:
     fresh.cached.clear()
     _refused(fresh, "log-consistency", Untrusted)
     assert "fork-authority.note" in fresh.cached
+
+
+def test_a_signer_who_gets_the_role_later_has_signed_too_early() -> None:
+    """Held under the delegator's newest entry at a lower index: what was logged before is nothing."""
+    sim, client = _pair()
+    assert sim.log is not None
+    later = key_from("next")
+    sim.log.sign("targets", 100, "sha256:" + "0" * 64, [later])
+    sim.publish_log()
+    sim.rotate_targets([later])
+    view = client.accept()
+    assert client.floors.counted["targets"].version == 3
+    assert [alarm.code for alarm in view.alarms] == ["log-entry-ignored"]
+
+
+def test_what_a_rotation_does_not_sign_again_counts_no_more() -> None:
+    """And still do: the old keys' entries fall with their keys, and nothing else steps in."""
+    sim, client = _pair()
+    client.accept()
+    assert sim.log is not None
+    before = len(sim.log.entries)
+    sim.rotate_targets([key_from("next")])
+    sim.log.entries = sim.log.entries[: before + 1]
+    sim.publish_log()
+    _refused(client, "publishing")
+    assert set(client.floors.counted) == {"root", "trust"}
+
+
+def test_a_root_needs_the_threshold_of_the_one_before_in_the_log_too() -> None:
+    """The entry of root 2 under its own keys alone does not count, and is reported."""
+    sim, client = _pair()
+    client.accept()
+    log, sim.log = sim.log, None
+    assert log is not None
+    after = key_from("next")
+    sim.rotate_root([after])
+    sim.log = log
+    root = open_role(sim.roles["root"], "root")
+    log.sign("root", root.version, root.digest, [after])
+    sim.publish_log()
+    _refused(client, "publishing")
+    assert client.floors.counted["root"].version == 1
+
+
+def test_production_thresholds_hold_in_the_log() -> None:
+    """Two of three root keys: one of them alone logs no root, and no statement."""
+    sim = RepositorySimulator(TestOwner.production(), log=AuthorityLog())
+    sim.set_state(wants(sim, "1.0"))
+    client = SimulatedClient(sim)
+    client.accept()
+    assert sim.log is not None
+    for role in ("root", "trust"):
+        sim.log.sign(role, 2, "sha256:" + "0" * 64, sim.owner.root[:1])
+    sim.publish_log()
+    view = client.accept()
+    assert "entry" in view.alarms[0].says
+    assert len(client.floors.counted["root"].by) >= 2
+
+
+def test_a_statement_that_the_log_has_cannot_be_withheld() -> None:
+    """The root's word is in the log; whoever hides its file stops change, and is seen."""
+    sim, client = _pair()
+    client.accept()
+    sim.add_statement()
+    sim.tamper["trust/2.json"] = lambda _data: None
+    _refused(client, "withheld")
