@@ -131,6 +131,7 @@ def _stored(found: DeviceView, store: FloorsStore, state: StateDir, bound: Bound
             trust=floors.trust_number,
             roles=dict(floors.roles),
             time=instant(floors.time),
+            logs=dict(floors.checkpoints),
         ),
         accepted_at=found.decided.astimezone(UTC),
         refusals=found.refusals,

@@ -11,6 +11,7 @@ from allod.domain.ids import FleetId, parse_fleet
 from allod.errors import InvalidInput
 from allod.tlog.checkpoint import SignedCheckpoint
 from allod.tlog.known import KnownLog, parse_known
+from allod.tlog.lines import write_base64
 from allod.wire.codec import decode, encode, instant, parse_instant
 from allod.wire.floors import CountedFile, FloorsFile
 
@@ -94,6 +95,16 @@ class Floors:
         """
         text = self.logs.get(origin)
         return None if text is None else parse_known(text.encode()).signed
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """Log origin -> size and root (base64), as a device reports them.
+
+        Raises:
+            InvalidInput: what is kept is damaged.
+        """
+        known = {origin: parse_known(text.encode()).signed for origin, text in self.logs.items()}
+        return {origin: f"{at.size} {write_base64(at.root)}" for origin, at in known.items()}
 
     def judged_log(self, origin: str) -> KnownLog | None:
         """Up to where the entries of this log were judged; None: not at all.

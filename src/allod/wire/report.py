@@ -24,6 +24,7 @@ class TrustState(Document, kw_only=True, frozen=True):
     roles: dict[str, int]
     time: str
     stale: bool = False  #: what it has is past its expiry; it keeps running
+    logs: dict[str, str] = {}  #: origin -> size and root (base64) of the newest checkpoint it holds
 
 
 class Measured(Document, kw_only=True, frozen=True):
