@@ -31,6 +31,7 @@ COMPUTED = {
     "cli/client.py": "the code of the server's problem document",
     "cli/configure.py": "the fault of the configuration, told with what to do",
     "trust/statements.py": "the fault of what was read",
+    "trust/authority_log.py": "the fault of what was read",
     "trust/metadata.py": "the fault of what was read",
     "tlog/lines.py": "the caller names the format that is read",
     "domain/ids.py": "the caller names the kind of identity",
