@@ -32,6 +32,7 @@ from allod.server.http.messages import (
     respond_problem,
 )
 from allod.server.http.routes import Services
+from allod.server.log.ports import LogStorage
 from allod.server.news import InProcessNews
 from allod.server.ports import BlobStore, Clock, Database, Files
 from allod.server.registry.app import RegistryApp
@@ -48,6 +49,7 @@ from allod.server.services.inbox import empty_inbox
 from allod.server.services.learn_floors import LearnFloors
 from allod.server.services.limits import Rate
 from allod.server.services.listings import Listings
+from allod.server.services.logs import Logs
 from allod.server.services.online import OnlineKeys
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
@@ -99,7 +101,8 @@ class Server:
         self.refresh.all()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the logs and the database."""
+        self.publications.logs.close()
         self.stores.database.close()
 
 
@@ -110,6 +113,7 @@ def assemble(
     files: Files | None = None,
     database: Database | None = None,
     blob_stores: Callable[[FleetId], BlobStore] | None = None,
+    log_storages: Callable[[FleetId, str], LogStorage] | None = None,
 ) -> Server:
     """Put the parts together; nothing is read but keys and secrets.
 
@@ -119,6 +123,7 @@ def assemble(
         files: likewise.
         database: likewise.
         blob_stores: likewise; gives the store of a fleet.
+        log_storages: likewise; gives where the log of a fleet lies, by its place.
 
     Raises:
         Unavailable: `no-server-key`.
@@ -154,14 +159,15 @@ def assemble(
         timedelta(hours=settings.timestamp_hours),
         lambda role: keys.load_waiting(layout, role),
     )
-    publications = Publications(stores, fleets, online)
+    logs = Logs(layout, keys.load_log_key(layout), log_storages)
+    publications = Publications(stores, fleets, online, logs)
     publish = Publish(
         publications,
         CheckConfiguration(blobs, releases),
         Rate(clock, _CHANGES_A_MINUTE, "changes of a fleet"),
     )
     learn_floors = LearnFloors(publications, publish)
-    alarms = Alarms(layout, stores.files, stores.database)
+    alarms = Alarms(layout, stores.files, stores.database, logs)
     read_tokens = ReadTokens(
         stores.database,
         clock,
@@ -181,13 +187,14 @@ def assemble(
         publish=publish,
         admit_fleet=AdmitFleet(publications, secrets.enrolment),
         admit_binding=AdmitBinding(
-            stores, fleets, alarms, Rate(clock, _BINDINGS_A_MINUTE, "binding records")
+            stores, fleets, alarms, Rate(clock, _BINDINGS_A_MINUTE, "binding records"), logs
         ),
         receive_report=ReceiveReport(
             stores,
             alarms,
             Rate(clock, settings.reports_a_minute, "reports of a device"),
             learn_floors.seen,
+            logs,
             keep=settings.heartbeats_kept,
         ),
         learn_floors=learn_floors,
@@ -220,6 +227,7 @@ class Application:
                 server.read_tokens,
                 server.admit_binding,
                 server.receive_report,
+                server.publications.logs,
                 bodies,
                 settings.wait_seconds,
                 max(1, settings.connections * 3 // 4),

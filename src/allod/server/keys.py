@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,8 +18,16 @@ from allod.server.layout import ServerDirectory
 from allod.wire.envelope import KeyValue, PublicKey
 
 ONLINE: Final = ("snapshot", "timestamp")
-ROLES: Final = (*ONLINE, "gate")
+ROLES: Final = (*ONLINE, "gate", "log")
 SECRETS: Final = ("token", "challenge", "enrolment")
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The key of the logs: the raw public half, and what makes raw signatures."""
+
+    public: bytes
+    sign: Callable[[bytes], bytes]
 
 
 def create_keys(layout: ServerDirectory) -> None:
@@ -66,6 +75,19 @@ def load_signer(layout: ServerDirectory, role: str) -> CryptoSigner:
     if not isinstance(key, Ed25519PrivateKey):
         raise Unavailable("no-server-key", f"cannot use the key of {role}: it is no Ed25519 key")
     return CryptoSigner(key)
+
+
+def load_log_key(layout: ServerDirectory) -> LogKey | None:
+    """The key of the server's logs; None: it was made before there were any."""
+    if not layout.key("log").is_file():
+        return None
+    signer = load_signer(layout, "log")
+    public = bytes.fromhex(signer.public_key.keyval["public"])
+
+    def sign(message: bytes) -> bytes:
+        return bytes.fromhex(signer.sign(message).signature)
+
+    return LogKey(public, sign)
 
 
 def make_waiting(layout: ServerDirectory) -> None:

@@ -3,7 +3,7 @@
 ::
 
     settings.json  offer.json  lock
-    keys/{snapshot,timestamp,gate}.pem  secrets/{token,challenge,enrolment}  tls/…
+    keys/{snapshot,timestamp,gate,log}.pem  secrets/{token,challenge,enrolment}  tls/…
     inbox/                       genesis uploads and binding records, admitted at start
     database.sqlite              the projection
     fleets/<fleet>/tuf/…         what devices read, by the names they ask for
@@ -11,6 +11,8 @@
     fleets/<fleet>/blobs/…       content-addressed
     fleets/<fleet>/bindings/<device>/<epoch>.json
     fleets/<fleet>/reports/<device>/<epoch>-<sequence>-<digest>.json
+    fleets/<fleet>/log/<name>/…  checkpoint and tiles of a log; of a successor: log/<name>/<N>/…
+    fleets/<fleet>/sequencers/<name>/<N>/…  what its sequencer keeps for itself
     fleets/<fleet>/publications/<news>.json
     fleets/<fleet>/tokens/<id>.json
     fleets/<fleet>/alarms/…      what cannot be found out again from the other files
@@ -85,6 +87,15 @@ class FleetDirectory:
         """A report; `digest` is that of its payload."""
         name = f"{epoch}-{sequence:019d}-{digest.removeprefix('sha256:')[:16]}.json"
         return self.root / "reports" / device / name
+
+    def log(self, place: str) -> Path:
+        """What is served of a log; `place` is `authority`, or `authority/2`."""
+        return self.root / "log" / place
+
+    def sequencer(self, place: str) -> Path:
+        """What the sequencer of a log keeps for itself."""
+        name, _, number = place.partition("/")
+        return self.root / "sequencers" / name / (number or "1")
 
     @property
     def pending(self) -> Path:

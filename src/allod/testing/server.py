@@ -16,6 +16,7 @@ from securesystemslib.signer import CryptoSigner
 from allod import durable
 from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.server.app import Application, Server, assemble
+from allod.server.log.ports import LogStorage
 from allod.server.ports import BlobStore, Database, Files
 from allod.server.settings import Settings
 from allod.server.setup import initialise
@@ -187,6 +188,7 @@ class ServerRig:
         files: Files | None = None,
         database: Database | None = None,
         blob_stores: Callable[[FleetId], BlobStore] | None = None,
+        log_storages: Callable[[FleetId, str], LogStorage] | None = None,
     ) -> Server:
         """Put a server together on the directory, as after a restart."""
         self.server = assemble(
@@ -195,6 +197,7 @@ class ServerRig:
             files=files,
             database=database,
             blob_stores=blob_stores,
+            log_storages=log_storages,
         )
         self.server.start()
         return self.server

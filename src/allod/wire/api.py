@@ -29,6 +29,7 @@ class ChangeUpload(Document, frozen=True, kw_only=True):
     targets: dict[str, bytes] = {}
     trust: dict[str, bytes] = {}
     blobs: dict[str, bytes] = {}
+    entries: list[bytes] = []  #: for the authority log, one for each signed file (docs/spec/log.md)
     change: ChangeNote | None = None
 
 
@@ -240,6 +241,7 @@ class ServerOffer(Document, frozen=True, kw_only=True):
     snapshot: PublicKey
     timestamp: PublicKey
     gate: PublicKey
+    log: PublicKey | None = None  #: of the fleet's logs; the trust statement names it
     enrolment: str  #: secret; stands in the header `Allod-Enrolment` of the genesis upload
 
 

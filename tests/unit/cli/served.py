@@ -23,6 +23,7 @@ from allod.server.news import InProcessNews
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.server.services.fleets import Fleets, published_file
 from allod.server.services.limits import Rate
+from allod.server.services.logs import Logs
 from allod.server.services.online import OnlineKeys
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
@@ -74,7 +75,7 @@ class Served:
                 timedelta(days=400),
                 timedelta(days=400),
             )
-            self._publications = Publications(stores, Fleets(), keys)
+            self._publications = Publications(stores, Fleets(), keys, Logs(layout, None))
         return self._publications
 
     def restart(self) -> None:

@@ -36,6 +36,7 @@ from allod.server.http.ranges import parse_range
 from allod.server.registry.ports import Caller
 from allod.server.services.access import PUBLISH, PULL, Access, Principal
 from allod.server.services.admit_binding import AdmitBinding
+from allod.server.services.logs import Logs, read_tile
 from allod.server.services.publication import Stores
 from allod.server.services.read_tokens import (
     REQUEST_CAP,
@@ -44,6 +45,7 @@ from allod.server.services.read_tokens import (
     is_read_token,
 )
 from allod.server.services.receive_report import BODY_CAP, ReceiveReport
+from allod.tlog.tiles import parse_tile_path
 from allod.trust.binding import BINDING_CAP
 from allod.wire.api import Challenge, NewsAnswer
 from allod.wire.httpsig import verify_body
@@ -58,6 +60,11 @@ _TOKENS: Final = 65_536  #: read tokens that are remembered
 _WAITS_OF_ONE: Final = 8  #: polls of one reader that may wait at once
 _PIECE: Final = 256 * 1024
 _ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
+_LOG: Final = re.compile(  #: place and file of a log
+    r"log/((?:authority|activity)(?:/[1-9][0-9]{0,5})?)/(checkpoint|tile/[0-9a-z/.]{1,80})",
+    re.ASCII,
+)
+_TEXT: Final = b"text/plain; charset=utf-8"
 _DEVICE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _OF_DEVICE: Final = re.compile(
     r"tuf/targets/state/devices/[0-9a-f]{64}\.([0-9a-f]{64})\.json", re.ASCII
@@ -80,6 +87,7 @@ class FleetServices:
     read_tokens: ReadTokens
     admit_binding: AdmitBinding
     receive_report: ReceiveReport
+    logs: Logs
     bodies: Bodies
     wait_seconds: float
     waits: int  #: polls that may wait at once; beyond, they are answered at once
@@ -144,6 +152,9 @@ class FleetApp:
             # An invite in its short form names the root by hash; who binds has no token yet.
             if _ROOT.fullmatch(rest) is None:
                 self._check_own(fleet, rest, await self._reader(fleet, scope))
+            if (found := _LOG.fullmatch(rest)) is not None:
+                await self._log(fleet, found.group(1), found.group(2), scope, send)
+                return
             await self._file(fleet, rest, scope, send)
 
     async def _reader(self, fleet: FleetId, scope: Scope) -> str:
@@ -260,6 +271,31 @@ class FleetApp:
         pieces = partial(_pieces, path)
         await _send_range(scope, send, size, pieces, fields, b'"%s"' % _tag_of(rest))
 
+    async def _log(self, fleet: FleetId, place: str, name: str, scope: Scope, send: Send) -> None:
+        """The checkpoint, a tile or an entry bundle of a log (C2SP tlog-tiles)."""
+        files = self._services.logs.files(fleet, place)
+        if name == "checkpoint":
+            checkpoint = await _thread(files.published)
+            if checkpoint is None:
+                raise not_found("this log")
+            await _whole(scope, send, checkpoint, _TEXT)
+            return
+        try:
+            tile = parse_tile_path(name)
+        except InvalidInput as error:
+            raise not_found("this tile") from error
+        data = await _thread(read_tile, files, tile)
+        if data is None:
+            raise not_found("this tile")
+        fields = [_IMMUTABLE, (b"content-type", b"application/octet-stream")]
+
+        def pieces(offset: int, length: int) -> Iterator[bytes]:
+            return iter([data[offset : offset + length]])
+
+        await _send_range(
+            scope, send, len(data), pieces, fields, b'"%s"' % _tag_of(f"{place} {name}")
+        )
+
     async def _blob(self, fleet: FleetId, name: str, scope: Scope, send: Send) -> None:
         try:
             digest = parse_digest(name)
@@ -352,14 +388,14 @@ def _pieces(path: Path, offset: int, length: int) -> Iterator[bytes]:
             yield piece
 
 
-async def _whole(scope: Scope, send: Send, data: bytes) -> None:
+async def _whole(scope: Scope, send: Send, data: bytes, kind: bytes = b"application/json") -> None:
     """Answer with a small file that may be replaced: caches ask again every time."""
     tag = b'"%s"' % hashlib.sha256(data).hexdigest()[:32].encode()
     fields = [_REVALIDATE, (b"etag", tag)]
     if header(scope, b"if-none-match") == tag.decode():
         await respond(send, 304, headers=fields)
         return
-    fields.append((b"content-type", b"application/json"))
+    fields.append((b"content-type", kind))
     await respond(send, 200, data, fields, head=scope["method"] == "HEAD")
 
 

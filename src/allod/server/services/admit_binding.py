@@ -8,17 +8,20 @@ from typing import Final
 
 import structlog
 
-from allod.domain.ids import DeviceId, FleetId
+from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.errors import Conflict, Refused, Untrusted
 from allod.server.ports import AlarmRaised, Bound, DeviceRow
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import DOCUMENT_CAP, Fleets, FleetState, published_file
 from allod.server.services.limits import Rate
+from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
 from allod.trust.anchor import check_root
 from allod.trust.binding import BINDING_CAP, Binding, verify_binding
+from allod.trust.dsse import payload_of
 from allod.trust.invite import check_invite, check_not_revoked
 from allod.trust.metadata import metadata_path
+from allod.wire import log
 from allod.wire.api import BindingEntry, BindingReceipt
 from allod.wire.binding import BindingFile
 from allod.wire.codec import decode, encode, instant, parse_instant
@@ -31,7 +34,10 @@ _log = structlog.get_logger("allod.server.bindings")
 class AdmitBinding:
     """The use case; one record at a time, so that uses are counted right."""
 
-    def __init__(self, stores: Stores, fleets: Fleets, alarms: Alarms, rate: Rate) -> None:
+    def __init__(
+        self, stores: Stores, fleets: Fleets, alarms: Alarms, rate: Rate, logs: Logs
+    ) -> None:
+        self._logs = logs
         self._stores = stores
         self._fleets = fleets
         self._alarms = alarms
@@ -72,8 +78,12 @@ class AdmitBinding:
             again = self._again(state, binding, file, known)
             if again is not None:
                 return again
-            self._check_invite(state, binding, file, carried=carried)
-            return self._keep(state, binding, file)
+            try:
+                self._check_invite(state, binding, file, carried=carried)
+                return self._keep(state, binding, file)
+            except Refused as error:
+                self._record_refusal(state, binding, file, error)
+                raise
 
     def _again(
         self, state: FleetState, binding: Binding, file: BindingFile, known: DeviceRow | None
@@ -157,6 +167,15 @@ class AdmitBinding:
         )
         path = self._stores.layout.fleet(fleet).binding(binding.device, record.epoch)
         self._stores.files.write(path, encode(entry))
+        self._logs.record(
+            fleet,
+            log.BindingEntry(
+                fleet=fleet,
+                device=binding.device,
+                epoch=record.epoch,
+                digest=sha256(payload_of(file.record)),
+            ),
+        )
         self._stores.database.apply(bound_event(fleet, binding, entry))
         if surplus:
             self._raise(
@@ -167,6 +186,22 @@ class AdmitBinding:
             )
         _log.info("device-bound", fleet=fleet, device=binding.device, surplus=surplus)
         return BindingReceipt(device=binding.device, epoch=record.epoch, surplus=surplus)
+
+    def _record_refusal(
+        self, state: FleetState, binding: Binding, file: BindingFile, error: Refused
+    ) -> None:
+        """Only for records that are real, so that strangers do not fill the log."""
+        self._logs.record(
+            state.fleet,
+            log.RefusalEntry(
+                fleet=state.fleet,
+                at=instant(self._stores.clock.now()),
+                code=error.code,
+                subject=binding.device,
+                says=error.message[:1000],
+                digest=sha256(payload_of(file.record)),
+            ),
+        )
 
     def _read(self, fleet: FleetId, device: DeviceId, epoch: int) -> BindingEntry | None:
         path = self._stores.layout.fleet(fleet).binding(device, epoch)

@@ -10,10 +10,11 @@ from allod.server.services.check import Overlay, check_documents, take_apart, wa
 from allod.server.services.fleets import LONG_AGO
 from allod.server.services.online import sign_online
 from allod.server.services.publication import Pending, Publications, make_record
-from allod.server.services.publish import check_used, make_pending
+from allod.server.services.publish import check_used, logged_with, make_pending
 from allod.trust.anchor import anchor_at, first_floors
 from allod.trust.effects import drive
 from allod.trust.metadata import fleet_id
+from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
 from allod.wire.api import ChangeReceipt, Genesis
 from allod.wire.codec import encode
@@ -72,7 +73,7 @@ class AdmitFleet:
         overlay = Overlay(publications.directory(fleet), parts, online)
         anchor = anchor_at(first)
         floors = first_floors(anchor, LONG_AGO)
-        drive(descend(anchor, floors, {}, now), overlay.get, lambda _: None)
+        drive(descend(anchor, floors, {}, now, profile=PUBLISHER), overlay.get, lambda _: None)
         repository = walk_all(overlay)
         check_used(repository, overlay, genesis)
         if check_documents(repository, overlay, fleet).fleet is None:
@@ -87,4 +88,7 @@ class AdmitFleet:
             change=genesis.change,
             upload=sha256(encode(genesis)),
         )
-        return make_pending(record, parts.files, parts.blobs, online)
+        logged = logged_with(
+            publications.logs, genesis, repository, overlay, before=None, kind="genesis"
+        )
+        return make_pending(record, parts.files, parts.blobs, online, logged)

@@ -13,7 +13,9 @@ from allod.errors import AllodError
 from allod.server.layout import ServerDirectory
 from allod.server.ports import AlarmRaised, Database, Files
 from allod.server.services.limits import Locks
+from allod.server.services.logs import Logs
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
+from allod.wire.log import AlarmEntry
 
 _CAP: Final = 64 * 1024
 _log = structlog.get_logger("allod.server.alarms")
@@ -33,7 +35,10 @@ class AlarmFile(Document, frozen=True, kw_only=True):
 class Alarms:
     """Raises and keeps them; also holds the lock of a fleet's admissions."""
 
-    def __init__(self, layout: ServerDirectory, files: Files, database: Database) -> None:
+    def __init__(
+        self, layout: ServerDirectory, files: Files, database: Database, logs: Logs
+    ) -> None:
+        self._logs = logs
         self._layout = layout
         self._files = files
         self._database = database
@@ -48,6 +53,7 @@ class Alarms:
         name = hashlib.sha256(f"{alarm.code}\n{alarm.subject}".encode()).hexdigest()[:32]
         path = self._layout.fleet(alarm.fleet).root / "alarms" / f"{name}.json"
         if not path.exists():
+            self._record(alarm)
             file = AlarmFile(
                 code=alarm.code,
                 subject=alarm.subject,
@@ -57,6 +63,24 @@ class Alarms:
             self._files.write(path, encode(file))
             _log.warning("alarm", fleet=alarm.fleet, code=alarm.code, subject=alarm.subject)
         self._database.apply(alarm)
+
+    def _record(self, alarm: AlarmRaised) -> None:
+        """In the log before it is kept: repeated after a crash, never left out.
+
+        That the log cannot take it is no reason to lose an alarm.
+        """
+        entry = AlarmEntry(
+            fleet=alarm.fleet,
+            at=instant(alarm.since),
+            code=alarm.code,
+            subject=alarm.subject[:256],
+            says=alarm.says[:1000],
+            digest=None,
+        )
+        try:
+            self._logs.record(alarm.fleet, entry)
+        except (AllodError, OSError) as error:
+            _log.error("alarm-not-logged", fleet=alarm.fleet, code=alarm.code, exc_info=error)
 
 
 def read_alarm_files(layout: ServerDirectory, fleet: FleetId) -> tuple[AlarmRaised, ...]:

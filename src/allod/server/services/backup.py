@@ -3,7 +3,7 @@
 Published files never change and are never removed. So it is enough to list those of a fleet, and
 to read the few that are replaced, while no publication is under way; they are copied after that
 at leisure. What names other files is listed before what it names: releases before their blobs.
-Bindings, reports, tokens and alarms are single files. The database is left out: a restored
+Of a log the checkpoint goes before its tiles, which only grow. Bindings, reports, tokens and alarms are single files. The database is left out: a restored
 server makes it again from the files, so that the two cannot differ.
 """
 
@@ -23,6 +23,7 @@ from allod import durable
 from allod.errors import Conflict, InvalidInput
 from allod.server.layout import FleetDirectory, ServerDirectory
 from allod.server.lock import publishing
+from allod.server.services.logs import mark_restored
 from allod.wire.codec import encode, instant
 
 _SETTINGS: Final = "settings.json"
@@ -145,6 +146,7 @@ def restore(archive: Path, directory: Path, now: datetime) -> ServerDirectory:
     layout = ServerDirectory(directory)
     durable.make_directory(layout.inbox)
     for fleet in layout.fleets():
+        mark_restored(layout.fleet(fleet))
         durable.write_atomic(layout.fleet(fleet).restored, encode({"at": instant(now)}))
     _sync(directory)
     durable.write_atomic(layout.settings, settings)

@@ -28,6 +28,7 @@ from allod.trust.accepted import Repository
 from allod.trust.anchor import anchor_at, first_floors
 from allod.trust.effects import drive
 from allod.trust.metadata import ROOT, metadata_path, read
+from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
 from allod.wire.api import ChangeUpload
 from allod.wire.codec import decode
@@ -142,7 +143,7 @@ def walk_all(overlay: Overlay) -> Repository:
     if first is None:
         raise InvalidInput("no-root", "cannot find the first root of this fleet")
     anchor = anchor_at(first)
-    steps = descend(anchor, first_floors(anchor, LONG_AGO), {}, LONG_AGO)
+    steps = descend(anchor, first_floors(anchor, LONG_AGO), {}, LONG_AGO, profile=PUBLISHER)
     repository = drive(steps, overlay.get, lambda _: None)
     drive(repository.load_all(), overlay.get, lambda _: None)
     return repository

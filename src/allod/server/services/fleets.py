@@ -17,8 +17,9 @@ from allod.trust.effects import drive
 from allod.trust.floors import Floors
 from allod.trust.keys import key_id
 from allod.trust.metadata import ROOT, TIMESTAMP, metadata_path, read
+from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
-from allod.wire.trust import FleetDocument, Person
+from allod.wire.trust import FleetDocument, Person, TrustStatement
 
 #: Before every expiry: the server's own published files are read, however old they have become.
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -38,6 +39,7 @@ class FleetState:
     people: Mapping[str, Person]  #: key id -> person
     retired: frozenset[DeviceId] = frozenset()
     restored: bool = False
+    statement: TrustStatement | None = None  #: the newest
 
     @property
     def versions(self) -> dict[str, int]:
@@ -120,6 +122,8 @@ def verify_published(directory: FleetDirectory) -> Repository:
         return published_file(directory, path, cap)
 
     floors = first_floors(anchor, LONG_AGO)
-    repository = drive(descend(anchor, floors, {}, LONG_AGO), get, lambda _: None)
+    repository = drive(
+        descend(anchor, floors, {}, LONG_AGO, profile=PUBLISHER), get, lambda _: None
+    )
     drive(repository.load_all(), get, lambda _: None)
     return repository

@@ -1,7 +1,8 @@
 """How a publication becomes true: decided by one durable file, then carried out step by step.
 
 1. `pending.json`, durable: from here on the publication is decided.
-2. blobs, trust statements, target files, metadata: names that nobody asks for yet.
+2. blobs, trust statements, target files, metadata: names that nobody asks for yet; then the
+   entries of the authority log, until they stand under a signed checkpoint.
 3. the snapshot, 4. the timestamp: now devices can see it.
 5. the record of the publication, 6. the projection, the state in memory, the news.
 7. `pending.json` goes.
@@ -45,6 +46,7 @@ from allod.server.services.fleets import (
     verify_published,
 )
 from allod.server.services.limits import Locks
+from allod.server.services.logs import Logs
 from allod.server.services.online import OnlineKeys
 from allod.trust.accepted import Repository
 from allod.trust.effects import drive
@@ -83,6 +85,9 @@ class Pending(Document, frozen=True, kw_only=True):
     record: Record
     files: dict[str, bytes]  #: address relative to /f/<fleet>/ -> bytes
     blobs: dict[str, bytes]
+    begins: tuple[str, ...] = ()  #: origins of logs that begin with it
+    log: str | None = None  #: origin of the authority log
+    entries: tuple[bytes, ...] = ()  #: for it
     snapshot_version: int
     snapshot: bytes
     timestamp: bytes
@@ -103,7 +108,8 @@ class Stores:
 class Publications:
     """Carries out publications, one at a time a fleet, and recovers what was cut off."""
 
-    def __init__(self, stores: Stores, fleets: Fleets, keys: OnlineKeys) -> None:
+    def __init__(self, stores: Stores, fleets: Fleets, keys: OnlineKeys, logs: Logs) -> None:
+        self.logs = logs
         self.stores = stores
         self.fleets = fleets
         self.keys = keys
@@ -165,6 +171,10 @@ class Publications:
             # A trust statement may come again with the signatures of a new root.
             put = files.write if address.startswith("trust/") else files.write_new
             put(directory.root / address, data)
+        for origin in pending.begins:
+            self.logs.begin(fleet, origin)
+        if pending.log is not None and pending.entries:
+            self.logs.append(fleet, pending.log, pending.entries)
         # 3. The snapshot before the timestamp that names it: no reader finds a hole.
         tuf = directory.root / "tuf"
         files.write_new(tuf / f"{pending.snapshot_version}.snapshot.json", pending.snapshot)
@@ -206,6 +216,7 @@ class Publications:
             people=people_of(document),
             retired=self.stores.database.retired(fleet),
             restored=directory.restored.exists(),
+            statement=repository.statement,
         )
         return state, repository
 
@@ -228,6 +239,7 @@ class Publications:
 
     def _remember(self, state: FleetState) -> None:
         retired = self.stores.database.retired(state.fleet)
+        self.logs.know(state.fleet, state.statement)
         self.fleets.put(replace(state, retired=retired))
         self.stores.news.announce(state.fleet, state.news)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from allod.domain.ids import Digest, FleetId, sha256
 from allod.errors import Conflict, InvalidInput, Untrusted
@@ -17,6 +18,8 @@ from allod.server.services.check import (
 )
 from allod.server.services.fleets import FleetState
 from allod.server.services.limits import Rate
+from allod.server.services.log_entries import check_entries
+from allod.server.services.logs import Logs
 from allod.server.services.online import Online, sign_online
 from allod.server.services.publication import (
     Kind,
@@ -30,10 +33,13 @@ from allod.trust.accepted import Repository
 from allod.trust.dsse import merge_envelopes
 from allod.trust.effects import drive
 from allod.trust.metadata import SNAPSHOT, TIMESTAMP
+from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
 from allod.trust.statements import check_statement
 from allod.wire.api import ChangeReceipt, ChangeUpload
 from allod.wire.codec import encode
+from allod.wire.log import ACTIVITY, AUTHORITY
+from allod.wire.trust import TrustStatement
 
 _REMEMBERED = 64  #: publications among which an upload that comes again is looked for
 
@@ -121,13 +127,20 @@ class Publish:
         )
         overlay = Overlay(publications.directory(state.fleet), parts, online)
         # As a device that saw everything published so far would, now.
-        drive(descend(state.anchor, state.floors, {}, now), overlay.get, lambda _: None)
+        drive(
+            descend(state.anchor, state.floors, {}, now, profile=PUBLISHER),
+            overlay.get,
+            lambda _: None,
+        )
         # As a newcomer would, from the first root on, and with all roles.
         repository = walk_all(overlay)
         check_used(repository, overlay, upload)
         documents = check_documents(repository, overlay, state.fleet)
         for document in documents.states:
             self._check_configuration(state.fleet, document, parts.blobs)
+        logged = logged_with(
+            publications.logs, upload, repository, overlay, before=state.statement, kind=kind
+        )
         return make_pending(
             make_record(
                 state.news,
@@ -142,6 +155,7 @@ class Publish:
             parts.files,
             parts.blobs,
             online,
+            logged,
         )
 
     def _known(self, state: FleetState, digest: Digest) -> Record | None:
@@ -159,14 +173,59 @@ def _roles(state: FleetState, parts: Parts, online: Online) -> dict[str, int]:
     return {**online.versions, "root": root}
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What goes into the fleet's logs with a publication."""
+
+    begins: tuple[str, ...] = ()
+    log: str | None = None
+    entries: tuple[bytes, ...] = ()
+
+
+def logged_with(
+    logs: Logs,
+    upload: ChangeUpload,
+    repository: Repository,
+    overlay: Overlay,
+    *,
+    before: TrustStatement | None,
+    kind: Kind,
+) -> Logged:
+    """Check the entries of an upload; a fleet whose statement names no log of ours has none.
+
+    Raises:
+        InvalidInput: `bad-log-entry`, `missing-log-entry`.
+        Untrusted: `wrong-fleet`, `unsigned-log-entry`, `auth`.
+    """
+    known = {log.origin for log in (before.logs if before else ())}
+    after = repository.statement
+    mine = [log for name in (AUTHORITY, ACTIVITY) if (log := logs.mine(after, name))]
+    begins = tuple(log.origin for log in mine if log.origin not in known)
+    authority = logs.mine(after, AUTHORITY)
+    if authority is None or (kind == "restore" and authority.origin not in begins):
+        return Logged(begins)
+    entries = check_entries(
+        upload.entries, repository, overlay, all_roles=authority.origin in begins
+    )
+    return Logged(begins, authority.origin, entries)
+
+
 def make_pending(
-    record: Record, files: Mapping[str, bytes], blobs: Mapping[Digest, bytes], online: Online
+    record: Record,
+    files: Mapping[str, bytes],
+    blobs: Mapping[Digest, bytes],
+    online: Online,
+    logged: Logged | None = None,
 ) -> Pending:
     """What is to be carried out."""
+    logged = logged or Logged()
     return Pending(
         record=record,
         files=dict(files),
         blobs={str(digest): data for digest, data in blobs.items()},
+        begins=logged.begins,
+        log=logged.log,
+        entries=logged.entries,
         snapshot_version=online.snapshot_version,
         snapshot=online.snapshot,
         timestamp=online.timestamp,

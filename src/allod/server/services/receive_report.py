@@ -15,6 +15,7 @@ from allod.errors import Refused
 from allod.server.ports import AlarmRaised, Database, DeviceRow, Reported, ReportForgotten
 from allod.server.services.alarms import Alarms
 from allod.server.services.limits import Rate
+from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
 from allod.trust.report import (
     ChainHead,
@@ -27,6 +28,7 @@ from allod.trust.report import (
 from allod.wire.api import ReportReceipt
 from allod.wire.codec import decode
 from allod.wire.envelope import PublicKey
+from allod.wire.log import ReportEntry
 from allod.wire.report import REPORT_CAP, TrustState
 
 BODY_CAP = REPORT_CAP * 4 // 3 + 4096
@@ -75,8 +77,16 @@ class ReceiveReport:
     """The use case; reports of one device are taken one at a time."""
 
     def __init__(
-        self, stores: Stores, alarms: Alarms, rate: Rate, floors_seen: FloorsSeen, *, keep: int
+        self,
+        stores: Stores,
+        alarms: Alarms,
+        rate: Rate,
+        floors_seen: FloorsSeen,
+        logs: Logs,
+        *,
+        keep: int,
     ) -> None:
+        self._logs = logs
         self._stores = stores
         self._alarms = alarms
         self._rate = rate
@@ -129,6 +139,19 @@ class ReceiveReport:
         self._room.take(f"{fleet}/{row.device}", len(raw) // 1024 + 1)
         received = self._stores.clock.now()
         self._write(fleet, row, signed, raw, received)
+        if report.kind == "change":
+            # Before the database knows it: a report that comes again is logged then.
+            self._logs.record(
+                fleet,
+                ReportEntry(
+                    fleet=fleet,
+                    device=row.device,
+                    epoch=row.epoch,
+                    sequence=report.sequence,
+                    previous=report.previous,
+                    digest=signed.digest,
+                ),
+            )
         database.apply(
             Reported(
                 fleet=fleet,

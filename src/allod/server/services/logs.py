@@ -1,0 +1,187 @@
+"""The fleet's logs on this server: begun when its owner names them, appended to, and read.
+
+A log is the server's if the owner's newest trust statement names it with the server's log key.
+It is begun once, with the publication of the statement that names it first; one that is lost, or
+that came back from a backup, is not gone on with: it could fork. A successor follows it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from allod import durable
+from allod.domain.ids import FleetId
+from allod.errors import Conflict, Unavailable
+from allod.server.keys import LogKey
+from allod.server.layout import FleetDirectory, ServerDirectory
+from allod.server.log.directory import DirectoryLogStorage
+from allod.server.log.ports import LogFiles, LogStorage
+from allod.server.log.queue import AppendQueue
+from allod.server.log.sequencer import Appended, Sequencer
+from allod.tlog.note import Kind, NoteSigner, VerifierKey, parse_key
+from allod.tlog.tiles import (
+    ENTRIES,
+    WIDTH,
+    Tile,
+    encode_bundle,
+    split_bundle,
+    split_hashes,
+)
+from allod.wire.log import ActivityEntry, encode_activity
+from allod.wire.trust import Log, TrustStatement
+
+_ORIGIN: Final = re.compile(
+    r"allod\.dev/log/[0-9a-f]{64}/((?:authority|activity)(?:/[1-9][0-9]{0,5})?)", re.ASCII
+)
+_log = structlog.get_logger("allod.server.logs")
+
+
+def place_of(origin: str) -> str:
+    """Where a log lies below `log/`: `authority`, or `authority/2` for a successor."""
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise Unavailable("log-missing", f"cannot find the log {origin[:120]}: it has no place")
+    return found.group(1)
+
+
+def directory_storage(fleet: FleetDirectory, place: str) -> DirectoryLogStorage:
+    """A log in the fleet's directory."""
+    return DirectoryLogStorage(fleet.log(place), fleet.sequencer(place))
+
+
+def newest_log(statement: TrustStatement | None, name: str) -> Log | None:
+    """The log of a name that none succeeds."""
+    named = [log for log in (statement.logs if statement else ()) if log.name == name]
+    past = {log.follows for log in named}
+    newest = [log for log in named if log.origin not in past]
+    return newest[-1] if newest else None
+
+
+class Logs:
+    """All logs of this server. Its methods may be called from several threads.
+
+    Args:
+        layout: the server's directory.
+        key: of its logs; None: the server has none.
+        storages: where the log of a fleet lies, by its place.
+    """
+
+    def __init__(
+        self,
+        layout: ServerDirectory,
+        key: LogKey | None,
+        storages: Callable[[FleetId, str], LogStorage] | None = None,
+    ) -> None:
+        self._layout = layout
+        self._key = key
+        self._storages = storages or (
+            lambda fleet, place: directory_storage(layout.fleet(fleet), place)
+        )
+        self._guard = threading.Lock()
+        self._open: dict[str, tuple[Sequencer, AppendQueue]] = {}
+        self._activity: dict[str, str] = {}
+
+    def mine(self, statement: TrustStatement | None, name: str) -> Log | None:
+        """The log of a name that this server keeps; None: there is none, or another keeps it."""
+        log = newest_log(statement, name)
+        if log is None or self._key is None:
+            return None
+        key = parse_key(log.key)
+        own = key == VerifierKey(log.origin, Kind.ED25519, self._key.public)
+        return log if own else None
+
+    def know(self, fleet: FleetId, statement: TrustStatement | None) -> None:
+        """Remember which log takes the fleet's activity."""
+        log = self.mine(statement, "activity")
+        with self._guard:
+            if log is None:
+                self._activity.pop(fleet, None)
+            else:
+                self._activity[fleet] = log.origin
+
+    def begin(self, fleet: FleetId, origin: str) -> None:
+        """Begin a log; one that was begun is finished."""
+        sequencer, _ = self._of(fleet, origin)
+        try:
+            sequencer.create()
+        except Conflict as error:
+            if error.code != "log-exists":
+                raise
+            sequencer.checkpoint()
+
+    def append(self, fleet: FleetId, origin: str, entries: Sequence[bytes]) -> Appended:
+        """Append; when it returns, the entries are in a checkpoint that is served.
+
+        Raises:
+            Unavailable: `log-restored`, `log-missing`, `log-damaged`.
+            Conflict: `log-in-use`.
+        """
+        marker = self._layout.fleet(fleet).sequencer(place_of(origin)) / "restored"
+        if marker.exists():
+            raise Unavailable(
+                "log-restored",
+                f"cannot go on with the log {origin}: it was restored from a backup, and readers "
+                "may have seen more; let a successor log follow it",
+            )
+        return self._of(fleet, origin)[1].append(entries)
+
+    def record(self, fleet: FleetId, *entries: ActivityEntry) -> None:
+        """Append to the fleet's activity, if this server logs it. Raises as `append`."""
+        origin = self._activity.get(fleet)
+        if origin is not None:
+            self.append(fleet, origin, [encode_activity(entry) for entry in entries])
+
+    def sequencer(self, fleet: FleetId, origin: str) -> Sequencer:
+        """The one writer of a log."""
+        return self._of(fleet, origin)[0]
+
+    def files(self, fleet: FleetId, place: str) -> LogFiles:
+        """What readers see of a log."""
+        return self._storages(fleet, place)
+
+    def close(self) -> None:
+        """Let go of all logs."""
+        with self._guard:
+            for sequencer, _ in self._open.values():
+                sequencer.close()
+            self._open.clear()
+
+    def _of(self, fleet: FleetId, origin: str) -> tuple[Sequencer, AppendQueue]:
+        if self._key is None:
+            raise Unavailable("no-server-key", "cannot keep a log: this server has no log key")
+        with self._guard:
+            if origin not in self._open:
+                key = VerifierKey(origin, Kind.ED25519, self._key.public)
+                signer = NoteSigner(key, self._key.sign)
+                storage = self._storages(fleet, place_of(origin))
+                sequencer = Sequencer(storage, origin, signer)
+                self._open[origin] = (sequencer, AppendQueue(sequencer))
+            return self._open[origin]
+
+
+def read_tile(files: LogFiles, tile: Tile) -> bytes | None:
+    """A tile that is served; a partial one that became full is cut out of the full one.
+
+    Raises:
+        InvalidInput: `bad-tile`: what is stored is damaged.
+    """
+    data = files.read(tile.path)
+    if data is not None or tile == tile.full:
+        return data
+    whole = files.read(tile.full.path)
+    if whole is None:
+        return None
+    if tile.level == ENTRIES:
+        return encode_bundle(split_bundle(whole, WIDTH)[: tile.width])
+    return b"".join(split_hashes(whole, WIDTH)[: tile.width])
+
+
+def mark_restored(fleet: FleetDirectory) -> None:
+    """Say of every log of a fleet that it came back from a backup."""
+    for head in (fleet.root / "sequencers").glob("**/head"):
+        durable.write_atomic(head.parent / "restored", b"")

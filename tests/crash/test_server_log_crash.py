@@ -1,0 +1,129 @@
+"""Every write of a publication with logs fails or dies once, before and after it took effect.
+
+Then three things hold: what devices see under the timestamp has its entries under a signed
+checkpoint; what was acknowledged is there; and the same request again succeeds, and logs once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from allod.server.db.sqlite import SqliteDatabase
+from allod.server.files import DurableFiles
+from allod.server.services.fleets import published_online
+from allod.server.services.logs import directory_storage
+from allod.testing.faults import Faults, Frail, Killed, Strike
+from allod.testing.server import ServerRig
+from allod.testing.server_logs import change, entries_in, logged, naming, roles_in
+
+_READS = frozenset(
+    {"device", "retired", "uses", "fleets", "fleet", "surplus", "close", "report", "reports"}
+    | {"newest_report", "has_report", "old_heartbeats", "device_count"}
+)
+_LOG_READS = frozenset({"hold", "release", "head", "staged", "published", "read"})
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> ServerRig:
+    """A server with one fleet, whose owner names its logs; every run forks off."""
+    rig = logged(ServerRig.make(tmp_path_factory.mktemp("past") / "server"))
+    rig.server.close()
+    return rig
+
+
+def frail(rig: ServerRig, faults: Faults) -> None:
+    """Start the server again with ports that may be struck."""
+    layout = rig.settings.layout
+    rig.restart(
+        files=Frail(DurableFiles(), faults),
+        database=Frail(SqliteDatabase(layout.database), faults, _READS),
+        log_storages=lambda fleet, place: Frail(
+            directory_storage(layout.fleet(fleet), place), faults, _LOG_READS
+        ),
+    )
+    faults.calls.clear()
+
+
+def test_what_devices_see_is_logged(past: ServerRig, tmp_path: Path) -> None:
+    """A version stands under the timestamp only if its entry stands under the checkpoint."""
+    whole = past.fork(tmp_path / "whole")
+    faults = Faults()
+    upload = change(whole)
+    frail(whole, faults)
+    version = whole.server.publish(whole.fleet, upload).versions["targets"]
+    entries = len(roles_in(whole))
+    calls = list(faults.calls)
+    whole.server.close()
+    assert {"stage", "commit", "publish"} <= {call.split(".")[1] for call in calls}
+    for at in range(1, len(calls) + 1):
+        for strike in Strike:
+            rig = past.fork(tmp_path / f"{at}-{strike.name}")
+            upload = change(rig)
+            faults = Faults(at, strike)
+            frail(rig, faults)
+            told = f"{calls[at - 1]} {strike}"
+            with pytest.raises((OSError, Killed)):
+                rig.server.publish(rig.fleet, upload)
+            rig.server.close()
+            # As a reader finds it, before anything is mended.
+            seen = published_online(rig.settings.layout.fleet(rig.fleet)).versions["targets"]
+            rig.server.publications.logs.close()
+            if seen == version:
+                assert ("targets", version) in roles_in(rig), told
+            rig.start()
+            assert rig.server.publish(rig.fleet, upload).versions["targets"] == version, told
+            assert len(roles_in(rig)) == entries, told
+            rig.server.close()
+
+
+def test_a_log_begins_once(past: ServerRig, tmp_path: Path) -> None:
+    """The statement that names the logs is struck at every write; both begin, with all roles."""
+    young = ServerRig.make(tmp_path / "young")
+    young.server.close()
+    whole, faults = young.fork(tmp_path / "whole"), Faults()
+    upload = naming(whole)
+    frail(whole, faults)
+    whole.server.publish(whole.fleet, upload)
+    begun, calls = roles_in(whole), list(faults.calls)
+    whole.server.close()
+    for at in range(1, len(calls) + 1):
+        for strike in (Strike.KILL_BEFORE, Strike.KILL_AFTER):
+            rig = young.fork(tmp_path / f"{at}-{strike.name}")
+            frail(rig, Faults(at, strike))
+            with pytest.raises(Killed):
+                rig.server.publish(rig.fleet, upload)
+            rig.restart()
+            rig.server.publish(rig.fleet, upload)
+            assert roles_in(rig) == begun, f"{calls[at - 1]} {strike}"
+            assert entries_in(rig, "activity") == []
+            rig.server.close()
+
+
+def test_an_acknowledged_report_is_logged(past: ServerRig, tmp_path: Path) -> None:
+    """A report is acknowledged only under a checkpoint; sent again it is logged once."""
+    ready = past.fork(tmp_path / "ready")
+    ready.bound()
+    ready.server.close()
+    calls: list[str] = []
+    at = 0
+    while at <= len(calls):
+        for strike in (Strike.ERROR_AFTER, Strike.KILL_BEFORE) if at else (Strike.KILL_BEFORE,):
+            rig = ready.fork(tmp_path / f"{at}-{strike.name}")
+            device = rig.device()
+            report = device.report()
+            faults = Faults(at, strike)
+            frail(rig, faults)
+            try:
+                rig.server.receive_report(rig.fleet, device.id, report)
+                assert len(entries_in(rig, "activity")) == 2
+            except (OSError, Killed):
+                assert at
+            calls = calls or list(faults.calls)
+            rig.restart()
+            rig.server.receive_report(rig.fleet, device.id, report)
+            assert len(entries_in(rig, "activity")) == 2, f"{faults.struck} {strike}"
+            rig.server.close()
+        at += 1
+    assert any(call.endswith("commit") for call in calls)
