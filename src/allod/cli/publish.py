@@ -22,6 +22,7 @@ import msgspec
 from cyclopts import Parameter
 
 from allod.cli.contents import fetch_configuration, read_document, with_contents
+from allod.cli.log_entries import entries_for
 from allod.cli.options import Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
@@ -256,12 +257,14 @@ def sign(prepared: Prepared, signers: Mapping[str, tuple[Signer, ...]]) -> Chang
                 "not-what-was-shown", f"cannot publish {role}: it is not what was shown"
             )
     online = {SNAPSHOT, TIMESTAMP}
-    versions = prepared.picture.base.view.versions
+    view = prepared.picture.base.view
+    versions, repository = view.versions, view.repository
     return ChangeUpload(
         base={role: version for role, version in versions.items() if role not in online},
         metadata=dict(made.metadata),
         targets=dict(made.targets),
         blobs={str(digest): data for digest, data in prepared.change.blobs.items()},
+        entries=entries_for(repository.anchor.fleet, repository.statement, made.metadata, signers),
         change=change_to_wire(prepared.note),
     )
 

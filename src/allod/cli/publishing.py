@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from allod.cli.keystore import KeyRecord
+from allod.cli.log_entries import entries_for, names_log
 from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.proposal import Proposal, require_complete, sign_proposal, statement_of
@@ -251,6 +252,8 @@ def publish_proposal(
     metadata: Mapping[str, bytes] = {}
     targets: Mapping[str, bytes] = {}
     change: ChangeNote | None = None
+    statement = view.repository.statement
+    signing: dict[str, tuple[Signer, ...]] = {}
     if proposal.root is not None:
         draft = _draft_of(view, proposal.root)
         for path, data in (documents or {}).items():
@@ -262,14 +265,21 @@ def publish_proposal(
             draft.note(msgspec.to_builtins(change))
         made = draft.sign(clock(), {TARGETS: signers}, root=proposal.root)
         metadata, targets = made.metadata, made.targets
+        signing[TARGETS] = signers
     trust = {}
     if proposal.trust is not None:
-        trust = {str(statement_of(proposal.trust).number): proposal.trust}
+        statement = statement_of(proposal.trust)
+        trust = {str(statement.number): proposal.trust}
+    if names_log(statement) and (trust or proposal.root is not None):
+        signing[ROOT] = root_signers(view.fleet)
     upload = ChangeUpload(
         base=dict(view.versions),
         metadata=dict(metadata),
         targets=dict(targets),
         trust=trust,
+        entries=entries_for(
+            view.repository.anchor.fleet, statement, metadata, signing, trust=trust
+        ),
         change=change,
     )
     return send(view.fleet, upload)
@@ -313,6 +323,9 @@ def publish_documents(view: View, documents: Mapping[str, bytes], *, message: st
         base=dict(view.versions),
         metadata=dict(made.metadata),
         targets=dict(made.targets),
+        entries=entries_for(
+            view.repository.anchor.fleet, view.repository.statement, made.metadata, signers
+        ),
         change=note,
     )
     return send(view.fleet, upload)

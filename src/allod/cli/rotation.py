@@ -11,6 +11,7 @@ import msgspec
 
 from allod.cli.genesis import spare_certificate
 from allod.cli.keystore import KeyRecord
+from allod.cli.log_entries import entries_for
 from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.publishing import (
@@ -85,7 +86,13 @@ def renew(
     note = note_of_change(view, "keys: renew")
     draft.note(msgspec.to_builtins(note))
     made = draft.sign(clock(), signers)
-    upload = ChangeUpload(base=dict(view.versions), metadata=dict(made.metadata), change=note)
+    repository = view.repository
+    upload = ChangeUpload(
+        base=dict(view.versions),
+        metadata=dict(made.metadata),
+        entries=entries_for(repository.anchor.fleet, repository.statement, made.metadata, signers),
+        change=note,
+    )
     receipt = send(fleet, upload)
     data = {"renewed": sorted(made.versions), "receipt": receipt}
     options.output.result(data, f"Signed anew: {len(made.versions)} files.")
