@@ -70,6 +70,13 @@ class CountingMachine(RuleBasedStateMachine):
         self.log.entries += [self.log.entries[again % len(self.log.entries)], junk]
         self.sim.publish_log()
 
+    @rule()
+    def the_log_is_lost(self) -> None:
+        """The root names a successor; every role is logged anew as it stands."""
+        self.log.succeed()
+        self.sim.log_everything()
+        self.sim.add_statement()
+
     @rule(days=st.integers(0, 60))
     def time_passes(self, days: int) -> None:
         """The server signs anew."""
@@ -113,7 +120,7 @@ class CountingMachine(RuleBasedStateMachine):
 
 TestCounting = CountingMachine.TestCase
 TestCounting.settings = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

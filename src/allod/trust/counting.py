@@ -8,6 +8,7 @@ holds the log's key can append anything and stop nothing (attack 57).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -73,6 +74,19 @@ class _Holders:
         """Whether enough of those who signed it hold the role."""
         public = {key.keyval["public"] for key in self.keys}
         return len(entry.by & public) >= max(self.threshold, 1)
+
+
+def _again(entry: Counted, logged: _Logged) -> bool:
+    """Whether what counted in a log that was lost is now in its successor."""
+    statement = logged.statement
+    return entry.index < 0 and (entry.version, entry.digest) == (
+        statement.version,
+        statement.digest,
+    )
+
+
+def _began(reign: tuple[int, Counted]) -> int:
+    return reign[0]
 
 
 @dataclass(slots=True)
@@ -146,13 +160,14 @@ class Counting:
             if file is None:
                 continue  # older than what is known to count
             by = self._root_holders(version).signed(logged)
-            if version - 1 in self.roots and not self._root_holders(version - 1).signed(logged):
+            grown = bool(reigns) and version > reigns[-1][1].version
+            if grown and not self._root_holders(version - 1).signed(logged):
                 by = frozenset()
             if not by:
                 self._ignore(logged.index, f"root {version} lacks signatures")
             elif digest != file.digest:
                 self._two_contents(ROOT, version)
-            elif not reigns or version > reigns[-1][1].version:
+            elif not reigns or grown or _again(reigns[-1][1], logged):
                 reigns.append((logged.index, Counted(logged.index, version, digest, by)))
         if reigns:
             self.counted[ROOT] = reigns[-1][1]
@@ -186,7 +201,7 @@ class Counting:
             version, digest = logged.statement.version, logged.statement.digest
             if current is not None and version == current.version and digest != current.digest:
                 self._two_contents(role, version)
-            elif current is None or version > current.version:
+            elif current is None or version > current.version or _again(current, logged):
                 current = Counted(logged.index, version, digest, by)
                 reigns.append((logged.index, current))
         last = yield from self._holders(role, self._reign(delegator, None))
@@ -198,8 +213,9 @@ class Counting:
         """The newest entry of a delegator that counted before `index`; None: at the end."""
         if index is None:
             return self.counted.get(role)
-        before = [entry for at, entry in self._reigns.get(role, ()) if at < index]
-        return before[-1] if before else None
+        reigns = self._reigns.get(role, [])
+        before = bisect_left(reigns, index, key=_began)
+        return reigns[before - 1][1] if before else None
 
     def _root_holders(self, version: int) -> _Holders:
         keys, threshold = keys_of(self.roots[version].signed, ROOT)

@@ -97,12 +97,28 @@ def test_a_successor_goes_on_where_the_lost_log_ended() -> None:
     client.accept()
     assert sim.log is not None
     sim.log.succeed()
+    sim.log_everything()
     sim.add_statement()
     sim.set_state(wants(sim, "2.0"))
     view = client.accept()
     assert sim.log.origin in client.floors.logs
     assert view.authorities[KITCHEN].version == client.floors.counted["targets"].version
+    late = SimulatedClient(sim)
+    late.accept()
+    assert late.floors.counted == client.floors.counted
+
+
+def test_a_successor_that_lacks_a_role_does_not_make_it_younger() -> None:
+    """What counted in the lost log is a floor in the next, without an index there."""
+    sim, client = _pair(AuthorityLog(witnesses=1))
+    client.accept()
+    assert sim.log is not None
+    sim.log.succeed()
+    sim.add_statement()
+    sim.set_state(wants(sim, "2.0"))
+    view = client.accept()
     assert client.floors.counted["devices"].index == -1
+    assert view.authorities[KITCHEN].log_index is not None
 
 
 def test_a_statement_with_an_unreachable_quorum_is_refused() -> None:
