@@ -32,6 +32,7 @@ from allod.server.http.messages import (
     respond_problem,
 )
 from allod.server.http.routes import Services
+from allod.server.http.witness_calls import HttpWitnessCalls
 from allod.server.log.ports import LogStorage
 from allod.server.news import InProcessNews
 from allod.server.ports import BlobStore, Clock, Database, Files
@@ -57,6 +58,7 @@ from allod.server.services.read_tokens import ReadTokens
 from allod.server.services.rebuild import Rebuild
 from allod.server.services.receive_report import ReceiveReport
 from allod.server.services.refresh import Refresh
+from allod.server.services.witnesses import GatherAll
 from allod.server.settings import Settings
 
 _CHANGES_A_MINUTE: Final = 120
@@ -79,6 +81,7 @@ class Server:
     learn_floors: LearnFloors
     refresh: Refresh
     rebuild: Rebuild
+    gather: GatherAll
     read_tokens: ReadTokens
     api_tokens: ApiTokens
     access: Access
@@ -200,6 +203,7 @@ def assemble(
         learn_floors=learn_floors,
         refresh=Refresh(publications),
         rebuild=Rebuild(publications),
+        gather=GatherAll(layout, fleets, logs, alarms, HttpWitnessCalls(), clock),
         read_tokens=read_tokens,
         api_tokens=api_tokens,
         access=access,
@@ -295,20 +299,31 @@ class Application:
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        refreshing = asyncio.create_task(self._refresh())
+        server, settings = self._server, self._server.settings
+        chores = [
+            asyncio.create_task(_again(settings.refresh_every_seconds, server.refresh.all)),
+            asyncio.create_task(_again(settings.gather_every_seconds, server.gather)),
+        ]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        refreshing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await refreshing
+        for chore in chores:
+            chore.cancel()
+        for chore in chores:
+            with contextlib.suppress(asyncio.CancelledError):
+                await chore
         self._server.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _refresh(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._server.settings.refresh_every_seconds)
-            await loop.run_in_executor(None, self._server.refresh.all)
+
+async def _again(seconds: float, act: Callable[[], None]) -> None:
+    """Do it over and over; what fails unforeseen is logged, and done again."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await loop.run_in_executor(None, act)
+        except Exception as error:  # noqa: BLE001 - a chore never ends by itself
+            _log.error("chore-failed", exc_info=error)
 
 
 def build(settings: Settings) -> Application:

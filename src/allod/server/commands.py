@@ -96,6 +96,22 @@ def new_keys(directory: Path | None = None, *, json: Json = False) -> None:
     )
 
 
+@app.command
+def witness(key: str, url: str, directory: Path | None = None, *, json: Json = False) -> None:
+    """Let the server ask a witness to cosign the logs whose owners name it. It may run meanwhile.
+
+    Args:
+        key: Of the witness: name+id+base64.
+        url: Below which it answers to add-checkpoint.
+        directory: Of the server.
+        json: Answer with one JSON document.
+    """
+    from allod.server.services.witnesses import add_witness
+
+    known = add_witness(_settings(directory).layout, key, url)
+    _say(json, {"witness": known.key.name, "url": known.url}, f"{known.key.name} is asked.")
+
+
 @app.command(name="settle-keys")
 def settle_keys(directory: Path | None = None, *, json: Json = False) -> None:
     """Drop the old online keys, once every fleet's root names the new ones. The server is stopped.

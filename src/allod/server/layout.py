@@ -4,6 +4,7 @@
 
     settings.json  offer.json  lock
     keys/{snapshot,timestamp,gate,log}.pem  secrets/{token,challenge,enrolment}  tls/…
+    witnesses.json               who is asked to cosign the logs
     inbox/                       genesis uploads and binding records, admitted at start
     database.sqlite              the projection
     fleets/<fleet>/tuf/…         what devices read, by the names they ask for
@@ -127,6 +128,11 @@ class ServerDirectory:
     def offer(self) -> Path:
         """What `allod init` needs."""
         return self.root / "offer.json"
+
+    @property
+    def witnesses(self) -> Path:
+        """The witnesses that are asked to cosign its logs."""
+        return self.root / "witnesses.json"
 
     @property
     def database(self) -> Path:

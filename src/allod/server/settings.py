@@ -44,6 +44,7 @@ class Settings:
     heartbeats_kept: int = 16  #: of one device
     wait_seconds: float = 120.0  #: the longest wait for news
     refresh_every_seconds: float = 600.0
+    gather_every_seconds: float = 2.0  #: between two rounds of asking witnesses
     threads: int = 8  #: use cases at once
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -29,7 +29,7 @@ from allod.wire.log import (
     encode_role_statement,
     log_origin,
 )
-from allod.wire.trust import Log
+from allod.wire.trust import Log, Witnesses
 
 NAMES: Final = (AUTHORITY, ACTIVITY)
 
@@ -72,7 +72,7 @@ def entries_of(
     return entries[::-1]
 
 
-def naming(rig: ServerRig, number: int = 1) -> ChangeUpload:
+def naming(rig: ServerRig, number: int = 1, witnesses: Witnesses | None = None) -> ChangeUpload:
     """The upload of a statement that names logs; the log that begins gets all roles."""
     simulator = rig.simulator
     raw = make_statement(
@@ -82,6 +82,7 @@ def naming(rig: ServerRig, number: int = 1) -> ChangeUpload:
         simulator.owner.root,
         anchors=[DEFAULT_LOCATION],
         logs=named(rig, number),
+        witnesses=witnesses,
     )
     trust = {str(len(simulator.statements) + 1): raw}
     return ChangeUpload(trust=trust, entries=entries_of(rig, rig.genesis().metadata, trust))

@@ -140,6 +140,10 @@ class Logs:
         """The one writer of a log."""
         return self._of(fleet, origin)[0]
 
+    def reader(self, fleet: FleetId, origin: str) -> LogFiles:
+        """What readers see of a log, by its origin."""
+        return self.files(fleet, place_of(origin))
+
     def files(self, fleet: FleetId, place: str) -> LogFiles:
         """What readers see of a log."""
         return self._storages(fleet, place)
