@@ -65,4 +65,3 @@ def test_a_fork_leaves_evidence_on_the_disk_and_what_was_accepted_stands(tmp_pat
     assert found.view.authorities == before.authorities
     assert "log-consistency" in {alarm.code for alarm in found.view.alarms}
     assert FloorsStore(device.state).read(EVIDENCE) is not None
-
