@@ -61,7 +61,7 @@ VERBS: Final = (
     Verb("show", "allod.cli.history:show", "What one change changed.", _KNOW),
     Verb("status", "allod.cli.status:status", "What runs where, and what is to.", _KNOW),
     Verb("server", "allod.program:server_app", "Make, back up and mend a server.", _OWN),
-    Verb("witness", "allod.server.witness.commands:app", "Vouch that logs only grow.", _OWN),
+    Verb("witness", "allod.program:witness_app", "Vouch that logs only grow.", _OWN),
     Verb("keys", "allod.cli.keys:app", "Back up, restore, renew and rotate keys.", _OWN),
     Verb("ceremony", "allod.cli.ceremony:app", "Root keys on separate machines.", _OWN),
     Verb("trust", "allod.cli.trust:app", "Where to ask; repairs; transfers.", _OWN),
@@ -201,11 +201,21 @@ def _show(error: AllodError, *, json: bool) -> None:
 
 
 def __getattr__(name: str) -> App:
-    """The app `server_app`, put together when it is asked for: the server's verbs and `floors`.
+    """The apps `server_app` and `witness_app`, put together when they are asked for.
 
     Telling a restored server where the floors are is the owner's act, with the owner's key, but
     it belongs beside `allod server restore` for whoever looks for it.
     """
+    if name == "witness_app":
+        from allod.server.witness.commands import app as witness
+
+        if "submit" not in witness:
+            witness.command(
+                "allod.cli.witness_submit:submit",
+                name="submit",
+                help="Show a log of your fleet to a witness.",
+            )
+        return witness
     if name != "server_app":
         raise AttributeError(name)
     from allod.server.commands import app
