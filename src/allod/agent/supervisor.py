@@ -343,7 +343,7 @@ def poke(state: str) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # held: the told in it is that of a supervisor that lives
+    except OSError:  # held: the number in it is that of a supervisor that lives
         told = os.read(fd, 32).strip()
         if told.isdigit():
             os.kill(int(told), signal.SIGHUP)
