@@ -95,6 +95,7 @@ def _failed(error: Exception) -> int:
         said, status = error.message, error.exit_status
         reasons = getattr(error, "reasons", ())
         said += f" ({'; '.join(reasons)})" if reasons else ""
+        said += f" [{error.code}]"
     elif isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         said, status = f"cannot use{where}: {error.strerror or error}", 1

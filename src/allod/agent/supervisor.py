@@ -11,16 +11,16 @@ everything else. Standard library only, and little of that: it is measured by it
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import signal
 import sys
 import time
 
-from allod.agent.supervisor_inhibit import InhibitorSocket
+from allod.agent.supervisor_inhibit import InhibitorSocket, anybody_holds
 from allod.agent.supervisor_news import DENIED, NEWS, QUIET, Location, Poll
 from allod.agent.supervisor_services import look, start_helper
+from allod.agent.supervisor_settings import json_object, keeps_services, number
 from allod.agent.supervisor_worker import INSTALLED, Choice, command, read, write
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -50,17 +50,17 @@ class Supervisor:
     """The loop. Times are monotonic seconds."""
 
     def __init__(self, state: str) -> None:
-        given = _json(read(os.path.join(state, "agent.json")))
+        given = json_object(read(os.path.join(state, "agent.json")))
         self._state = state
         self._agent = os.path.join(state, "agent")
-        self._poll_seconds = _number(given, "poll_seconds", 300.0)
-        self._wait_seconds = _number(given, "wait_seconds", 240.0)
-        self._longest = max(self._poll_seconds, _number(given, "heartbeat_seconds", 3600.0))
-        self._spread = _number(given, "spread_seconds", 0.0)
+        self._poll_seconds = number(given, "poll_seconds", 300.0)
+        self._wait_seconds = number(given, "wait_seconds", 240.0)
+        self._longest = max(self._poll_seconds, number(given, "heartbeat_seconds", 3600.0))
+        self._spread = number(given, "spread_seconds", 0.0)
         boot = given.get("boot_id_file", BOOT_ID)
         self._boot_id_file = boot if isinstance(boot, str) else BOOT_ID
-        self._keeps_services = _keeps_services(given)
-        self._choice = Choice(state, _number(given, "verify_seconds", 900.0))
+        self._keeps_services = keeps_services(given)
+        self._choice = Choice(state, number(given, "verify_seconds", 900.0))
         self._candidate = INSTALLED
         self._services = os.path.join(state, "services")
         self._helper = 0
@@ -250,7 +250,7 @@ class Supervisor:
             return
         if self._poll is not None and self._poll.asking:
             return
-        said = _json(read(os.path.join(self._agent, "poll")))
+        said = json_object(read(os.path.join(self._agent, "poll")))
         places = said.get("locations")
         if not isinstance(places, list) or not places:
             self._next_poll = now + self._poll_seconds
@@ -258,7 +258,7 @@ class Supervisor:
         if self._poll is None:
             place = places[self._place % len(places)]
             self._poll = Poll(Location(place["url"], place.get("pins", [])), str(said["fleet"]))
-        token = _json(read(os.path.join(self._state, "token"))).get("token")
+        token = json_object(read(os.path.join(self._state, "token"))).get("token")
         # The first question only learns where the count is.
         wait = 0.0 if self._news < 0 else self._wait_seconds
         after = max(self._news, 0)
@@ -310,7 +310,7 @@ class Supervisor:
 
     def _look_at_inhibitors(self, now: float) -> None:
         """When the last inhibitor has ended, what waited for it is looked at again."""
-        held = _anybody_holds(os.path.join(self._state, "inhibitors"))
+        held = anybody_holds(os.path.join(self._state, "inhibitors"))
         if self._held and not held:
             self._next_run = min(self._next_run, now)
             self._again = True
@@ -335,28 +335,6 @@ def _ended(child: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if done else None
 
 
-def _anybody_holds(directory: str) -> bool:
-    """Whether an inhibitor is held: a file that somebody has locked (inhibit.py)."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return False
-    for name in names:
-        if name.startswith("."):  # one that is just being made
-            continue
-        try:
-            fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(fd)
-    return False
-
-
 def poke(state: str) -> bool:
     """Ask a running supervisor to look now; False if there is none."""
     try:
@@ -366,9 +344,9 @@ def poke(state: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:  # held: the number in it is that of a supervisor that lives
-        number = os.read(fd, 32).strip()
-        if number.isdigit():
-            os.kill(int(number), signal.SIGHUP)
+        told = os.read(fd, 32).strip()
+        if told.isdigit():
+            os.kill(int(told), signal.SIGHUP)
             return True
     finally:
         os.close(fd)
@@ -389,27 +367,6 @@ def main(state: str) -> int:
     os.write(fd, str(os.getpid()).encode())
     Supervisor(state).run()
     return 0
-
-
-def _json(text: str) -> dict[str, object]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _number(given: dict[str, object], name: str, default: float) -> float:
-    value = given.get(name)
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-    return float(value) if usable and isinstance(value, (int, float)) else default
-
-
-def _keeps_services(given: dict[str, object]) -> bool:
-    manager = given.get("service_manager")
-    if manager in {"systemd", "process"}:
-        return manager == "process"
-    return not os.path.isdir("/run/systemd/system")
 
 
 def _nothing(_number: int, _frame: object) -> None:

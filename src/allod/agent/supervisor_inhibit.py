@@ -185,3 +185,25 @@ class InhibitorSocket:
 
 def _tame(text: object, cap: int) -> bool:
     return isinstance(text, str) and 0 < len(text) <= cap and text.isprintable()
+
+
+def anybody_holds(directory: str) -> bool:
+    """Whether an inhibitor is held: a file that somebody has locked (inhibit.py)."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    for name in names:
+        if name.startswith("."):  # one that is just being made
+            continue
+        try:
+            fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+    return False

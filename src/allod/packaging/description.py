@@ -18,7 +18,7 @@ import msgspec
 from allod.domain.ids import package_name, parse_name, parse_purl
 from allod.domain.release import Kind, Release
 from allod.errors import InvalidInput
-from allod.wire.codec import parse_strict
+from allod.wire.codec import parse_strict, shaped
 from allod.wire.health import HealthWire
 from allod.wire.release import (
     SCHEMA_CAP,
@@ -197,7 +197,7 @@ def _data(value: dict[str, Any]) -> DataWire:
 
 def _convert(value: Any, type_: type[Any], field: str) -> Any:
     try:
-        return msgspec.convert(value, type_)
+        return shaped(value, type_)
     except (msgspec.ValidationError, ValueError) as error:
         text, _, place = str(error).partition(" - at `$")
         at = (field + place.rstrip("`")).lstrip(".")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,8 @@ _REAL_LENGTH: Final = 40
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
+_PREPARING: Final = threading.Lock()
+_PREPARED: Final[set[object]] = set()
 
 
 class Document(
@@ -106,9 +109,23 @@ def convert(value: Any, type_: type[_T], *, what: str = "the document") -> _T:
     if "format" in fields and isinstance(value, dict) and not {"type", "format"} <= value.keys():
         raise InvalidInput("bad-document", f"cannot read {what}: it lacks its type or its format")
     try:
-        return msgspec.convert(value, type_)
+        return shaped(value, type_)
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidInput("bad-document", f"cannot read {what}: {error}") from error
+
+
+def shaped(value: Any, type_: type[_T]) -> _T:
+    """`msgspec.convert`, safe in threads.
+
+    A type is prepared when it is first used, and two threads that prepare one at the same time
+    can bring the process down (seen with msgspec 0.21): one at a time until it has succeeded.
+    """
+    if type_ in _PREPARED:
+        return msgspec.convert(value, type_)
+    with _PREPARING:
+        made = msgspec.convert(value, type_)
+        _PREPARED.add(type_)
+        return made
 
 
 def encode(value: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -72,6 +73,7 @@ def test_every_failure_is_one_line_that_begins_with_cannot(tmp_path: Path, invit
         done = agent(*words)
         assert done.returncode == status, (words, done)
         assert done.stderr.startswith("allod-agent: cannot "), done.stderr
+        assert re.search(r" \[[a-z0-9-]+\]\n$", done.stderr), "it has a stable code"
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Literal
+from time import sleep
+from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allod.errors import InvalidInput
-from allod.wire.codec import Document, convert, decode, encode, instant, parse_instant, parse_strict
+from allod.wire.codec import (
+    Document,
+    convert,
+    decode,
+    encode,
+    instant,
+    parse_instant,
+    parse_strict,
+    shaped,
+)
 
 CAP = 100_000
 
@@ -113,3 +126,39 @@ def test_other_forms_of_time_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_instant(text)
     assert refused.value.code == "bad-time"
+
+
+def test_a_type_is_prepared_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that meet a new type at once prepare it in turn; a known type keeps nobody waiting."""
+    inside = threading.Semaphore(1)
+    together = threading.Barrier(8)
+    overlapped: list[type] = []
+    real = msgspec.convert
+
+    def watched(value: Any, type_: type) -> Any:
+        if not inside.acquire(blocking=False):
+            overlapped.append(type_)
+            return real(value, type_)
+        try:
+            sleep(0.01)
+            return real(value, type_)
+        finally:
+            inside.release()
+
+    class Fresh(Document):
+        number: int
+
+    def ask(_: int) -> int:
+        together.wait()
+        return shaped({"number": 7}, Fresh).number
+
+    monkeypatch.setattr(msgspec, "convert", watched)
+    with ThreadPoolExecutor(8) as threads:
+        first = list(threads.map(ask, range(8)))
+    prepared_together = list(overlapped)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(8)))
+
+    assert first == [7] * 8
+    assert prepared_together == []
+    assert overlapped != []

@@ -23,6 +23,7 @@ from allod.server.ports import (
     TokenIssued,
     TokenRevoked,
 )
+from allod.wire.codec import shaped
 from allod.wire.desired import ChangeNote
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def published(row: sa.RowMapping) -> Published:
             **row,
             "at": _moment(row["at"]),
             "targets": tuple(row["targets"]),
-            "change": None if change is None else msgspec.convert(change, ChangeNote),
+            "change": None if change is None else shaped(change, ChangeNote),
         }
     )
 
