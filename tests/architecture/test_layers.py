@@ -53,7 +53,7 @@ def calls(tree: ast.AST) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-@pytest.mark.parametrize("room", ["domain", "trust", "tlog", "wire"])
+@pytest.mark.parametrize("room", ["domain", "trust", "tlog", "wire", "audit"])
 def test_pure_rooms_have_no_clock_and_no_chance(room: str) -> None:
     """The rules take `now` as a value; they never ask a clock or throw dice."""
     forbidden = ("datetime.now", "datetime.utcnow", "time.time", "random.", "secrets.", "open")

@@ -1,0 +1,1 @@
+"""`allod audit`: what the fleet's logs prove, checked by whoever wants to know."""

@@ -1,0 +1,12 @@
+"""The verbs of `allod audit`; each is loaded when it is used."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(name="audit", help="Check what the fleet's logs prove.")
+app.command(
+    "allod.cli.audit.verify:verify",
+    name="verify",
+    help="Check logs, files and reports: from scratch, or since the last time.",
+)
