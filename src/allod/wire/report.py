@@ -25,6 +25,7 @@ class TrustState(Document, kw_only=True, frozen=True):
     time: str
     stale: bool = False  #: what it has is past its expiry; it keeps running
     logs: dict[str, str] = {}  #: origin -> size and root (base64) of the newest checkpoint it holds
+    notes: dict[str, str] = {}  #: origin -> that checkpoint, as the log's key signed it
 
 
 class Measured(Document, kw_only=True, frozen=True):
@@ -82,8 +83,16 @@ class PackageReport(Document, kw_only=True, frozen=True):
     constraints: list[str] = []
 
 
+class SeenCheckpoint(Document, kw_only=True, frozen=True):
+    """A checkpoint of a log that the device had accepted."""
+
+    origin: str
+    size: int
+    root: str  #: base64
+
+
 class Authority(Document, kw_only=True, frozen=True):
-    """Why a change was lawful."""
+    """Why a change was lawful: the receipt that a device gives."""
 
     document: str  #: target path
     digest: str
@@ -91,7 +100,8 @@ class Authority(Document, kw_only=True, frozen=True):
     version: int
     change: int | None = None  #: number of the owner's change
     delegation: str | None = None
-    log_index: int | None = None
+    log_index: int | None = None  #: of the entry of that version of the role
+    checkpoint: SeenCheckpoint | None = None  #: the newest that it had accepted when it acted
     reasons: list[str] = []
 
 
@@ -125,6 +135,7 @@ class Alarm(Document, kw_only=True, frozen=True):
     code: str
     says: str
     since: str = ""
+    evidence: str | None = None  #: that a log forked (docs/spec/log.md)
 
 
 class Inhibitor(Document, kw_only=True, frozen=True):
