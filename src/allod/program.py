@@ -124,7 +124,7 @@ def _run(arguments: list[str]) -> int:
 
     from allod.cli.options import provide_server
 
-    provide_server(_make_server)
+    provide_server(_make_server, _ask_witness)
     app = build()
     if not arguments or arguments[0] in {"--help", "-h"}:
         app.help_format = "plaintext"  # no need to load what renders the paragraphs of verbs
@@ -269,6 +269,14 @@ def _make_server(directory: Path, url: str) -> bytes:
         address="127.0.0.1" if local else "0.0.0.0",  # noqa: S104
     )
     return settings.layout.offer.read_bytes()
+
+
+def _ask_witness(directory: Path, key: str, url: str) -> None:
+    """Let the embedded server ask a witness; it may run meanwhile."""
+    from allod.server.layout import ServerDirectory
+    from allod.server.services.witnesses import add_witness
+
+    add_witness(ServerDirectory(directory), key, url)
 
 
 if __name__ == "__main__":

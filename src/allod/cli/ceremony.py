@@ -185,7 +185,7 @@ def tell(proposal: Proposal, options: Options) -> None:
 
 
 def _words(proposal: Proposal) -> str:
-    from allod.cli.proposal import describe
+    from allod.cli.proposal_words import describe
 
     lines = [f"Fleet {proposal.name} ({proposal.fleet[:16]}), proposed {proposal.at}"]
     lines += [f"  {proposal.message}"] if proposal.message else []
@@ -193,7 +193,8 @@ def _words(proposal: Proposal) -> str:
 
 
 def _data(proposal: Proposal) -> dict[str, object]:
-    from allod.cli.proposal import describe, missing
+    from allod.cli.proposal import missing
+    from allod.cli.proposal_words import describe
 
     return {
         "fleet": proposal.fleet,

@@ -12,9 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 from allod.cli.fleet import LocalFleet, LocalSettings
 from allod.cli.keystore import KeyRecord, KeyStore
+from allod.cli.log_entries import entries_for, statement_of
+from allod.cli.named_logs import first_logs
 from allod.cli.proposal import Proposal, require_complete
+from allod.cli.proposal_entries import finished_entries, unsigned_entries
 from allod.cli.publishing import LIVES, unsigned_statement
 from allod.domain.ids import FleetId
 from allod.durable import make_directory, remove_file, write_atomic
@@ -32,6 +37,7 @@ from allod.wire.trust import (
     ProviderDocument,
     TrustStatement,
     WithdrawnDocument,
+    Witnesses,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ class Plan(Document, frozen=True, kw_only=True):
     targets: PublicKey
     api: PublicKey
     provider: PublicKey
+    witnesses: Witnesses | None = None
     spare: str  #: certificate (PEM) of the owner's spare authority; empty without TLS
 
 
@@ -103,18 +110,25 @@ def location_of(plan: Plan) -> Location:
 
 
 def propose_genesis(plan: Plan) -> Proposal:
-    """The first root and trust statement, unsigned."""
+    """The first root and trust statement, unsigned, and their entries for the log."""
     draft = draft_of(plan)
     statement = TrustStatement(
-        fleet=draft.fleet, number=1, previous=None, at=plan.at, anchors=[location_of(plan)]
+        fleet=draft.fleet,
+        number=1,
+        previous=None,
+        at=plan.at,
+        anchors=[location_of(plan)],
+        logs=[] if plan.offer.log is None else first_logs(draft.fleet, plan.offer.log),
+        witnesses=plan.witnesses,
     )
-    return Proposal(
+    proposal = Proposal(
         fleet=draft.fleet,
         name=plan.name,
         at=plan.at,
         root=draft.propose_root(parse_instant(plan.at)),
         trust=unsigned_statement(statement),
     )
+    return msgspec.structs.replace(proposal, entries=unsigned_entries(proposal))
 
 
 def documents_of(plan: Plan, fleet: FleetId) -> dict[str, bytes]:
@@ -177,8 +191,15 @@ def begin(directory: Path, plan: Plan, keys: KeyStore, proposal: Proposal) -> Lo
         draft.set_target(path, data)
     signers: Sequence[Signer] = keys.signers(TARGETS)
     made = draft.sign(parse_instant(plan.at), {TARGETS: signers}, root=proposal.root)
+    daily = {name: data for name, data in made.metadata.items() if data != proposal.root}
     upload = ChangeUpload(
-        metadata=dict(made.metadata), targets=dict(made.targets), trust={"1": proposal.trust}
+        metadata=dict(made.metadata),
+        targets=dict(made.targets),
+        trust={"1": proposal.trust},
+        entries=[
+            *finished_entries(proposal),
+            *entries_for(draft.fleet, statement_of(proposal.trust), daily, {TARGETS: signers}),
+        ],
     )
     fleet = LocalFleet(directory, _settings(plan, draft.fleet), keys)
     anchor = anchor_at(proposal.root)

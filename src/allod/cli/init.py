@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from allod.cli.options import OPTIONS, Options, make_server, now
+from allod.cli.options import OPTIONS, Options, ask_witness, make_server, now
 from allod.domain.ids import parse_name
 from allod.errors import Conflict, InvalidInput
 
@@ -19,10 +20,24 @@ if TYPE_CHECKING:
     from allod.cli.genesis import Plan
     from allod.cli.keystore import KeyStore
     from allod.wire.api import ServerOffer
+    from allod.wire.trust import Witnesses
 
 Yes = Annotated[bool, Parameter(negative="")]
 
 _URL: Final = "https://localhost:8443"
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a fleet begins with, in either profile."""
+
+    directory: Path
+    name: str
+    keys: KeyStore
+    offer: ServerOffer
+    place: Path | None  #: of the embedded server
+    public: bool
+    witnesses: Witnesses | None
 
 
 def init(
@@ -37,6 +52,9 @@ def init(
     root_key: tuple[Path, ...] = (),
     threshold: int = 2,
     proposal: Path | None = None,
+    witness: tuple[str, ...] = (),
+    quorum: int | None = None,
+    witness_age: str | None = None,
     options: Options = OPTIONS,
 ) -> None:
     """Make a fleet of your own. Run it again if it was cut short: it goes on where it was.
@@ -56,11 +74,16 @@ def init(
         root_key: Production: public halves of the root keys.
         threshold: Production: how many of them sign together.
         proposal: Production: the file that goes round for signatures.
+        witness: The key of a witness that has to vouch for the fleet's log, or KEY=URL for a
+            server that is made here, which then asks it.
+        quorum: So many witnesses have to vouch; all, unless given.
+        witness_age: How long ago they may have vouched, like 1h; a day, unless given.
         options: Options of every verb.
     """
     from allod.cli.fleet import home_directory
     from allod.cli.genesis import PENDING, PLAN
     from allod.cli.keystore import KeyStore
+    from allod.cli.named_logs import first_witnesses, parse_witness
 
     parse_name(name, "a fleet's name")
     directory = home_directory() / "fleets" / name
@@ -72,17 +95,26 @@ def init(
     ):
         raise Conflict("exists", f"cannot make the fleet {name}: it is there already")
     roots = _check_ceremony(root_key, threshold, proposal) if profile == "production" else ()
+    named = [parse_witness(text) for text in witness]
+    terms = first_witnesses(named, quorum, witness_age)
     keys = KeyStore(directory / "keys", options.passphrase())
     if not (keys.directory / "index.json").exists():
         keys.create()
     place = None if server_offer is not None else server or home_directory() / "server"
     offer = _offer(server_offer, place, url)
-    if profile == "home":
-        _begin_home(directory, name, keys, offer, place, public, recovery_file, options)
-    elif proposal is not None:
-        _begin_production(
-            directory, name, keys, offer, place, public, roots, threshold, proposal, options
+    if terms is not None and offer.log is None:
+        raise InvalidInput(
+            "no-log",
+            "cannot have witnesses: this server keeps no log; 'allod server init' on its directory makes a key for one",
         )
+    start = _Start(directory, name, keys, offer, place, public, terms)
+    if profile == "home":
+        _begin_home(start, recovery_file, options)
+    elif proposal is not None:
+        _begin_production(start, roots, threshold, proposal, options)
+    for one in named:
+        if one.url and (elsewhere := ask_witness(place, str(one.key), one.url)):
+            options.output.say(elsewhere)
 
 
 def _check_ceremony(
@@ -142,13 +174,8 @@ def _offer(file: Path | None, place: Path | None, url: str | None) -> ServerOffe
 
 
 def _plan(
-    directory: Path,
-    name: str,
-    keys: KeyStore,
-    offer: ServerOffer,
-    place: Path | None,
+    start: _Start,
     *,
-    public: bool,
     profile: Literal["home", "production"],
     roots: tuple[object, ...],
     threshold: int,
@@ -158,13 +185,14 @@ def _plan(
     from allod.wire.codec import instant
 
     at = now()
-    made = make_keys(keys, at=at, root=profile == "home")
+    offer, place = start.offer, start.place
+    made = make_keys(start.keys, at=at, root=profile == "home")
     own = [made["root"].public] if profile == "home" else []
     plan = Plan(
-        name=name,
+        name=start.name,
         at=instant(at),
         profile=profile,
-        public=public,
+        public=start.public,
         offer=offer,
         server_directory=None if place is None else str(place.absolute()),
         roots=(*own, *(from_key(key) for key in roots)),  # type: ignore[arg-type]
@@ -172,47 +200,30 @@ def _plan(
         targets=made["targets"].public,
         api=made["api"].public,
         provider=made[f"provider:{OWN_PROVIDER}"].public,
-        spare=spare_certificate(keys, made["spare-ca"], name) if offer.ca else "",
+        witnesses=start.witnesses,
+        spare=spare_certificate(start.keys, made["spare-ca"], start.name) if offer.ca else "",
     )
-    save_plan(directory, plan)
+    save_plan(start.directory, plan)
     return plan
 
 
-def _begin_home(
-    directory: Path,
-    name: str,
-    keys: KeyStore,
-    offer: ServerOffer,
-    place: Path | None,
-    public: bool,
-    recovery_file: Path | None,
-    options: Options,
-) -> None:
+def _begin_home(start: _Start, recovery_file: Path | None, options: Options) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from allod.cli.genesis import begin, propose_genesis
     from allod.cli.keystore import public_key
     from allod.cli.proposal import sign_proposal
 
+    directory, keys = start.directory, start.keys
     resumed = _resumed(directory, recovery_file)
     if resumed is not None:
         plan, paper = resumed
         proposal = propose_genesis(plan)
     else:
         paper = Ed25519PrivateKey.generate()
-        plan = _plan(
-            directory,
-            name,
-            keys,
-            offer,
-            place,
-            public=public,
-            profile="home",
-            roots=(public_key(paper),),
-            threshold=1,
-        )
+        plan = _plan(start, profile="home", roots=(public_key(paper),), threshold=1)
         proposal = propose_genesis(plan)
-        show_and_read_back(paper, fleet=proposal.fleet, name=name, file=recovery_file)
+        show_and_read_back(paper, fleet=proposal.fleet, name=start.name, file=recovery_file)
     note = f"recovery key, {'in ' + str(recovery_file) if recovery_file else 'on paper'}"
     keys.add_public("root", public_key(paper), now=now(), note=note)
     fleet = begin(directory, plan, keys, sign_proposal(proposal, keys.signers("root")))
@@ -264,44 +275,26 @@ def show_and_read_back(
 
 
 def _begin_production(
-    directory: Path,
-    name: str,
-    keys: KeyStore,
-    offer: ServerOffer,
-    place: Path | None,
-    public: bool,
-    roots: tuple[Key, ...],
-    threshold: int,
-    proposal: Path,
-    options: Options,
+    start: _Start, roots: tuple[Key, ...], threshold: int, proposal: Path, options: Options
 ) -> None:
     from allod.cli.ceremony import tell, write_proposal
     from allod.cli.fleet import LocalFleet, LocalSettings
     from allod.cli.genesis import location_of, propose_genesis
 
-    plan = _plan(
-        directory,
-        name,
-        keys,
-        offer,
-        place,
-        public=public,
-        profile="production",
-        roots=roots,
-        threshold=threshold,
-    )
+    keys = start.keys
+    plan = _plan(start, profile="production", roots=roots, threshold=threshold)
     made = propose_genesis(plan)
     for key in roots:
         keys.add_public("root", key, now=now(), note="on another machine")
     write_proposal(proposal, made, overwrite=False)
     settings = LocalSettings(
         fleet=made.fleet,
-        name=name,
+        name=start.name,
         profile="production",
         server=location_of(plan),
         server_directory=plan.server_directory,
     )
-    LocalFleet.create(directory, settings, keys)
+    LocalFleet.create(start.directory, settings, keys)
     if not options.json:
         tell(made, options)
     options.output.result(

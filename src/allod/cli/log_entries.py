@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from allod.domain.ids import FleetId, sha256
 from allod.trust.dsse import decode_envelope, make_envelope, payload_of
 from allod.trust.metadata import ROOT, TARGETS, open_role
-from allod.wire.envelope import LOG_ROLE
+from allod.wire.codec import decode
+from allod.wire.envelope import ENVELOPE_CAP, LOG_ROLE
 from allod.wire.log import (
     AUTHORITY,
     TRUST_ROLE,
@@ -20,15 +21,33 @@ from allod.wire.log import (
     encode_authority,
     encode_role_statement,
 )
-from allod.wire.trust import TrustStatement
+from allod.wire.trust import Log, TrustStatement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
 
+def newest_of(statement: TrustStatement | None, name: str) -> Log | None:
+    """The log of a name that none succeeds; None: the owner names none."""
+    named = [log for log in (() if statement is None else statement.logs) if log.name == name]
+    past = {log.follows for log in named}
+    newest = [log for log in named if log.origin not in past]
+    return newest[-1] if newest else None
+
+
+def statement_of(raw: bytes) -> TrustStatement:
+    """The statement in an envelope, unverified. Raises InvalidInput."""
+    return decode(
+        payload_of(decode_envelope(raw)),
+        TrustStatement,
+        cap=ENVELOPE_CAP,
+        what="the trust statement",
+    )
+
+
 def names_log(statement: TrustStatement | None) -> bool:
     """Whether a statement names an authority log."""
-    return statement is not None and any(log.name == AUTHORITY for log in statement.logs)
+    return newest_of(statement, AUTHORITY) is not None
 
 
 def entries_for(

@@ -89,12 +89,17 @@ def now() -> datetime:
 #: Makes the embedded server in a directory, to be reached under an address; returns its offer.
 MakeServer = Callable[[Path, str], bytes]
 
+#: Lets the embedded server in a directory ask a witness, by its key, at an address.
+AskWitness = Callable[[Path, str, str], None]
+
 _MAKE_SERVER: ContextVar[MakeServer | None] = ContextVar("make_server", default=None)
+_ASK_WITNESS: ContextVar[AskWitness | None] = ContextVar("ask_witness", default=None)
 
 
-def provide_server(make: MakeServer) -> None:
+def provide_server(make: MakeServer, ask_witness: AskWitness) -> None:
     """Called once by the composition root, the only room that knows cli and server."""
     _MAKE_SERVER.set(make)
+    _ASK_WITNESS.set(ask_witness)
 
 
 def make_server(directory: Path, url: str) -> bytes:
@@ -106,3 +111,12 @@ def make_server(directory: Path, url: str) -> bytes:
             "cannot make a server here: install allod[server], or give --server-offer",
         )
     return make(directory, url)
+
+
+def ask_witness(directory: Path | None, key: str, url: str) -> str:
+    """Let the server in a directory ask a witness; returns what is to be done elsewhere, if so."""
+    ask = _ASK_WITNESS.get()
+    if ask is None or directory is None or not directory.is_dir():
+        return f"On the server, run: allod server witness {key} {url}"
+    ask(directory, key, url)
+    return ""

@@ -9,7 +9,6 @@ This module is pure: bytes, keys and times in, values out.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -18,16 +17,17 @@ import msgspec
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root
 
+from allod.cli.log_entries import statement_of
+from allod.cli.proposal_entries import check_entries, merge_entries, sign_entries
+from allod.cli.proposal_entries import lacking as entries_lacking
 from allod.domain.ids import sha256
 from allod.errors import InvalidInput, Refused, Untrusted
 from allod.trust.dsse import add_signatures, decode_envelope, payload_of, verify_envelope
 from allod.trust.metadata import ROOT, fleet_id, read
-from allod.wire.codec import Document, decode, encode, instant
-from allod.wire.envelope import ENVELOPE_CAP, TRUST
-from allod.wire.trust import Location, TrustStatement
+from allod.wire.codec import Document, decode, encode
+from allod.wire.envelope import TRUST
 
 PROPOSAL_CAP: Final = 8 * 1024 * 1024
-ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 
 
 class Proposal(Document, frozen=True, kw_only=True):
@@ -41,8 +41,9 @@ class Proposal(Document, frozen=True, kw_only=True):
     message: str = ""
     base: bytes | None = None  #: the root that it is made on; None at the beginning of a fleet
     root: bytes | None = None  #: the new root, with the signatures so far
-    trust_base: bytes | None = None  #: the trust statement before
+    trust_base: bytes | None = None  #: the trust statement as it is
     trust: bytes | None = None  #: the new trust statement, with the signatures so far
+    entries: tuple[bytes, ...] = ()  #: for the fleet's log, with the signatures so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ def sign_proposal(proposal: Proposal, signers: Sequence[Signer]) -> Proposal:
         held = set(_root_of(proposal).roles[ROOT].keyids)
         named = [signer for signer in wanted if signer.public_key.keyid in held]
         trust = add_signatures(trust, TRUST, named) if named else trust
-    return msgspec.structs.replace(proposal, root=root, trust=trust)
+    entries = sign_entries(proposal, wanted)
+    return msgspec.structs.replace(proposal, root=root, trust=trust, entries=entries)
 
 
 def merge_proposals(proposals: Sequence[Proposal]) -> Proposal:
@@ -101,7 +103,7 @@ def merge_proposals(proposals: Sequence[Proposal]) -> Proposal:
         root = metadata.to_bytes()
     if trust is not None:
         trust = merge_envelopes([p.trust for p in proposals if p.trust is not None])
-    return msgspec.structs.replace(first, root=root, trust=trust)
+    return msgspec.structs.replace(first, root=root, trust=trust, entries=merge_entries(proposals))
 
 
 def missing(proposal: Proposal) -> tuple[Missing, ...]:
@@ -130,6 +132,9 @@ def missing(proposal: Proposal) -> tuple[Missing, ...]:
         except Untrusted:
             left = tuple(sorted(set(keys) - signed))
             lacking.append(Missing("the trust statement", len(signed & set(keys)), need, left))
+    if not lacking:
+        # Whoever signed a file signed its entry: they lack only where somebody took them out.
+        lacking += [Missing(*one) for one in entries_lacking(proposal)]
     return tuple(lacking)
 
 
@@ -143,16 +148,6 @@ def require_complete(proposal: Proposal) -> None:
             "run 'allod ceremony sign'",
             reasons=tuple(f"{m.what} has {m.have} of {m.need} signatures" for m in lacking),
         )
-
-
-def statement_of(raw: bytes) -> TrustStatement:
-    """The statement in an envelope, unverified. Raises InvalidInput."""
-    return decode(
-        payload_of(decode_envelope(raw)),
-        TrustStatement,
-        cap=ENVELOPE_CAP,
-        what="the trust statement",
-    )
 
 
 def encode_proposal(proposal: Proposal) -> bytes:
@@ -180,10 +175,19 @@ def decode_proposal(data: bytes) -> Proposal:
         if new.version != base.version + 1:
             raise InvalidInput("bad-document", "cannot use the proposal: its root skips a version")
     _check_trust(proposal)
+    check_entries(proposal)
     return proposal
 
 
 def _check_trust(proposal: Proposal) -> None:
+    if (
+        proposal.trust_base is not None
+        and statement_of(proposal.trust_base).fleet != proposal.fleet
+    ):
+        raise InvalidInput(
+            "bad-document",
+            "cannot use the proposal: its present trust statement is another fleet's",
+        )
     if proposal.trust is None:
         return
     made = statement_of(proposal.trust)
@@ -197,68 +201,6 @@ def _check_trust(proposal: Proposal) -> None:
             "bad-document",
             "cannot use the proposal: its trust statement does not follow the one before",
         )
-
-
-def describe(proposal: Proposal) -> tuple[str, ...]:
-    """What changes, one sentence each, computed from the bytes that are signed."""
-    said: list[str] = []
-    if proposal.root is not None:
-        new: Root = read(proposal.root, ROOT).signed
-        old: Root | None = None if proposal.base is None else read(proposal.base, ROOT).signed
-        said += _describe_root(old, new)
-    if proposal.trust is not None:
-        before = None if proposal.trust_base is None else statement_of(proposal.trust_base)
-        said += _describe_trust(before, statement_of(proposal.trust))
-    return tuple(said)
-
-
-def _describe_root(old: Root | None, new: Root) -> list[str]:
-    said = [f"Root {new.version}, good until {instant(new.expires)}."]
-    if old is None:
-        said.insert(0, "This begins a new fleet.")
-    for role in ROLES:
-        now = set(new.roles[role].keyids)
-        before = set() if old is None else set(old.roles[role].keyids)
-        said += [f"Key {key[:16]} gets the role {role}." for key in sorted(now - before)]
-        said += [f"Key {key[:16]} LOSES the role {role}." for key in sorted(before - now)]
-        threshold = new.roles[role].threshold
-        if old is None or old.roles[role].threshold != threshold:
-            was = "" if old is None else f" (it was {old.roles[role].threshold})"
-            said.append(f"The role {role} needs {threshold} of {len(now)} keys{was}.")
-    return said
-
-
-def _describe_trust(old: TrustStatement | None, new: TrustStatement) -> list[str]:
-    said = [f"Trust statement {new.number}, of {new.at}."]
-    before = {} if old is None else {anchor.url: anchor for anchor in old.anchors}
-    after = {anchor.url: anchor for anchor in new.anchors}
-    for url in sorted(after.keys() | before.keys()):
-        if url not in before:
-            said.append(f"Devices are to ask {url} too{_pins(after[url])}.")
-        elif url not in after:
-            said.append(f"Devices are NO LONGER to ask {url}.")
-        elif after[url] != before[url]:
-            said.append(f"{url} gets other certificate authorities{_pins(after[url])}.")
-    for repair in new.repairs:
-        who = ", ".join(device[:16] for device in repair.devices) or "all devices"
-        for role, version in sorted(repair.roles.items()):
-            said.append(f"On {who} the floor of {role} FALLS to {version}.")
-        if repair.time is not None:
-            said.append(f"On {who} the time floor FALLS to {repair.time}.")
-    for transfer in new.transfers:
-        if old is None or transfer not in old.transfers:
-            said += [
-                f"Device {device[:16]} may be TAKEN OVER by fleet {transfer.to[:16]} until {transfer.until}."
-                for device in transfer.devices
-            ]
-    return said
-
-
-def _pins(location: Location) -> str:
-    if not location.pins:
-        return " (any public certificate)"
-    prints = ", ".join(hashlib.sha256(pin.encode()).hexdigest()[:16] for pin in location.pins)
-    return f" (certified by {prints})"
 
 
 def _root_of(proposal: Proposal) -> Root:

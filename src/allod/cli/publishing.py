@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from allod.cli.keystore import KeyRecord
-from allod.cli.log_entries import entries_for, names_log
+from allod.cli.log_entries import entries_for, statement_of
 from allod.cli.options import Options
 from allod.cli.options import now as clock
-from allod.cli.proposal import Proposal, require_complete, sign_proposal, statement_of
+from allod.cli.proposal import Proposal, require_complete, sign_proposal
+from allod.cli.proposal_entries import begins_log, finished_entries, unsigned_entries, wanted
 from allod.cli.refresh import View, refresh
 from allod.domain.ids import sha256
 from allod.errors import Conflict, InvalidInput, Unavailable, Untrusted
@@ -30,13 +32,22 @@ from allod.wire.api import ChangeReceipt, ChangeUpload, ServerOffer
 from allod.wire.codec import decode, encode, instant
 from allod.wire.desired import ChangeNote
 from allod.wire.envelope import TRUST
-from allod.wire.trust import Location, Repair, Transfer, TrustStatement
+from allod.wire.trust import Location, Log, Repair, Transfer, TrustStatement, Witnesses
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
     from tuf.api.metadata import Root
 
     from allod.cli.fleet import LocalFleet
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """Which logs and witnesses a trust statement is to name."""
+
+    logs: Sequence[Log]
+    witnesses: Witnesses | None
+
 
 LIVES: Final[Mapping[str, Lives]] = {"home": HOME, "production": PRODUCTION}
 
@@ -92,9 +103,8 @@ def propose_root(
     """
     anchor = view.repository.anchor
     made = draft_with(view, roles).propose_root(at)
-    other = set(read(made, ROOT).signed.roles[ROOT].keyids) != set(
-        view.repository.root.roles[ROOT].keyids
-    )
+    held, before = read(made, ROOT).signed.roles[ROOT], view.repository.root.roles[ROOT]
+    other = set(held.keyids) != set(before.keyids) or held.threshold != before.threshold
     proposal = Proposal(
         fleet=view.fleet.id,
         name=view.fleet.settings.name,
@@ -102,13 +112,16 @@ def propose_root(
         message=message,
         base=anchor.root,
         root=made,
+        trust_base=anchor.trust,
     )
-    if not other and anchors is None:
-        return proposal
-    statement = next_statement(view, at, anchors=anchors)
-    return msgspec.structs.replace(
-        proposal, trust_base=anchor.trust, trust=unsigned_statement(statement)
-    )
+    if other or anchors is not None:
+        statement = next_statement(view, at, anchors=anchors)
+        proposal = msgspec.structs.replace(proposal, trust=unsigned_statement(statement))
+    return _with_entries(proposal)
+
+
+def _with_entries(proposal: Proposal) -> Proposal:
+    return msgspec.structs.replace(proposal, entries=unsigned_entries(proposal))
 
 
 def draft_with(view: View, roles: Mapping[str, RoleKeys]) -> RepositoryDraft:
@@ -137,11 +150,16 @@ def propose_trust(
     anchors: Sequence[Location] | None = None,
     repairs: Sequence[Repair] = (),
     transfers: Sequence[Transfer] = (),
+    logging: Logging | None = None,
     message: str = "",
 ) -> Proposal:
     """A trust statement under the present root."""
     statement = next_statement(view, at, anchors=anchors, repairs=repairs, transfers=transfers)
-    return Proposal(
+    if logging is not None:
+        statement = msgspec.structs.replace(
+            statement, logs=list(logging.logs), witnesses=logging.witnesses
+        )
+    proposal = Proposal(
         fleet=view.fleet.id,
         name=view.fleet.settings.name,
         at=instant(at),
@@ -150,6 +168,7 @@ def propose_trust(
         trust_base=view.repository.anchor.trust,
         trust=unsigned_statement(statement),
     )
+    return _with_entries(proposal)
 
 
 def next_statement(
@@ -241,19 +260,11 @@ def publish_proposal(
         Conflict: `out-of-date`: the fleet went on since it was proposed.
     """
     require_complete(proposal)
-    present = view.repository.anchor
-    moved = proposal.trust is not None and proposal.trust_base != present.trust
-    if proposal.fleet != view.fleet.id or proposal.base != present.root or moved:
-        raise Conflict(
-            "out-of-date",
-            "cannot publish the proposal: the fleet's root or trust statement has changed since; "
-            "propose it again",
-        )
+    _check_base(view, proposal)
     metadata: Mapping[str, bytes] = {}
     targets: Mapping[str, bytes] = {}
     change: ChangeNote | None = None
-    statement = view.repository.statement
-    signing: dict[str, tuple[Signer, ...]] = {}
+    signers: tuple[Signer, ...] = ()
     if proposal.root is not None:
         draft = _draft_of(view, proposal.root)
         for path, data in (documents or {}).items():
@@ -265,24 +276,54 @@ def publish_proposal(
             draft.note(msgspec.to_builtins(change))
         made = draft.sign(clock(), {TARGETS: signers}, root=proposal.root)
         metadata, targets = made.metadata, made.targets
-        signing[TARGETS] = signers
     trust = {}
     if proposal.trust is not None:
-        statement = statement_of(proposal.trust)
-        trust = {str(statement.number): proposal.trust}
-    if names_log(statement) and (trust or proposal.root is not None):
-        signing[ROOT] = root_signers(view.fleet)
+        trust = {str(statement_of(proposal.trust).number): proposal.trust}
     upload = ChangeUpload(
         base=dict(view.versions),
         metadata=dict(metadata),
         targets=dict(targets),
         trust=trust,
-        entries=entries_for(
-            view.repository.anchor.fleet, statement, metadata, signing, trust=trust
-        ),
+        entries=_entries(view, proposal, metadata, signers),
         change=change,
     )
     return send(view.fleet, upload)
+
+
+def _check_base(view: View, proposal: Proposal) -> None:
+    present = view.repository.anchor
+    moved = proposal.trust is not None and proposal.trust_base != present.trust
+    # A root that was proposed before there was a log lacks its entry.
+    now = msgspec.structs.replace(proposal, trust_base=present.trust)
+    unlogged = len(wanted(now)) != len(proposal.entries)
+    if proposal.fleet != view.fleet.id or proposal.base != present.root or moved or unlogged:
+        raise Conflict(
+            "out-of-date",
+            "cannot publish the proposal: the fleet's root or trust statement has changed since; "
+            "propose it again",
+        )
+
+
+def _entries(
+    view: View, proposal: Proposal, metadata: Mapping[str, bytes], signers: Sequence[Signer]
+) -> list[bytes]:
+    """The entries that went round with the proposal, and those of the daily key.
+
+    A log that begins gets an entry for every role, as it stands from now on.
+    """
+    newest = proposal.trust or proposal.trust_base
+    if newest is None:
+        return []
+    files = {name: data for name, data in metadata.items() if data != proposal.root}
+    if begins_log(proposal):
+        view.load_all()
+        signers = signers or view.fleet.keys.signers(TARGETS)
+        new = {name.partition(".")[2] for name in files}
+        for role, data in view.repository.files.items():
+            if role not in {ROOT, SNAPSHOT, TIMESTAMP} and f"{role}.json" not in new:
+                files[f"{view.versions[role]}.{role}.json"] = data
+    daily = entries_for(view.fleet.id, statement_of(newest), files, {TARGETS: signers})
+    return [*finished_entries(proposal), *daily]
 
 
 def _draft_of(view: View, proposed: bytes) -> RepositoryDraft:

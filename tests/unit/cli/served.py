@@ -17,16 +17,17 @@ from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.server.blobs.directory import DirectoryBlobStore
 from allod.server.db.sqlite import SqliteDatabase
 from allod.server.files import DurableFiles
-from allod.server.keys import load_secrets, load_signer
+from allod.server.keys import load_log_key, load_secrets, load_signer
 from allod.server.layout import ServerDirectory
 from allod.server.news import InProcessNews
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.server.services.fleets import Fleets, published_file
 from allod.server.services.limits import Rate
-from allod.server.services.logs import Logs
+from allod.server.services.logs import Logs, read_tile
 from allod.server.services.online import OnlineKeys
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
+from allod.tlog.tiles import parse_tile_path
 from allod.wire.api import UPLOAD_CAP, ChangeUpload
 from allod.wire.codec import decode, encode
 
@@ -75,7 +76,9 @@ class Served:
                 timedelta(days=400),
                 timedelta(days=400),
             )
-            self._publications = Publications(stores, Fleets(), keys, Logs(layout, None))
+            self._publications = Publications(
+                stores, Fleets(), keys, Logs(layout, load_log_key(layout))
+            )
         return self._publications
 
     def restart(self) -> None:
@@ -91,6 +94,7 @@ class Served:
 
     def close(self) -> None:
         if self._publications is not None:
+            self._publications.logs.close()
             self._publications.stores.database.close()
             self._publications = None
 
@@ -120,12 +124,29 @@ class Served:
             upload = decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the change")
             return encode(publish(fleet, upload))
         wanted = "/".join(parts[1:])
-        data = published_file(self.publications.directory(fleet), wanted, cap)
+        data = self.file(fleet, wanted, cap)
         if wanted in self.lie:
             data = self.lie[wanted]
         if data is None:
             raise InvalidInput("not-found", f"cannot find {wanted}")
         return data
+
+    def file(self, fleet: FleetId, wanted: str, cap: int) -> bytes | None:
+        """What is published at an address."""
+        if wanted.startswith("log/"):
+            return self._log(fleet, wanted)
+        return published_file(self.publications.directory(fleet), wanted, cap)
+
+    def _log(self, fleet: FleetId, wanted: str) -> bytes | None:
+        """A checkpoint or tile, as the HTTP edge serves it."""
+        place, _, name = wanted.removeprefix("log/").partition("/")
+        if name[:1].isdecimal():
+            number, _, name = name.partition("/")
+            place = f"{place}/{number}"
+        files = self.publications.logs.files(fleet, place)
+        if name == "checkpoint":
+            return files.published()
+        return read_tile(files, parse_tile_path(name))
 
     def _authenticate(self, client: ApiClient, fleet: FleetId, enrolment: str) -> None:
         state = self.publications.fleets.need(fleet)

@@ -36,10 +36,7 @@ class Device:
         self.cache: dict[str, bytes] = {}
 
     def get(self, path: str, cap: int) -> bytes | None:
-        publications = self.owner.served.publications
-        from allod.server.services.fleets import published_file
-
-        return published_file(publications.directory(self.fleet.id), path, cap)
+        return self.owner.served.file(self.fleet.id, path, cap)
 
     def keep(self, effect: Keep) -> None:
         self.floors = effect.floors

@@ -12,13 +12,13 @@ from tuf.api.metadata import Root
 from allod.cli.proposal import (
     Proposal,
     decode_proposal,
-    describe,
     encode_proposal,
     merge_proposals,
     missing,
     require_complete,
     sign_proposal,
 )
+from allod.cli.proposal_words import describe
 from allod.cli.publishing import unsigned_statement
 from allod.domain.ids import FleetId, sha256
 from allod.errors import InvalidInput, Refused
