@@ -6,6 +6,7 @@ checkpoint; what was acknowledged is there; and the same request again succeeds,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,24 +107,50 @@ def test_an_acknowledged_report_is_logged(past: ServerRig, tmp_path: Path) -> No
     ready = past.fork(tmp_path / "ready")
     ready.bound()
     ready.server.close()
+
+    def bring(rig: ServerRig, sent: bytes) -> object:
+        return rig.server.receive_report(rig.fleet, rig.device().id, sent)
+
+    strike_each_write(ready, tmp_path, ready.device().report(), bring, entries=2)
+
+
+def test_an_acknowledged_binding_is_logged(past: ServerRig, tmp_path: Path) -> None:
+    """The same for the record of a device."""
+    ready = past.fork(tmp_path / "ready")
+    record = ready.device().bind(ready.simulator.invite(id="one"), ready.clock.moment)
+    ready.server.close()
+
+    def bring(rig: ServerRig, sent: bytes) -> object:
+        return rig.server.admit_binding(rig.fleet, sent)
+
+    strike_each_write(ready, tmp_path, record, bring, entries=1)
+
+
+def strike_each_write(
+    ready: ServerRig,
+    place: Path,
+    sent: bytes,
+    bring: Callable[[ServerRig, bytes], object],
+    *,
+    entries: int,
+) -> None:
+    """Bring it to a server whose writes fail, one by one; then again, to one that is well."""
     calls: list[str] = []
     at = 0
     while at <= len(calls):
-        for strike in (Strike.ERROR_AFTER, Strike.KILL_BEFORE) if at else (Strike.KILL_BEFORE,):
-            rig = ready.fork(tmp_path / f"{at}-{strike.name}")
-            device = rig.device()
-            report = device.report()
+        for strike in Strike if at else (Strike.KILL_BEFORE,):
+            rig = ready.fork(place / f"{at}-{strike.name}")
             faults = Faults(at, strike)
             frail(rig, faults)
             try:
-                rig.server.receive_report(rig.fleet, device.id, report)
-                assert len(entries_in(rig, "activity")) == 2
+                bring(rig, sent)
+                assert len(entries_in(rig, "activity")) == entries
             except (OSError, Killed):
                 assert at
             calls = calls or list(faults.calls)
             rig.restart()
-            rig.server.receive_report(rig.fleet, device.id, report)
-            assert len(entries_in(rig, "activity")) == 2, f"{faults.struck} {strike}"
+            bring(rig, sent)
+            assert len(entries_in(rig, "activity")) == entries, f"{faults.struck} {strike}"
             rig.server.close()
         at += 1
     assert any(call.endswith("commit") for call in calls)

@@ -58,6 +58,7 @@ from allod.server.services.read_tokens import ReadTokens
 from allod.server.services.rebuild import Rebuild
 from allod.server.services.receive_report import ReceiveReport
 from allod.server.services.refresh import Refresh
+from allod.server.services.refusals import Refusals
 from allod.server.services.witnesses import GatherAll
 from allod.server.settings import Settings
 
@@ -74,6 +75,8 @@ class Server:
     stores: Stores
     fleets: Fleets
     publications: Publications
+    alarms: Alarms
+    refusals: Refusals
     publish: Publish
     admit_fleet: AdmitFleet
     admit_binding: AdmitBinding
@@ -102,6 +105,11 @@ class Server:
                 _log.error("fleet-unusable", fleet=fleet, exc_info=error)
         empty_inbox(self.stores.layout, self.admit_fleet)
         self.refresh.all()
+
+    def settle(self) -> None:
+        """Log what could not be logged yet, and what was only counted."""
+        self.alarms.settle()
+        self.refusals.settle()
 
     def close(self) -> None:
         """Let go of the logs and the database."""
@@ -171,6 +179,7 @@ def assemble(
     )
     learn_floors = LearnFloors(publications, publish)
     alarms = Alarms(layout, stores.files, stores.database, logs)
+    refusals = Refusals(logs, clock)
     read_tokens = ReadTokens(
         stores.database,
         clock,
@@ -187,10 +196,17 @@ def assemble(
         stores=stores,
         fleets=fleets,
         publications=publications,
+        alarms=alarms,
+        refusals=refusals,
         publish=publish,
         admit_fleet=AdmitFleet(publications, secrets.enrolment),
         admit_binding=AdmitBinding(
-            stores, fleets, alarms, Rate(clock, _BINDINGS_A_MINUTE, "binding records"), logs
+            stores,
+            fleets,
+            alarms,
+            Rate(clock, _BINDINGS_A_MINUTE, "binding records"),
+            logs,
+            refusals,
         ),
         receive_report=ReceiveReport(
             stores,
@@ -198,6 +214,7 @@ def assemble(
             Rate(clock, settings.reports_a_minute, "reports of a device"),
             learn_floors.seen,
             logs,
+            refusals,
             keep=settings.heartbeats_kept,
         ),
         learn_floors=learn_floors,
@@ -247,6 +264,7 @@ class Application:
                 server.learn_floors,
                 server.api_tokens,
                 server.listings,
+                server.refusals,
             ),
             AdminLimits(settings.upload_cap, bodies),
         )
@@ -303,6 +321,7 @@ class Application:
         chores = [
             asyncio.create_task(_again(settings.refresh_every_seconds, server.refresh.all)),
             asyncio.create_task(_again(settings.gather_every_seconds, server.gather)),
+            asyncio.create_task(_again(settings.settle_every_seconds, server.settle)),
         ]
         await send({"type": "lifespan.startup.complete"})
         await receive()

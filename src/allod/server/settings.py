@@ -45,6 +45,7 @@ class Settings:
     wait_seconds: float = 120.0  #: the longest wait for news
     refresh_every_seconds: float = 600.0
     gather_every_seconds: float = 2.0  #: between two rounds of asking witnesses
+    settle_every_seconds: float = 60.0  #: between two looks for what is to be logged late
     threads: int = 8  #: use cases at once
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -119,7 +119,7 @@ def test_activity_is_logged(rig: ServerRig) -> None:
     ]
     assert found[1].digest == sha256(payload_of(decode_envelope(report, what="a report")))
     assert found[3].code == "device-cloned"
-    assert (found[4].code, found[4].subject) == ("invite-expired", late.id)
+    assert (found[4].code, found[4].subject) == ("invite-expired", "invite old")
 
 
 def test_a_fleet_without_a_log_has_none(rig: ServerRig) -> None:

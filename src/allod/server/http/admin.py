@@ -36,7 +36,8 @@ from allod.server.http.messages import (
     unexpected,
 )
 from allod.server.http.routes import ENROLLED, PRINCIPAL, Services, routes
-from allod.server.services.access import Access
+from allod.server.registry.ports import Caller
+from allod.server.services.access import Access, Principal
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.wire.api import ENROLMENT_HEADER
 from allod.wire.codec import encode, parse_strict
@@ -66,6 +67,7 @@ class AdminApp:
         self._access = access
         self._admit_fleet = admit_fleet
         self._limits = limits
+        self._services = services
         self._inner = _litestar(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +97,7 @@ class AdminApp:
         else:
             match = _FLEET.fullmatch(path)
             fleet = None if match is None else match.group(1)
-            identify = partial(self._access.identify, fleet, caller_of(scope))
+            identify = partial(self._identify, fleet, caller_of(scope))
             principal = await loop.run_in_executor(None, identify)
         scope[PRINCIPAL] = principal
         cap = self._limits.upload_cap if _LARGE.fullmatch(path) else _SMALL
@@ -106,6 +108,14 @@ class AdminApp:
             _check_kind(scope)
             await loop.run_in_executor(None, partial(parse_strict, body, cap=cap, what="the body"))
         return body
+
+    def _identify(self, fleet: str | None, caller: Caller) -> Principal:
+        """Who is calling; that a stranger brought something is counted."""
+        known = None if fleet is None else self._services.fleets.get(fleet)
+        if known is None or caller.method in {"GET", "HEAD"}:
+            return self._access.identify(fleet, caller)
+        with self._services.refusals.of(known.fleet, "a request"):
+            return self._access.identify(fleet, caller)
 
 
 def _check_kind(scope: Scope) -> None:

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from allod.domain.ids import DeviceId, FleetId, parse_device, parse_fleet
+from allod.domain.ids import DeviceId, FleetId, parse_device, parse_fleet, sha256
 from allod.errors import AllodError, InvalidInput, Refused
 from allod.server.services.access import ADMIN, PUBLISH, READ, Principal
 from allod.server.services.admit_fleet import AdmitFleet
@@ -20,6 +20,7 @@ from allod.server.services.learn_floors import LearnFloors
 from allod.server.services.listings import Listings
 from allod.server.services.publish import Publish
 from allod.server.services.read_tokens import unauthenticated
+from allod.server.services.refusals import Refusals
 from allod.wire.api import (
     AlarmList,
     BindingList,
@@ -37,6 +38,7 @@ from allod.wire.api import (
     TokenCreated,
     TokenList,
 )
+from allod.wire.codec import encode
 
 #: Names in the ASGI scope: who calls, and whether they brought the secret of the server's offer.
 PRINCIPAL: Final = "allod.principal"
@@ -86,6 +88,7 @@ class Services:
     learn_floors: LearnFloors
     api_tokens: ApiTokens
     listings: Listings
+    refusals: Refusals
 
 
 def _caller(request: Request[Any, Any, Any], right: str) -> Principal:
@@ -175,7 +178,9 @@ def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
         request: Request[Any, Any, Any], fleet: FleetText, data: JSONBody[ChangeUpload]
     ) -> ChangeReceipt:
         known = _enter(request, PUBLISH, fleet)
-        return services.publish(known, data)
+        caller, digest = _caller(request, PUBLISH), sha256(encode(data))
+        with services.refusals.of(known, "a change", caller.subject, digest):
+            return services.publish(known, data)
 
     @get(
         "/fleets/{fleet:str}/changes",
@@ -199,7 +204,9 @@ def _fleet_routes(services: Services) -> list[ControllerRouterHandler]:
         request: Request[Any, Any, Any], fleet: FleetText, data: JSONBody[FloorsUpload]
     ) -> ChangeReceipt:
         known = _enter(request, PUBLISH, fleet)
-        return services.learn_floors(known, data)
+        caller, digest = _caller(request, PUBLISH), sha256(encode(data))
+        with services.refusals.of(known, "floors", caller.subject, digest):
+            return services.learn_floors(known, data)
 
     @get(
         "/fleets/{fleet:str}/alarms",

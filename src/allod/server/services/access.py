@@ -52,6 +52,11 @@ class Principal:
     body_digest: bytes | None = None  #: SHA-256 that the body must have, if they signed it
     device: DeviceId | None = None
 
+    @property
+    def subject(self) -> str:
+        """Who it is, in the fleet's words."""
+        return f"{self.kind} {self.name}".rstrip()
+
     def need(self, what: str) -> None:
         """Raises Refused `forbidden`."""
         if what not in self.may:

@@ -16,6 +16,7 @@ from allod.server.services.fleets import DOCUMENT_CAP, Fleets, FleetState, publi
 from allod.server.services.limits import Rate
 from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
+from allod.server.services.refusals import Refusals
 from allod.trust.anchor import check_root
 from allod.trust.binding import BINDING_CAP, Binding, verify_binding
 from allod.trust.dsse import payload_of
@@ -35,9 +36,16 @@ class AdmitBinding:
     """The use case; one record at a time, so that uses are counted right."""
 
     def __init__(
-        self, stores: Stores, fleets: Fleets, alarms: Alarms, rate: Rate, logs: Logs
+        self,
+        stores: Stores,
+        fleets: Fleets,
+        alarms: Alarms,
+        rate: Rate,
+        logs: Logs,
+        refusals: Refusals,
     ) -> None:
         self._logs = logs
+        self._refusals = refusals
         self._stores = stores
         self._fleets = fleets
         self._alarms = alarms
@@ -66,24 +74,30 @@ class AdmitBinding:
         def root(version: int) -> bytes | None:
             return published_file(directory, metadata_path("root", version), DOCUMENT_CAP)
 
-        binding = verify_binding(data, root).value
-        if binding.record.fleet != fleet:
-            raise Untrusted("wrong-fleet", "cannot admit the device: its record is another fleet's")
+        with self._refusals.of(fleet, "a binding record"):
+            binding = verify_binding(data, root).value
+            if binding.record.fleet != fleet:
+                raise Untrusted(
+                    "wrong-fleet", "cannot admit the device: its record is another fleet's"
+                )
         # Counted once it is known to be real: what a stranger makes up takes nobody's place.
         self._rate.take(fleet)
         self._room.take(f"{fleet}/{binding.device}", len(data) // 1024 + 1)
         file = decode(data, BindingFile, cap=BINDING_CAP, what="the binding")
         with self._alarms.lock(fleet):
             known = self._stores.database.device(fleet, binding.device)
-            again = self._again(state, binding, file, known)
-            if again is not None:
-                return again
-            try:
+            # Whoever has an invite's secret can make up devices: it is the invite that is named.
+            with self._refusals.of(
+                fleet,
+                "a binding record",
+                f"invite {binding.invite.id}",
+                sha256(payload_of(file.record)),
+            ):
+                again = self._again(state, binding, file, known)
+                if again is not None:
+                    return again
                 self._check_invite(state, binding, file, carried=carried)
                 return self._keep(state, binding, file)
-            except Refused as error:
-                self._record_refusal(state, binding, file, error)
-                raise
 
     def _again(
         self, state: FleetState, binding: Binding, file: BindingFile, known: DeviceRow | None
@@ -176,7 +190,6 @@ class AdmitBinding:
                 digest=sha256(payload_of(file.record)),
             ),
         )
-        self._stores.database.apply(bound_event(fleet, binding, entry))
         if surplus:
             self._raise(
                 fleet,
@@ -184,24 +197,9 @@ class AdmitBinding:
                 binding.device,
                 f"the invite {invite.id} allows {invite.uses} devices; one more came with it",
             )
+        self._stores.database.apply(bound_event(fleet, binding, entry))
         _log.info("device-bound", fleet=fleet, device=binding.device, surplus=surplus)
         return BindingReceipt(device=binding.device, epoch=record.epoch, surplus=surplus)
-
-    def _record_refusal(
-        self, state: FleetState, binding: Binding, file: BindingFile, error: Refused
-    ) -> None:
-        """Only for records that are real, so that strangers do not fill the log."""
-        self._logs.record(
-            state.fleet,
-            log.RefusalEntry(
-                fleet=state.fleet,
-                at=instant(self._stores.clock.now()),
-                code=error.code,
-                subject=binding.device,
-                says=error.message[:1000],
-                digest=sha256(payload_of(file.record)),
-            ),
-        )
 
     def _read(self, fleet: FleetId, device: DeviceId, epoch: int) -> BindingEntry | None:
         path = self._stores.layout.fleet(fleet).binding(device, epoch)

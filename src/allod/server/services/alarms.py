@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from pathlib import Path
 from typing import Final, Literal
 
 import structlog
@@ -18,6 +19,7 @@ from allod.wire.codec import Document, decode, encode, instant, parse_instant
 from allod.wire.log import AlarmEntry
 
 _CAP: Final = 64 * 1024
+_LATER: Final = ".unlogged"  #: stands beside an alarm that the log has yet to take
 _log = structlog.get_logger("allod.server.alarms")
 
 
@@ -53,7 +55,10 @@ class Alarms:
         name = hashlib.sha256(f"{alarm.code}\n{alarm.subject}".encode()).hexdigest()[:32]
         path = self._layout.fleet(alarm.fleet).root / "alarms" / f"{name}.json"
         if not path.exists():
-            self._record(alarm)
+            # In the log before it is kept: repeated after a crash, never left out.
+            logged = self._record(alarm)
+            if not logged:
+                self._files.write(path.with_suffix(_LATER), b"")
             file = AlarmFile(
                 code=alarm.code,
                 subject=alarm.subject,
@@ -64,11 +69,17 @@ class Alarms:
             _log.warning("alarm", fleet=alarm.fleet, code=alarm.code, subject=alarm.subject)
         self._database.apply(alarm)
 
-    def _record(self, alarm: AlarmRaised) -> None:
-        """In the log before it is kept: repeated after a crash, never left out.
+    def settle(self) -> None:
+        """Log the alarms that the log could not take when they were raised."""
+        for fleet in self._layout.fleets():
+            directory = self._layout.fleet(fleet).root / "alarms"
+            for path in sorted(directory.glob(f"*{_LATER}")):
+                alarm = _read(fleet, path.with_suffix(".json"))
+                if alarm is None or self._record(alarm):
+                    self._files.remove(path)
 
-        That the log cannot take it is no reason to lose an alarm.
-        """
+    def _record(self, alarm: AlarmRaised) -> bool:
+        """Log it; that the log cannot take it is no reason to lose an alarm."""
         entry = AlarmEntry(
             fleet=alarm.fleet,
             at=instant(alarm.since),
@@ -81,17 +92,25 @@ class Alarms:
             self._logs.record(alarm.fleet, entry)
         except (AllodError, OSError) as error:
             _log.error("alarm-not-logged", fleet=alarm.fleet, code=alarm.code, exc_info=error)
+            return False
+        return True
 
 
 def read_alarm_files(layout: ServerDirectory, fleet: FleetId) -> tuple[AlarmRaised, ...]:
     """The alarms that the files of a fleet keep."""
     found = []
     for path in sorted((layout.fleet(fleet).root / "alarms").glob("*.json")):
-        try:
-            file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
-            since = parse_instant(file.since)
-        except AllodError as error:
-            _log.error("alarm-left-out", path=str(path), reason=error.message)
-            continue
-        found.append(AlarmRaised(fleet, file.code, file.subject, file.says, since))
+        alarm = _read(fleet, path)
+        if alarm is not None:
+            found.append(alarm)
     return tuple(found)
+
+
+def _read(fleet: FleetId, path: Path) -> AlarmRaised | None:
+    try:
+        file = decode(path.read_bytes(), AlarmFile, cap=_CAP, what=path.name)
+        since = parse_instant(file.since)
+    except (AllodError, FileNotFoundError) as error:
+        _log.error("alarm-left-out", path=str(path), reason=str(error))
+        return None
+    return AlarmRaised(fleet, file.code, file.subject, file.says, since)

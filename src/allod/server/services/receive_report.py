@@ -6,17 +6,18 @@ import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from allod.domain.ids import DeviceId, Digest, FleetId
-from allod.errors import Refused
+from allod.domain.ids import DeviceId, Digest, FleetId, sha256
+from allod.errors import Refused, Untrusted
 from allod.server.ports import AlarmRaised, Database, DeviceRow, Reported, ReportForgotten
 from allod.server.services.alarms import Alarms
 from allod.server.services.limits import Rate
 from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
+from allod.server.services.refusals import STRANGERS, Refusals
 from allod.trust.report import (
     ChainHead,
     Followed,
@@ -33,6 +34,8 @@ from allod.wire.report import REPORT_CAP, TrustState
 
 BODY_CAP = REPORT_CAP * 4 // 3 + 4096
 _ROOM_KIB = 64 * 1024  #: of one device in a day: a device that was taken over fills no disk
+#: What is only found out under a signature that is the device's.
+_OWN: Final = frozenset({"wrong-fleet", "wrong-device", "wrong-epoch"})
 _log = structlog.get_logger("allod.server.reports")
 
 
@@ -83,10 +86,12 @@ class ReceiveReport:
         rate: Rate,
         floors_seen: FloorsSeen,
         logs: Logs,
+        refusals: Refusals,
         *,
         keep: int,
     ) -> None:
         self._logs = logs
+        self._refusals = refusals
         self._stores = stores
         self._alarms = alarms
         self._rate = rate
@@ -103,20 +108,35 @@ class ReceiveReport:
             Refused: `unknown-device`.
             Unavailable: `too-many`.
         """
-        row = self._stores.database.device(fleet, device)
-        if row is None:
-            raise Refused(
-                "unknown-device",
-                f"cannot take the report: {device[:12]} is not bound here; hand in its record first",
-            )
-        key = decode(row.key.encode(), PublicKey, cap=16 * 1024, what="the device's key")
-        signed = verify_report(raw, key, fleet=fleet, device=device, epoch=row.epoch).value
+        row, signed = self._verified(fleet, device, raw)
         # Counted once it is known to be the device's own: nobody else can use its share up.
         self._rate.take(f"{fleet}/{device}")
         with self._alarms.lock(f"{fleet}/{device}"):
             receipt = self._follow(fleet, row, signed, raw)
         self._floors_seen(fleet, signed.report.trust)
         return receipt
+
+    def _verified(
+        self, fleet: FleetId, device: DeviceId, raw: bytes
+    ) -> tuple[DeviceRow, SignedReport]:
+        with self._refusals.of(fleet, "a report"):
+            row = self._row(fleet, device)
+            key = decode(row.key.encode(), PublicKey, cap=16 * 1024, what="the device's key")
+        try:
+            return row, verify_report(raw, key, fleet=fleet, device=device, epoch=row.epoch).value
+        except Untrusted as error:
+            subject = device if error.code in _OWN else STRANGERS
+            self._refusals(fleet, "a report", error, subject=subject, digest=sha256(raw))
+            raise
+
+    def _row(self, fleet: FleetId, device: DeviceId) -> DeviceRow:
+        row = self._stores.database.device(fleet, device)
+        if row is None:
+            raise Refused(
+                "unknown-device",
+                f"cannot take the report: {device[:12]} is not bound here; hand in its record first",
+            )
+        return row
 
     def _follow(
         self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes
@@ -152,6 +172,8 @@ class ReceiveReport:
                     digest=signed.digest,
                 ),
             )
+        if followed.link is Link.FORKED:
+            self._forked(fleet, row, report.sequence)
         database.apply(
             Reported(
                 fleet=fleet,
@@ -168,8 +190,6 @@ class ReceiveReport:
                 head=followed.head.head,
             )
         )
-        if followed.link is Link.FORKED:
-            self._forked(fleet, row, report.sequence)
         self._prune(fleet, row)
         return ReportReceipt(sequence=report.sequence)
 
