@@ -23,6 +23,7 @@ from allod.domain.ids import Scope
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.trust.device_view import DeviceBinding, DeviceView, accept_for_device
 from allod.trust.effects import drive
+from allod.trust.fork_evidence import EVIDENCE, alarm_of
 from allod.trust.metadata import cached_target
 from allod.wire.codec import instant
 from allod.wire.report import Alarm, Refusal, TrustState
@@ -132,10 +133,11 @@ def _stored(found: DeviceView, store: FloorsStore, state: StateDir, bound: Bound
             roles=dict(floors.roles),
             time=instant(floors.time),
             logs=dict(floors.checkpoints),
+            notes=dict(floors.notes),
         ),
         accepted_at=found.decided.astimezone(UTC),
         refusals=found.refusals,
-        alarms=(*found.alarms, *store.alarms),
+        alarms=(*found.alarms, *store.alarms, *alarm_of(store.read(EVIDENCE))),
     )
     save_view(state.accepted, view)
     return view
@@ -170,7 +172,7 @@ def _standing(
             alarms.append(Alarm(code=failure.code, says=failure.message, since=since))
     if view is None:
         return None
-    alarms = [*view.alarms, *alarms]
+    alarms = [*view.alarms, *alarms, *alarm_of(store.read(EVIDENCE))]
     if failure is not None and failure.code == "stale":
         view = replace(view, trust=msgspec.structs.replace(view.trust, stale=True))
     return view.with_findings(refusals, tuple(alarms))

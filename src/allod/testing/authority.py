@@ -9,12 +9,12 @@ from datetime import datetime
 
 from securesystemslib.signer import CryptoSigner
 
-from allod.domain.ids import FleetId
+from allod.domain.ids import FleetId, sha256
 from allod.testing.logs import note_signer
 from allod.testing.owner import TestOwner
 from allod.tlog.checkpoint import Checkpoint, SignedCheckpoint, sign_checkpoint
 from allod.tlog.growth import Edge
-from allod.tlog.merkle import leaf_hash, range_over
+from allod.tlog.merkle import EMPTY_ROOT, leaf_hash, range_over
 from allod.tlog.note import Kind, NoteSigner
 from allod.tlog.witness import cosign, with_cosignatures
 from allod.trust.authoring import Publication
@@ -41,6 +41,7 @@ class AuthorityLog:
     quorum: int = 1
     max_age_seconds: int = 7 * 24 * 3600
     number: int = 1
+    genesis: str | None = None  #: named in place of the true one
     entries: list[bytes] = field(default_factory=list)
     fleet: FleetId = field(init=False)
     cosigners: list[NoteSigner] = field(default_factory=list)
@@ -72,7 +73,7 @@ class AuthorityLog:
     def named(self) -> list[Log]:
         """The logs as a trust statement names them."""
         key = str(self.signer.key)
-        genesis = "sha256:" + "0" * 64
+        genesis = self.genesis or sha256(Checkpoint(self.origin, 0, EMPTY_ROOT).text.encode())
         follows = self.past[-1].origin if self.past else None
         mine = Log(name="authority", origin=self.origin, key=key, genesis=genesis, follows=follows)
         return [*self.past, mine]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from allod.errors import InvalidInput, Untrusted
@@ -62,6 +62,12 @@ class SignedCheckpoint:
     def root(self) -> bytes:
         """Root of the log."""
         return self.checkpoint.root
+
+    @property
+    def own(self) -> Note:
+        """The note with the log's signatures alone, which carry its origin as their name."""
+        lines = [line for line in self.note.signatures if line.name == self.checkpoint.origin]
+        return replace(self.note, signatures=tuple(lines))
 
     def encode(self) -> bytes:
         """Its bytes, as they are served."""

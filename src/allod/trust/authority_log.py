@@ -9,12 +9,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
+from allod.domain.ids import sha256
 from allod.errors import InvalidInput, Unavailable, Untrusted
-from allod.tlog.checkpoint import CHECKPOINT_CAP, SignedCheckpoint, open_checkpoint, vouched
+from allod.tlog.checkpoint import (
+    CHECKPOINT_CAP,
+    Checkpoint,
+    SignedCheckpoint,
+    open_checkpoint,
+    vouched,
+)
 from allod.tlog.known import KnownLog
-from allod.tlog.merkle import CompactRange
+from allod.tlog.merkle import EMPTY_ROOT, CompactRange
 from allod.tlog.note import parse_key
 from allod.tlog.tail import Tail
 from allod.tlog.tiles import ENTRIES, tile_at
@@ -22,6 +28,7 @@ from allod.trust.accepted import Repository
 from allod.trust.counting import Counting
 from allod.trust.effects import Need, Steps
 from allod.trust.floors import Counted
+from allod.trust.fork_evidence import EVIDENCE, contradiction, read_evidence, worth_keeping
 from allod.trust.metadata import (
     ROOT,
     ROOT_CAP,
@@ -34,13 +41,16 @@ from allod.trust.metadata import (
 )
 from allod.trust.statements import authority_log, log_prefix
 from allod.wire.log import TRUST_ROLE
-from allod.wire.trust import Witnesses
-
-EVIDENCE: Final = "fork-authority.note"  #: in the cache: two checkpoints that contradict each other
+from allod.wire.trust import Log, Witnesses
 
 
-def read_authority(repository: Repository, now: datetime) -> Steps[None]:
+def read_authority(
+    repository: Repository, now: datetime
+) -> Steps[Mapping[str, tuple[Counted, ...]]]:
     """Read what is new in the fleet's authority log; nothing, if its owner named none.
+
+    Returns:
+        Role -> every new entry that counted when it was judged, in order.
 
     Raises:
         Untrusted: `note-signature`, `wrong-log`, `log-consistency`, `root-withheld`, …
@@ -49,15 +59,17 @@ def read_authority(repository: Repository, now: datetime) -> Steps[None]:
     statement = repository.statement
     log = None if statement is None else authority_log(statement)
     if statement is None or log is None:
-        return
+        return {}
+    named = statement.witnesses if repository.profile.witnesses else None
     prefix = log_prefix(log, repository.anchor.fleet)
     # 3. The checkpoint: signed by the log's key, for this log.
     raw = yield Need(f"{prefix}/checkpoint", CHECKPOINT_CAP)
     if raw is None:
         raise withheld(f"{prefix}/checkpoint")
     with _refused():
+        _check_genesis(log)
         signed = open_checkpoint(raw, log.origin, [parse_key(log.key)])
-        as_of = _as_of(signed, statement.witnesses)
+        as_of = _as_of(signed, named)
         floor = repository.floors.log_floor(log.origin)
         judged = repository.floors.judged_log(log.origin)
     counting = Counting(
@@ -69,21 +81,57 @@ def read_authority(repository: Repository, now: datetime) -> Steps[None]:
     except Untrusted as error:
         if error.code == "log-consistency" and floor is not None:
             # Both are signed: whoever has the log's key can see what it did (attack 36, 52).
-            repository.pending[EVIDENCE] = floor.encode() + b"\n" + signed.encode()
+            yield from _keep_evidence(repository, log, floor, signed)
         raise
+    if EVIDENCE in repository.cached and not read_evidence(repository.cached[EVIDENCE], log.origin):
+        repository.forget = (*repository.forget, EVIDENCE)  # its log was succeeded
     # What was seen is a floor, whether its entries can be judged or not (attack 7).
     repository.floors = repository.floors.with_log(known)
     if as_of is not None:
         repository.floors = repository.floors.raised_time(as_of)
         repository.decided = max(now, repository.floors.time)
-    if statement.witnesses is not None and as_of is not None:
-        _check_age(repository.decided - as_of, statement.witnesses)
+    if named is not None and as_of is not None:
+        _check_age(repository.decided - as_of, named)
     counting.roots = yield from _roots(repository, counting)
     yield from counting.finish()
     repository.alarms.extend(counting.alarms)
     repository.floors = repository.floors.with_counted(known, counting.counted)
     repository.logged = counting.counted
     _check_tops(repository)
+    return counting.reigns
+
+
+def _check_genesis(log: Log) -> None:
+    """The log that the owner named began empty, under this name: no entry came before the first.
+
+    Raises:
+        Untrusted: `wrong-log`.
+    """
+    if log.genesis != sha256(Checkpoint(log.origin, 0, EMPTY_ROOT).text.encode()):
+        raise Untrusted(
+            "wrong-log", f"cannot read the log {log.origin}: it is named with another beginning"
+        )
+
+
+def _keep_evidence(
+    repository: Repository, log: Log, floor: SignedCheckpoint, signed: SignedCheckpoint
+) -> Steps[None]:
+    """Keep what the two checkpoints show; a proof is never given up for less."""
+    prefix = log_prefix(log, repository.anchor.fleet)
+    fork = yield from contradiction(prefix, floor, signed)
+    if fork is None:
+        return
+    named = repository.statement.witnesses if repository.statement is not None else None
+    keys = [parse_key(key) for key in (log.key, *(named.keys if named is not None else ()))]
+    if worth_keeping(fork, repository.cached, log.origin):
+        repository.pending[EVIDENCE] = fork.stripped(keys).encode()
+
+
+def judged_log(repository: Repository) -> KnownLog | None:
+    """Up to where the entries of the fleet's authority log were judged; None: it has none."""
+    statement = repository.statement
+    log = None if statement is None else authority_log(statement)
+    return None if log is None else repository.floors.judged_log(log.origin)
 
 
 @contextlib.contextmanager

@@ -106,6 +106,16 @@ class Floors:
         known = {origin: parse_known(text.encode()).signed for origin, text in self.logs.items()}
         return {origin: f"{at.size} {write_base64(at.root)}" for origin, at in known.items()}
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Log origin -> the checkpoint with the log's own signature: its word, in its own hand.
+
+        Raises:
+            InvalidInput: what is kept is damaged.
+        """
+        known = {origin: parse_known(text.encode()).signed for origin, text in self.logs.items()}
+        return {origin: at.own.encode().decode() for origin, at in known.items()}
+
     def judged_log(self, origin: str) -> KnownLog | None:
         """Up to where the entries of this log were judged; None: not at all.
 

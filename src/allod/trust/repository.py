@@ -19,9 +19,10 @@ from allod.errors import AllodError, Untrusted
 from allod.trust import statements
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.anchor import Anchor, check_root
-from allod.trust.authority_log import EVIDENCE, read_authority
+from allod.trust.authority_log import read_authority
 from allod.trust.effects import Need, Steps
 from allod.trust.floors import Floors
+from allod.trust.fork_evidence import EVIDENCE
 from allod.trust.metadata import (
     ROOT,
     ROOT_CAP,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from allod.errors import InvalidInput, Untrusted
 from allod.testing.logs import NaiveLog, note_signer
-from allod.tlog.fork import Fork, fork_between, parse_fork
+from allod.tlog.fork import Fork, fork_between, parse_fork, unproven
 from allod.tlog.known import KnownLog, parse_known
 from allod.tlog.merkle import CompactRange, leaf_hash, range_over
 from allod.tlog.proofs import consistency_proof
@@ -100,7 +102,8 @@ GOOD = fork_between(LOG.checkpoint(9), OTHER.checkpoint(40), OTHER).encode()
     "raw",
     [
         b"", GOOD[:-1], GOOD + b"\n", GOOD.replace(b"@v1", b"@v2"), GOOD.replace(b"short ", b"x "),
-        GOOD.replace(b"root ", b"root !"), b"\n".join(GOOD.split(b"\n")[:3]) + b"\n",
+        GOOD.replace(b"root ", b"root !"), b"\n".join(GOOD.split(b"\n")[:2]) + b"\n",
+        GOOD.replace(b"root ", b"r "),
         GOOD + (b"A" * 43 + b"=\n") * 64, b"x" * 600_000,
     ],
 )  # fmt: skip
@@ -117,3 +120,24 @@ def test_no_byte_of_evidence_can_be_changed() -> None:
         changed[at] ^= 1
         with pytest.raises((InvalidInput, Untrusted)):
             parse_fork(bytes(changed)).verify(ORIGIN, KEYS)
+
+
+def test_two_checkpoints_alone_accuse_and_prove_nothing() -> None:
+    """Where no proof can be had both are kept as they are; the file says that it is no proof."""
+    kept = unproven(OTHER.checkpoint(40), LOG.checkpoint(9))
+    read = parse_fork(kept.encode())
+    assert read == kept
+    assert not read.proven
+    assert [signed.size for signed in read.checkpoints(ORIGIN, KEYS)] == [9, 40]
+    with pytest.raises(Untrusted) as refused:
+        read.verify(ORIGIN, KEYS)
+    assert refused.value.code == "fork-unproven"
+
+
+def test_signatures_of_strangers_can_be_left_out() -> None:
+    """What others wrote below a checkpoint does not swell the evidence, and is not missed."""
+    stranger = note_signer("stranger.example")
+    fork = parse_fork(GOOD)
+    blown = replace(fork, long=fork.long.with_signatures([stranger.signature(fork.long.text)] * 1))
+    assert len(blown.encode()) > len(GOOD)
+    assert blown.stripped(KEYS) == fork

@@ -192,7 +192,7 @@ def test_a_device_catches_up_from_an_invites_checkpoint() -> None:
     fresh.floors = begin
     fresh.cached.clear()
     _refused(fresh, "log-consistency", Untrusted)
-    assert "fork-authority.note" in fresh.cached
+    assert "fork-authority.evidence" in fresh.cached
 
 
 def test_a_signer_who_gets_the_role_later_has_signed_too_early() -> None:
