@@ -7,7 +7,7 @@ what names other files comes after them, so a stick pulled out early is old or n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from cyclopts import Parameter
 
 from allod.cli.documents import FLEET_PATH, WITHDRAWN_PATH, provider_path
+from allod.cli.export_log import log_files
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
@@ -125,8 +126,11 @@ def write_stick(
         if content is not None:
             address = quote(info.get_prefixed_paths()[0], safe="/")
             stick.put(f"{fleet}/tuf/targets/{address}", content)
+    named, naming = log_files(picture)
+    for path, data in named.items():
+        stick.put(f"{fleet}/{path}", data)
     _trust(picture, stick, fleet)
-    _metadata(picture, stick, fleet)
+    _metadata(picture, stick, fleet, naming)
 
 
 def _orders(documents: Iterable[StateDocument]) -> Iterator[tuple[Purl, ReleaseOrder]]:
@@ -219,12 +223,15 @@ def _trust(picture: Picture, stick: Stick, fleet: str) -> None:
         stick.put(f"{fleet}/trust/{number}.json", data)
 
 
-def _metadata(picture: Picture, stick: Stick, fleet: str) -> None:
-    """Roots, roles, the snapshot, and the timestamp last of all."""
+def _metadata(picture: Picture, stick: Stick, fleet: str, checkpoint: Mapping[str, bytes]) -> None:
+    """Roots, roles, the log's checkpoint, the snapshot, and the timestamp last of all."""
     for version, data in picture.members.roots.items():
         stick.put(f"{fleet}/{metadata_path(ROOT, version)}", data)
     files, versions = picture.base.view.repository.files, picture.base.view.versions
     online = {ROOT, SNAPSHOT, TIMESTAMP}
-    for role in (*sorted(files.keys() - online), SNAPSHOT):
+    for role in sorted(files.keys() - online):
         stick.put(f"{fleet}/{metadata_path(role, versions[role])}", files[role])
+    for path, data in checkpoint.items():
+        stick.put(f"{fleet}/{path}", data)
+    stick.put(f"{fleet}/{metadata_path(SNAPSHOT, versions[SNAPSHOT])}", files[SNAPSHOT])
     stick.put(f"{fleet}/{metadata_path(TIMESTAMP, None)}", files[TIMESTAMP])
