@@ -22,12 +22,12 @@ import msgspec
 from cyclopts import Parameter
 
 from allod.cli.contents import fetch_configuration, read_document, with_contents
+from allod.cli.in_force import Force, see_in_force
 from allod.cli.log_entries import entries_for
 from allod.cli.options import Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
 from allod.cli.preview import Reading, read_back
-from allod.cli.publishing import see_in_force
 from allod.cli.summary import Summary, render
 from allod.domain.desired import ChangeNote, StateDocument
 from allod.domain.edit import stamp
@@ -95,6 +95,7 @@ class Published:
     note: ChangeNote
     summary: Summary
     receipt: ChangeReceipt
+    force: Force
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,8 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
                 raise
             output.say("Somebody else published meanwhile; here is the change on the new base.")
             continue
-        see_in_force(fleet, upload)
-        return Published(prepared.note, prepared.summary, receipt)
+        force = see_in_force(fleet, upload)
+        return Published(prepared.note, prepared.summary, receipt, force)
     raise RuntimeError("the last try returns or raises")
 
 
@@ -165,10 +166,11 @@ def say(options: Options, done: Published, **more: Any) -> None:
         "id": done.note.id,
         "news": done.receipt.news,
         "versions": done.receipt.versions,
+        "force": done.force,
         **done.summary.data(),
         **more,
     }
-    said = f"Change {done.note.number} is published"
+    said = done.force.says(f"Change {done.note.number}")
     if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
         said += f"; take it back with 'allod undo {done.note.number}'"
     options.output.result(data, f"{said}.")

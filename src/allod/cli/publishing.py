@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from allod.cli.in_force import SeenReceipt, see_in_force
 from allod.cli.keystore import KeyRecord
 from allod.cli.log_entries import entries_for, statement_of
 from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.proposal import Proposal, require_complete, sign_proposal
 from allod.cli.proposal_entries import begins_log, finished_entries, unsigned_entries, wanted
-from allod.cli.refresh import View, refresh
+from allod.cli.refresh import View
 from allod.domain.ids import sha256
-from allod.errors import Conflict, InvalidInput, Unavailable, Untrusted
+from allod.errors import Conflict, InvalidInput
 from allod.trust.authoring import HOME, PRODUCTION, Lives, RepositoryDraft, RoleKeys
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
 from allod.trust.keys import to_key
@@ -217,7 +218,7 @@ def carry_out(
     yes: bool,
     options: Options,
     signers: Sequence[Signer] = (),
-) -> ChangeReceipt | None:
+) -> SeenReceipt | None:
     """Show a proposal; sign and publish it here, or write it for a ceremony (`out`).
 
     Raises:
@@ -237,7 +238,7 @@ def carry_out(
     options.output.confirm("Sign and publish this?", yes=yes)
     signed = sign_proposal(proposal, signers or root_signers(view.fleet))
     receipt = publish_proposal(view, signed)
-    options.output.result(receipt, "Published.")
+    options.output.result(receipt, f"{receipt.force.says('The change')}.")
     return receipt
 
 
@@ -252,7 +253,7 @@ def root_signers(fleet: LocalFleet) -> tuple[Signer, ...]:
 
 def publish_proposal(
     view: View, proposal: Proposal, *, documents: Mapping[str, bytes] | None = None
-) -> ChangeReceipt:
+) -> SeenReceipt:
     """Publish a proposal that is complete, and whatever has to be signed anew with it.
 
     Raises:
@@ -346,7 +347,7 @@ def _daily_signers(fleet: LocalFleet, root: Root, draft: RepositoryDraft) -> tup
     return tuple(signer for signer in held if signer.public_key.keyid in wanted)
 
 
-def publish_documents(view: View, documents: Mapping[str, bytes], *, message: str) -> ChangeReceipt:
+def publish_documents(view: View, documents: Mapping[str, bytes], *, message: str) -> SeenReceipt:
     """Sign documents with the daily key and publish them; what is half over is renewed along.
 
     Raises:
@@ -402,50 +403,17 @@ def renew_along(
     return signers
 
 
-def send(fleet: LocalFleet, upload: ChangeUpload) -> ChangeReceipt:
-    """Upload, then walk the repository again: what was published is seen in force, or it fails.
+def send(fleet: LocalFleet, upload: ChangeUpload) -> SeenReceipt:
+    """Upload, then walk the repository again: what was published is seen, and in force if provable.
 
     Raises:
         Conflict: `out-of-date`.
         Untrusted: `not-in-force`: the server acknowledged, and shows something else.
+        Unavailable: `not-seen-in-force`.
     """
     fleet.save_history("blobs", upload.blobs)
     receipt = fleet.client.post("changes", upload, ChangeReceipt)
-    see_in_force(fleet, upload)
-    return receipt
-
-
-def see_in_force(fleet: LocalFleet, upload: ChangeUpload) -> View:
-    """Verify what the server shows now, whole, and keep it: it may have to be brought back there.
-
-    Raises:
-        Untrusted: `not-in-force`.
-        Unavailable: `not-seen-in-force`: it was taken, and then the server could not be asked.
-    """
-    try:
-        view = refresh(fleet, allow_expired=True)
-    except Unavailable as error:
-        raise Unavailable(
-            "not-seen-in-force",
-            f"cannot see the change in force, though the server took it: {error.message}; "
-            "look again with 'allod history'",
-        ) from error
-    confirm_in_force(view, upload)
-    view.load_all()
-    for path in upload.targets:
-        view.target(path)
-    return view
-
-
-def confirm_in_force(view: View, upload: ChangeUpload) -> None:
-    """Whether what was uploaded is what the server now shows. Raises Untrusted `not-in-force`."""
-    shown = view.versions
-    for name in upload.metadata:
-        number, _, rest = name.partition(".")
-        role = rest.removesuffix(".json")
-        if shown.get(role, 0) < int(number):
-            raise Untrusted(
-                "not-in-force",
-                f"cannot see the change in force: the server shows {role} {shown.get(role, 0)} "
-                f"after it took {number}",
-            )
+    force = see_in_force(fleet, upload)
+    return SeenReceipt(
+        fleet=receipt.fleet, news=receipt.news, versions=receipt.versions, force=force
+    )

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from allod.cli.evidence import with_evidence
 from allod.cli.options import now as clock
-from allod.errors import AllodError, Unavailable
+from allod.errors import AllodError, Unavailable, Untrusted
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.effects import Keep, Steps, drive
 from allod.trust.metadata import ROOT, metadata_path
+from allod.trust.profile import ALLOD, UNWITNESSED, Profile
 from allod.trust.repository import descend
 from allod.wire.codec import decode
 from allod.wire.desired import STATE_CAP
@@ -40,11 +42,13 @@ class View:
         fleet: whose it is.
         repository: what `descend` accepted.
         expired: what is past its date, if anything; it can be read and renewed, no more.
+        unproved: why nobody vouches for the log as it is shown, if nobody does; likewise.
     """
 
     fleet: LocalFleet
     repository: Repository
     expired: str | None = None
+    unproved: str | None = None
 
     @property
     def versions(self) -> Mapping[str, int]:
@@ -79,41 +83,64 @@ class View:
         return found
 
 
-def refresh(fleet: LocalFleet, *, allow_expired: bool = False, at: datetime | None = None) -> View:
+def refresh(
+    fleet: LocalFleet,
+    *,
+    allow_expired: bool = False,
+    allow_unwitnessed: bool = False,
+    at: datetime | None = None,
+) -> View:
     """Fetch and verify the newest state.
 
     Args:
         fleet: whose.
         allow_expired: go on where only dates are over, as they were at this machine's time
-            floor: so that the owner can renew what has expired.
+            floor, or where witnesses are missing: so that the owner can mend it.
+        allow_unwitnessed: go on where witnesses are missing, to look at it.
         at: the time to judge by; this machine's clock unless given.
 
     Raises:
-        Untrusted: `rollback`, `equivocation`, `auth`, … : the server shows what must not be.
-        Unavailable: `stale`, `withheld`, `server-unreachable`.
+        Untrusted: `rollback`, `equivocation`, `auth`, `log-consistency`, … : the server shows
+            what must not be.
+        Unavailable: `stale`, `withheld`, `no-quorum`, `server-unreachable`.
     """
     floors = fleet.floors
     moment = clock() if at is None else at
     expired: str | None = None
-    try:
-        repository = _walk(fleet, moment)
-    except Unavailable as error:
-        if error.code != STALE or not allow_expired:
-            raise
-        expired = str(error.details.get("role", "something"))
-        repository = _walk(fleet, floors.time)
+    unproved: str | None = None
+    while True:
+        try:
+            repository = _walk(fleet, moment, ALLOD if unproved is None else UNWITNESSED)
+            break
+        except Untrusted as error:
+            raise with_evidence(fleet, error) from error
+        except Unavailable as error:
+            if unproved is None and _lacks_witnesses(error):
+                if not (allow_expired or allow_unwitnessed):
+                    raise
+                unproved = error.message
+            elif error.code == STALE and allow_expired and expired is None:
+                expired = str(error.details.get("role", "something"))
+                moment = floors.time
+            else:
+                raise
     fleet.save_anchor(root=repository.anchor.root, trust=repository.anchor.trust)
     _follow(fleet, repository)
-    return View(fleet, repository, expired)
+    return View(fleet, repository, expired, unproved)
 
 
-def _walk(fleet: LocalFleet, moment: datetime) -> Repository:
+def _lacks_witnesses(error: Unavailable) -> bool:
+    """Whether too few vouch for the log, or did too long ago; roles that are too old say so."""
+    return error.code == "no-quorum" or (error.code == STALE and "role" not in error.details)
+
+
+def _walk(fleet: LocalFleet, moment: datetime, profile: Profile) -> Repository:
     """The walk; where the server no longer knows the API key, with the one that waits.
 
     So a rotation of that key that was cut short between the server and this machine goes on.
     """
     try:
-        return _descend(fleet, moment)
+        return _descend(fleet, moment, profile)
     except AllodError as error:
         waiting = [record for record in fleet.keys.records("api") if record.state == "next"]
         if error.code not in NOT_KNOWN or not waiting:
@@ -123,15 +150,15 @@ def _walk(fleet: LocalFleet, moment: datetime) -> Repository:
 
         location = fleet.client.location
         fleet.use(ApiClient(location, fleet.id, signing_key(fleet.keys, waiting[-1])))
-        repository = _descend(fleet, moment)
+        repository = _descend(fleet, moment, profile)
         fleet.keys.reconcile({"api": [waiting[-1].id]})
         return repository
 
 
-def _descend(fleet: LocalFleet, moment: datetime) -> Repository:
+def _descend(fleet: LocalFleet, moment: datetime, profile: Profile) -> Repository:
     """The walk; the roots and statements on the way are kept for a server that loses them."""
     seen: dict[str, bytes] = {}
-    steps = descend(fleet.anchor, fleet.floors, fleet.cached(), moment)
+    steps = descend(fleet.anchor, fleet.floors, fleet.cached(), moment, profile=profile)
     repository = _drive(fleet, steps, seen)
     roots, statements = {}, {}
     newest = 0 if repository.statement is None else repository.statement.number

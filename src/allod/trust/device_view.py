@@ -24,14 +24,17 @@ from allod.domain.ids import (
     parse_provider,
 )
 from allod.errors import AllodError, InvalidInput, Untrusted
+from allod.tlog.known import KnownLog
+from allod.tlog.lines import write_base64
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.anchor import Anchor
+from allod.trust.authority_log import judged_log
 from allod.trust.effects import Steps
 from allod.trust.floors import Floors
 from allod.trust.repository import descend
 from allod.wire.codec import decode
 from allod.wire.desired import STATE_CAP, decode_state
-from allod.wire.report import Alarm, Authority, Refusal
+from allod.wire.report import Alarm, Authority, Refusal, SeenCheckpoint
 from allod.wire.trust import (
     FleetDocument,
     ProviderDocument,
@@ -239,11 +242,18 @@ def _read_scope(reading: _Reading, scope: Scope) -> Steps[None]:
         return
     document, file = found
     reading.documents[scope] = document
-    reading.authorities[scope] = authority_of(document, file)
+    reading.authorities[scope] = authority_of(document, file, judged_log(reading.repository))
 
 
-def authority_of(document: StateDocument, file: TargetFile) -> Authority:
-    """Why a change that this document wants is lawful."""
+def authority_of(document: StateDocument, file: TargetFile, log: KnownLog | None) -> Authority:
+    """Why a change that this document wants is lawful: a receipt, if the fleet has a log."""
+    seen: SeenCheckpoint | None = None
+    if log is not None and file.log_index is not None:
+        seen = SeenCheckpoint(
+            origin=log.signed.checkpoint.origin,
+            size=log.signed.size,
+            root=write_base64(log.signed.root),
+        )
     return Authority(
         document=file.path,
         digest=file.digest,
@@ -251,6 +261,7 @@ def authority_of(document: StateDocument, file: TargetFile) -> Authority:
         version=file.version,
         change=None if document.change is None else document.change.number,
         log_index=file.log_index,
+        checkpoint=seen,
     )
 
 
