@@ -22,8 +22,8 @@ from allod.domain.desired import (
     StateDocument,
 )
 from allod.domain.ids import Digest, Purl, Scope, is_pattern, package_name
-from allod.domain.overview import Member, Remark
 from allod.domain.release import Apply, Release, is_one_way, reads_data_of
+from allod.domain.reported import Member, Remark
 from allod.errors import AllodError
 
 if TYPE_CHECKING:

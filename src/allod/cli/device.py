@@ -15,7 +15,7 @@ from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.cli.scopes import find_device, find_group
 from allod.domain import edit
 from allod.domain.ids import device_scope
-from allod.domain.overview import Member
+from allod.domain.reported import Member
 from allod.errors import Conflict, InvalidInput
 from allod.wire.codec import instant
 

@@ -11,7 +11,8 @@ from allod.cli.members import Device
 from allod.cli.picture import Picture
 from allod.cli.status import constraint_says, device_data, look
 from allod.domain.ids import device_scope, package_name
-from allod.domain.overview import DeviceOverview, Member
+from allod.domain.overview import DeviceOverview
+from allod.domain.reported import Member
 from allod.errors import AllodError
 from allod.trust.report import ChainHead, Link, SignedReport, follow, verify_report
 from allod.wire.codec import encode

@@ -27,14 +27,7 @@ from allod.domain.ids import (
     parse_purl,
     parse_version,
 )
-from allod.domain.overview import (
-    Actual,
-    ActualPackage,
-    ActualRelease,
-    Member,
-    PendingWork,
-    Remark,
-)
+from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, PendingWork, Remark
 from allod.durable import write_atomic
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.trust.binding import Binding, verify_binding

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from allod.domain.desired import ReleaseOrder, StateDocument
 from allod.domain.ids import DeviceId, Purl, Scope, package_name
-from allod.domain.overview import Remark
+from allod.domain.reported import Remark
 from allod.domain.resolution import ResolvedSoftware, resolve, scopes_of
 
 GETS, LOSES = "moved-gets", "moved-loses"

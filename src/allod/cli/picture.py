@@ -18,7 +18,7 @@ from allod.cli.scopes import all_groups, find_scope
 from allod.domain.desired import StateDocument
 from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
-from allod.domain.overview import Member
+from allod.domain.reported import Member
 from allod.errors import InvalidInput
 
 if TYPE_CHECKING:

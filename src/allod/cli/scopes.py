@@ -14,7 +14,7 @@ from allod.domain.ids import (
     device_scope,
     group_scope,
 )
-from allod.domain.overview import Member
+from allod.domain.reported import Member
 from allod.errors import InvalidInput
 
 _PREFIX: Final = re.compile(r"[0-9a-f]{4,64}", re.ASCII)

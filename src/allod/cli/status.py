@@ -15,7 +15,8 @@ from allod.cli.phrases import parse_span
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
 from allod.domain.ids import Scope, package_name
-from allod.domain.overview import DeviceOverview, Remark, Row, RowState, overview
+from allod.domain.overview import DeviceOverview, Row, RowState, overview
+from allod.domain.reported import Remark
 from allod.trust.metadata import TARGETS
 from allod.wire.codec import instant
 

@@ -15,7 +15,7 @@ from allod.cli.scopes import show_scope, touched
 from allod.domain.desired import OWNER, ChangeNote
 from allod.domain.difference import NOTE, Difference, describe_note
 from allod.domain.ids import parse_scope
-from allod.domain.overview import Member, Remark
+from allod.domain.reported import Member, Remark
 from allod.errors import AllodError
 from allod.wire.codec import instant
 

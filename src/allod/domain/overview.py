@@ -6,14 +6,15 @@ verified report. Where no report speaks, nothing is guessed: the state is 'unkno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
-from allod.domain.desired import Level, ReleaseOrder, Restart, StateDocument
-from allod.domain.ids import DeviceId, Digest, GroupName, Purl, Scope, Version
+from allod.domain.desired import Restart, StateDocument
+from allod.domain.ids import Digest, Purl, Scope
+from allod.domain.overview_words import RANK, actual_words, wanted_words
+from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, Remark
 from allod.domain.resolution import (
     Resolved,
     ResolvedConfiguration,
@@ -21,10 +22,7 @@ from allod.domain.resolution import (
     ResolvedSoftware,
     Unresolved,
     resolve,
-    scopes_of,
 )
-
-_RANK: Final = {Level.TRANSFERRED: 1, Level.INSTALLED: 2, Level.ACTIVE: 3}
 
 
 class RowState(StrEnum):
@@ -41,98 +39,6 @@ class RowState(StrEnum):
     HELD = "held"
     UNMANAGED = "nobody decides"
     AS_WANTED = "as wanted"
-
-
-@dataclass(frozen=True, slots=True)
-class ActualRelease:
-    """One release that the device says it has."""
-
-    version: Version
-    digest: Digest
-    level: Level
-    intact: bool = True  #: its last measurement found every byte as staged
-    changed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PendingWork:
-    """What the device says it is about to do."""
-
-    what: str
-    version: str = ""
-    waits_for: str = ""
-    progress: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActualPackage:
-    """One package as the device reports it."""
-
-    package: Purl
-    state: str
-    releases: tuple[ActualRelease, ...] = ()
-    configuration: Digest | None = None
-    configuration_intact: bool = True
-    local: tuple[str, ...] = ()
-    pending: tuple[PendingWork, ...] = ()
-    failed: frozenset[Digest] = frozenset()
-    healthy: bool | None = None
-    constraints: tuple[str, ...] = ()
-
-    @property
-    def active(self) -> ActualRelease | None:
-        """What runs."""
-        return next((one for one in self.releases if one.level is Level.ACTIVE), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A refusal or an alarm: code, what it is about, and words."""
-
-    code: str
-    says: str
-    subject: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Actual:
-    """A device's newest report, verified."""
-
-    heard: datetime  #: the earlier of the device's and the server's word for its time
-    sequence: int
-    roles: Mapping[str, int]
-    packages: Mapping[Purl, ActualPackage]
-    refusals: tuple[Remark, ...] = ()
-    alarms: tuple[Remark, ...] = ()
-    inhibitors: tuple[str, ...] = ()
-    constraints: tuple[str, ...] = ()
-    restarts: Mapping[str, str] = field(default_factory=dict)  #: id -> state
-    changes: tuple[str, ...] = ()  #: since the report before, in words
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A device of the fleet, from its verified binding record and the owner's documents."""
-
-    device: DeviceId
-    epoch: int
-    groups: tuple[GroupName, ...]
-    label: str = ""
-    retired: bool = False
-    surplus: bool = False
-    actual: Actual | None = None
-    alarms: tuple[Remark, ...] = ()  #: found here or said by the server
-
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """The scopes that speak to it, in order."""
-        return scopes_of(self.device, self.groups)
-
-    @property
-    def shown(self) -> str:
-        """Its label, or the beginning of its id."""
-        return self.label or self.device[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +61,7 @@ class DeviceOverview:
     member: Member
     rows: tuple[Row, ...]
     silent_since: datetime | None = None
+    unknown: tuple[str, ...] = ()  #: why its state is not known; somebody has to look
     holds: tuple[str, ...] = ()
     restarts: tuple[tuple[Restart, str], ...] = ()  #: with what became of each
     constraints: tuple[str, ...] = ()
@@ -164,7 +71,8 @@ class DeviceOverview:
     @property
     def settled(self) -> bool:
         """Whether everything that is wanted is there."""
-        return all(row.state in {RowState.AS_WANTED, RowState.UNMANAGED} for row in self.rows)
+        done = {RowState.AS_WANTED, RowState.UNMANAGED}
+        return not self.member.doubts and all(row.state in done for row in self.rows)
 
 
 def overview(
@@ -217,6 +125,7 @@ def _device(
         member,
         rows,
         silent_since=actual.heard if actual is not None and silent else None,
+        unknown=() if member.retired else _unknown(member, silent=silent),
         holds=resolved.holds,
         restarts=tuple((one, states.get(one.id, "not seen yet")) for _, one in resolved.restarts),
         constraints=tuple(dict.fromkeys(constraints)),
@@ -240,8 +149,8 @@ def _row(
     software = wanted.software
     return Row(
         wanted.package,
-        _wanted_words(wanted),
-        _actual_words(actual) if member.actual is not None else (),
+        wanted_words(wanted),
+        actual_words(actual) if member.actual is not None else (),
         state,
         why,
         progress,
@@ -261,11 +170,9 @@ def _judge(
     silent: bool,
     behind: bool,
 ) -> _Verdict:
-    report = member.actual
-    if report is None:
-        return RowState.UNKNOWN, ("it has not reported yet",), None
-    if silent:
-        return RowState.UNKNOWN, (f"silent since {report.heard:%Y-%m-%d %H:%M} UTC",), None
+    report, unknown = member.actual, _unknown(member, silent=silent)
+    if report is None or unknown:
+        return RowState.UNKNOWN, unknown, None
     drift = _drift(actual)
     if drift:
         return RowState.DRIFTED, drift, None
@@ -276,6 +183,15 @@ def _judge(
         local = actual.local if actual is not None else ()
         return RowState.AS_WANTED, tuple(f"changed locally: {path}" for path in local), None
     return _why_not(wanted, report, resolved, actual, lacking, behind=behind)
+
+
+def _unknown(member: Member, *, silent: bool) -> tuple[str, ...]:
+    """Why nothing that the device said can be taken for its state (attack 41); empty: it can."""
+    report = member.actual
+    if report is None:
+        return ("it has not reported yet",)
+    silence = (f"silent since {report.heard:%Y-%m-%d %H:%M} UTC",) if silent else ()
+    return (*member.doubts, *silence)
 
 
 def _why_not(
@@ -347,7 +263,7 @@ def _lacking(wanted: ResolvedPackage, actual: ActualPackage | None) -> tuple[str
         lacks += [
             f"{order.version} is not {order.level}"
             for order in orders
-            if order.digest not in has or _RANK[has[order.digest].level] < _RANK[order.level]
+            if order.digest not in has or RANK[has[order.digest].level] < RANK[order.level]
         ]
         if running is not None and wanted.software.active is None:
             lacks.append(f"{running.version} still runs")
@@ -362,37 +278,3 @@ def _lacking(wanted: ResolvedPackage, actual: ActualPackage | None) -> tuple[str
     ):
         lacks.append("its configuration is another one")
     return tuple(lacks)
-
-
-def _wanted_words(wanted: ResolvedPackage) -> tuple[str, ...]:
-    if isinstance(wanted.software, Unresolved):
-        words = ["as it is"]
-    else:
-        words = [_order_words(order) for order in wanted.software.releases] or ["deleted"]
-    configuration = wanted.configuration
-    if isinstance(configuration, ResolvedConfiguration):
-        digest = configuration.order.digest
-        words.append(f"configuration {_short(digest)}" if digest else "default configuration")
-    return tuple(words)
-
-
-def _order_words(order: ReleaseOrder) -> str:
-    return f"{order.version} {order.level}" + (
-        f" at {order.when}" if order.level is Level.ACTIVE and order.when != "now" else ""
-    )
-
-
-def _actual_words(actual: ActualPackage | None) -> tuple[str, ...]:
-    if actual is None or not actual.releases:
-        return ("nothing",)
-    ordered: Sequence[ActualRelease] = sorted(actual.releases, key=lambda one: -_RANK[one.level])
-    words = [f"{one.version} {one.level}" for one in ordered]
-    if actual.configuration is not None:
-        words.append(f"configuration {_short(actual.configuration)}")
-    if actual.healthy is False:
-        words.append("unhealthy")
-    return tuple(words)
-
-
-def _short(digest: Digest) -> str:
-    return digest.removeprefix("sha256:")[:12]

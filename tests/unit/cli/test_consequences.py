@@ -15,8 +15,8 @@ from allod.domain.desired import (
     Software,
     StateDocument,
 )
-from allod.domain.overview import Member
 from allod.domain.release import Constraint, Kind, Release
+from allod.domain.reported import Member
 from allod.errors import InvalidInput
 
 FLEET = ids.FleetId("0" * 64)

@@ -6,7 +6,7 @@ import pytest
 
 from allod.cli.scopes import all_groups, find_device, find_group, find_scope, show_scope, touched
 from allod.domain import ids
-from allod.domain.overview import Member
+from allod.domain.reported import Member
 from allod.errors import InvalidInput
 
 KITCHEN, HALL = ids.GroupName("kitchen"), ids.GroupName("hall")

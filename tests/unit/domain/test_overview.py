@@ -9,17 +9,8 @@ import pytest
 
 from allod.domain import edit, ids
 from allod.domain.desired import Level, PackageEntry, ReleaseOrder, Restart, Software, When
-from allod.domain.overview import (
-    Actual,
-    ActualPackage,
-    ActualRelease,
-    DeviceOverview,
-    Member,
-    PendingWork,
-    Remark,
-    RowState,
-    overview,
-)
+from allod.domain.overview import DeviceOverview, RowState, overview
+from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, PendingWork, Remark
 
 FLEET = ids.FleetId("f" * 64)
 KITCHEN = ids.GroupName("kitchen")
