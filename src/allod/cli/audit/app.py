@@ -10,3 +10,6 @@ app.command(
     name="verify",
     help="Check logs, files and reports: from scratch, or since the last time.",
 )
+app.command(
+    "allod.cli.audit.fork:fork", name="fork", help="Check evidence that a log told two histories."
+)
