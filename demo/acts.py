@@ -262,7 +262,7 @@ def undo(stage: Stage) -> None:
 
 def number_of(said: str) -> str:
     """The number of a change, from what the command said of it."""
-    found = re.search(r"Change (\d+) is published", said)
+    found = re.search(r"Change (\d+) is (?:published|in force)", said)
     if found is None:
         raise Failed(f"no change was published: {said}")
     return found[1]

@@ -158,7 +158,7 @@ def serve(server: Path, port: int) -> None:
                 self.answer(200, json.dumps({"news": next(number)}).encode())
             elif path.endswith("/challenge"):
                 self.answer(200, b'{"challenge": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}')
-            elif re.fullmatch(r"/f/[0-9a-f]{64}/(tuf|trust)/[a-z0-9._/-]+", path):
+            elif re.fullmatch(r"/f/[0-9a-f]{64}/(tuf|trust|log)/[a-z0-9._/-]+", path):
                 found = server / "fleets" / path.removeprefix("/f/")
                 here = found.is_file()
                 self.answer(200 if here else 404, found.read_bytes() if here else b"{}")
