@@ -28,7 +28,7 @@ app.command(revoke)
 @app.command(name="list")
 def list_(*, options: Options = OPTIONS) -> None:
     """Show the devices; each one's binding and report is verified here."""
-    picture = take(options.open())
+    picture = take(options.open(), reading=True)
     rows, data = [], []
     for one in picture.members.devices:
         member, actual = one.member, one.member.actual
@@ -76,7 +76,7 @@ def show(
     """
     from allod.cli.device_look import describe, look_at
 
-    picture = take(options.open())
+    picture = take(options.open(), reading=True)
     member = find_device(name, picture.devices)
     found = look_at(picture, member)
     data = found.data(inventory=inventory)

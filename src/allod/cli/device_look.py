@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from allod.cli.members import Device
+from allod.cli.device_log import FleetLog
+from allod.cli.members import Device, Read
 from allod.cli.picture import Picture
-from allod.cli.status import constraint_says, device_data, look
+from allod.cli.status import constraint_says, device_data, log_of, look
 from allod.domain.ids import device_scope, package_name
 from allod.domain.overview import DeviceOverview
 from allod.domain.reported import Member
-from allod.errors import AllodError
-from allod.trust.report import ChainHead, Link, SignedReport, follow, verify_report
-from allod.wire.codec import encode
+from allod.trust.report import ChainHead, Link, SignedReport, follow
 from allod.wire.report import Inventory
 
 _SILENCE: Final = timedelta(hours=1)
@@ -27,6 +26,7 @@ class Chain:
 
     count: int
     faults: tuple[str, ...]
+    receipts: int = 0  #: changes whose entry and checkpoint are those of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,11 @@ class Closely:
             "uptime": None if report is None else report.uptime,
             "boot": None if report is None else {"id": report.boot.id, "count": report.boot.count},
             "journey": None if report is None else report.journey,
-            "chain": {"reports": self.chain.count, "faults": list(self.chain.faults)},
+            "chain": {
+                "reports": self.chain.count,
+                "receipts": self.chain.receipts,
+                "faults": list(self.chain.faults),
+            },
         }
         if inventory:
             data["inventory"] = self.inventory
@@ -58,43 +62,20 @@ class Closely:
 
 
 def look_at(picture: Picture, member: Member) -> Closely:
-    """Fetch and verify all reports of a device."""
+    """Fetch and verify all reports of a device, and every receipt in them."""
     device = next(one for one in picture.members.devices if one.binding.device == member.device)
-    reports, faults = _reports(picture, device)
-    found = look(picture, device_scope(member.device), _SILENCE)
-    inventory = _inventory(reports)
-    return Closely(device, found[0], _chain(reports, faults), inventory)
+    read = picture.members.read(device.binding, 0)
+    log = log_of(picture)
+    found = look(picture, device_scope(member.device), _SILENCE, log)
+    return Closely(device, found[0], _chain(read, log), _inventory(read.reports))
 
 
-def _reports(picture: Picture, device: Device) -> tuple[list[SignedReport], list[str]]:
-    record = device.binding.record
-    found: list[SignedReport] = []
-    faults: list[str] = []
-    for entry in picture.members.entries(device.binding.device, 0):
-        if entry.epoch != record.epoch:
-            continue
-        if entry.forked:
-            faults.append(f"report {entry.sequence}: another one came under the same number")
-        try:
-            signed = verify_report(
-                encode(entry.report),
-                record.key,
-                fleet=picture.base.fleet_id,
-                device=device.binding.device,
-                epoch=record.epoch,
-            ).value
-        except AllodError as error:
-            faults.append(f"report {entry.sequence}: {error.message}")
-            continue
-        found.append(signed)
-    return sorted(found, key=lambda one: one.report.sequence), faults
-
-
-def _chain(reports: list[SignedReport], faults: list[str]) -> Chain:
+def _chain(read: Read, log: FleetLog) -> Chain:
     head = ChainHead()
     older: set[str] = set()
-    said = list(faults)
-    for signed in reports:
+    said = [remark.says for remark in read.remarks]
+    receipts = 0
+    for signed in read.reports:
         followed = follow(head, signed, older)
         if followed.link is Link.GAP:
             said.append(f"before report {signed.report.sequence} reports are missing")
@@ -102,10 +83,13 @@ def _chain(reports: list[SignedReport], faults: list[str]) -> Chain:
             said.append(f"report {signed.report.sequence} continues another past: two devices?")
         older.add(signed.digest)
         head = followed.head
-    return Chain(len(reports), tuple(said))
+        wrong = log.remarks(signed.report)
+        said += [f"report {signed.report.sequence}: {remark.says}" for remark in wrong]
+        receipts += 0 if wrong else log.receipts(signed.report)
+    return Chain(len(read.reports), tuple(said), receipts)
 
 
-def _inventory(reports: list[SignedReport]) -> Inventory | None:
+def _inventory(reports: Sequence[SignedReport]) -> Inventory | None:
     """The newest inventory; its lists stand in the report in which they last changed."""
     newest = next((r.report.inventory for r in reversed(reports) if r.report.inventory), None)
     if newest is None:
@@ -131,7 +115,9 @@ def describe(found: Closely, *, inventory: bool) -> Iterator[str]:
     yield f"  facts: {', '.join(f'{name} {value}' for name, value in sorted(facts.items()))}"
     if report is not None:
         yield f"  agent: {report.agent}, up {timedelta(seconds=report.uptime)}, heard {report.at}"
-    yield f"  reports: {found.chain.count}, " + ("whole" if not found.chain.faults else "NOT whole")
+    whole = "whole" if not found.chain.faults else "NOT whole"
+    receipts = f", {found.chain.receipts} receipts hold" if found.chain.receipts else ""
+    yield f"  reports: {found.chain.count}, {whole}{receipts}"
     yield from (f"  ! {fault}" for fault in found.chain.faults)
     for row in found.overview.rows:
         yield f"  {package_name(row.package)}: {'; '.join(row.actual) or 'unknown'}"

@@ -151,13 +151,17 @@ class Base:
         return document
 
 
-def newest(fleet: LocalFleet) -> Base:
+def newest(fleet: LocalFleet, *, reading: bool = False) -> Base:
     """Fetch and verify everything that the owner signed, under this machine's own floors.
+
+    Args:
+        fleet: whose.
+        reading: nothing is signed on it, so that it may be looked at without enough witnesses.
 
     Raises:
         Untrusted: the server shows what must not be (attack 60).
         Unavailable: it cannot be reached, or what it has is past its date.
     """
-    view = refresh(fleet)
+    view = refresh(fleet, allow_unwitnessed=reading)
     view.load_all()
     return Base(view)

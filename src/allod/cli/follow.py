@@ -37,7 +37,7 @@ def follow(
     deadline = time.monotonic() + patience.total_seconds()
     told: dict[str, str] = {}
     while True:
-        picture = take(fleet)
+        picture = take(fleet, reading=True)
         seen = look(picture, picture.scope(scope), _SILENCE)
         found = tuple(one for one in seen if not one.member.surplus)
         rows = [(one, _row(one, package)) for one in found]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from allod.cli.changes import change_data, standings
 from allod.cli.contents import fetch_configuration, with_contents
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
@@ -27,8 +28,9 @@ def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
         options: Options of every verb.
     """
     from allod.cli.past import Past
+    from allod.cli.status import log_of
 
-    picture = take(options.open(), reports=False)
+    picture = take(options.open(), reading=True)
     place = None if scope is None else picture.scope(scope)
     past = Past(picture)
     found = [
@@ -36,20 +38,25 @@ def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
         for one in past.changes
         if place is None or any(touch.scope == place for touch in one.touches)
     ]
+    how = {id(one.change): one for one in standings(picture, log_of(picture).book, found)}
     rows = [
         (
             "" if one.number is None else str(one.number),
             one.text("at"),
             one.text("by"),
+            how[id(one)].force_says,
+            how[id(one)].seen_says,
             _what(one, picture),
             one.text("message") + (f" [{one.text('ticket')}]" if one.text("ticket") else ""),
         )
         for one in found
     ]
-    data = {"changes": [_data(one) for one in found], "missing": past.missing}
-    options.output.table(
-        data, ("change", "at", "by", "touches", "message"), rows, empty="No changes yet."
-    )
+    data = {
+        "changes": [{**change_data(one), **how[id(one)].data()} for one in found],
+        "missing": past.missing,
+    }
+    columns = ("change", "at", "by", "state", "seen", "touches", "message")
+    options.output.table(data, columns, rows, empty="No changes yet.")
     for name in past.missing:
         options.output.say(f"! The server lacks {name}: what it changed cannot be shown.")
 
@@ -64,19 +71,6 @@ def _what(change: PastChange, picture: Picture) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _data(change: PastChange) -> dict[str, Any]:
-    return {
-        "number": change.number,
-        "id": change.text("id"),
-        "at": change.text("at"),
-        "by": change.text("by"),
-        "message": change.text("message"),
-        "ticket": change.text("ticket"),
-        "roles": change.roles,
-        "touches": [touch.path for touch in change.touches],
-    }
-
-
 def show(number: int, *, options: Options = OPTIONS) -> None:
     """Show what one change changed.
 
@@ -85,16 +79,19 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
         options: Options of every verb.
     """
     from allod.cli.past import Past
+    from allod.cli.status import log_of
 
-    picture = take(options.open(), reports=False)
+    picture = take(options.open(), reading=True)
     past = Past(picture)
     change = past.change(number)
+    (standing,) = standings(picture, log_of(picture).book, [change])
     reading = with_contents(
         past.reading(change), partial(fetch_configuration, picture.fleet.client)
     )
     found = [one for one in reading.differences if one.what != NOTE]
     data = {
-        **_data(change),
+        **change_data(change),
+        **standing.data(),
         "differences": [
             {
                 "subject": one.subject,
@@ -109,6 +106,7 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
     }
     head = f"Change {number} at {change.text('at')} by {change.text('by') or 'somebody'}"
     lines = [head + (f": {change.text('message')}" if change.text("message") else "")]
+    lines.append(f"  {standing.force_says}, seen by {standing.seen_says} devices")
     lines += [f"  {one.subject}: {one.says}" for one in found]
     options.output.result(data, "\n".join(lines))
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final, Literal
 
 from allod.cli.documents import Base
+from allod.cli.seen import Seen, begin_at, follow_on, load_seen, remember
 from allod.domain.desired import Level, StateDocument
 from allod.domain.ids import (
     DeviceId,
@@ -28,7 +28,6 @@ from allod.domain.ids import (
     parse_version,
 )
 from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, PendingWork, Remark
-from allod.durable import write_atomic
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.trust.binding import Binding, verify_binding
 from allod.trust.metadata import ROOT_CAP, metadata_path
@@ -43,26 +42,8 @@ from allod.wire.api import (
     ReportList,
 )
 from allod.wire.binding import BindingFile
-from allod.wire.codec import Document, decode, encode, parse_instant
+from allod.wire.codec import encode, parse_instant
 from allod.wire.report import PackageReport, Report
-
-_SEEN_CAP: Final = 64 * 1024 * 1024
-
-
-class Seen(Document, frozen=True, kw_only=True):
-    """The newest report of a device that this machine has verified."""
-
-    epoch: int
-    sequence: int
-    digest: str
-
-
-class SeenFile(Document, frozen=True, kw_only=True):
-    """`seen.json` of a fleet on the owner's machine."""
-
-    type: Literal["allod.seen"] = "allod.seen"
-    format: Literal[1] = 1
-    devices: dict[str, Seen] = {}  # noqa: RUF012 — msgspec copies it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +54,21 @@ class Device:
     binding: Binding
     signed: SignedReport | None
     summary: DeviceSummary | None
+    seen: Seen | None = None
 
     @property
     def report(self) -> Report | None:
         """What it last said."""
         return None if self.signed is None else self.signed.report
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Reports of a device that its key signed, oldest first, and when the newest was received."""
+
+    reports: tuple[SignedReport, ...] = ()
+    received: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass
@@ -113,14 +104,15 @@ class Members:
         bindings, rejected = self._bindings()
         uses = Counter(binding.invite.id for binding, _ in bindings.values())
         summaries = self._summaries()
-        seen = self._seen()
+        seen = load_seen(self.base.fleet)
         found = [
             self._device(binding, entry, summaries.get(device), seen.devices.get(device), uses)
             for device, (binding, entry) in sorted(bindings.items())
         ]
         found = [_with(one, rejected.get(one.binding.device, ())) for one in found]
         if self.reports:
-            self._remember(seen, found)
+            now = ((one.binding.device, one.seen) for one in found if one.seen is not None)
+            remember(self.base.fleet, now)
         return tuple(found)
 
     @cached_property
@@ -134,7 +126,7 @@ class Members:
         shown = {device.binding.device for device in self.devices}
         return tuple(
             Remark("device-hidden", "the server does not show this device any more", device)
-            for device in sorted(self._seen().devices)
+            for device in sorted(load_seen(self.base.fleet).devices)
             if device not in shown
         )
 
@@ -214,14 +206,26 @@ class Members:
         uses: Counter[str],
     ) -> Device:
         member = self._member(binding, entry, summary, uses)
-        if not self.reports or summary is None or summary.sequence == 0:
-            lost = seen is not None and self.reports
-            return Device(_alarmed(member, *(_withheld() if lost else ())), binding, None, summary)
+        if not self.reports:
+            return Device(member, binding, None, summary)
+        epoch, newest = binding.record.epoch, 0 if summary is None else summary.sequence
+        read = self.read(binding, begin_at(seen, epoch, newest)) if newest else Read()
+        followed = follow_on(read.reports, seen)
+        doubts = [*read.remarks, *followed.remarks]
+        signed = read.reports[-1] if read.reports else None
+        actual = None if signed is None else actual_of(signed.report, read.received)
+        member = replace(
+            _alarmed(member, *doubts), actual=actual, doubts=tuple(one.says for one in doubts)
+        )
+        return Device(member, binding, signed, summary, followed.seen)
+
+    def read(self, binding: Binding, after: int) -> Read:
+        """Verify a device's reports beyond a sequence number."""
+        epoch = binding.record.epoch
         remarks: list[Remark] = []
-        signed: SignedReport | None = None
-        received = ""
-        for one in self.entries(binding.device, summary.sequence - 1):
-            if one.epoch != binding.record.epoch:
+        found: dict[int, tuple[SignedReport, str]] = {}
+        for one in self.entries(binding.device, after):
+            if one.epoch != epoch:
                 continue
             if one.forked:
                 remarks.append(Remark("clone", "two devices speak with one key"))
@@ -231,15 +235,18 @@ class Members:
                     binding.record.key,
                     fleet=self.base.fleet_id,
                     device=binding.device,
-                    epoch=binding.record.epoch,
+                    epoch=epoch,
                 ).value
-                received = one.received
             except AllodError as error:
                 remarks.append(Remark("report-refused", error.message))
-        remarks += _compared(signed, seen)
-        actual = None if signed is None else actual_of(signed.report, received)
-        member = replace(_alarmed(member, *remarks), actual=actual)
-        return Device(member, binding, signed, summary)
+                continue
+            found[signed.report.sequence] = (signed, one.received)
+        ordered = [found[sequence] for sequence in sorted(found)]
+        return Read(
+            tuple(signed for signed, _ in ordered),
+            ordered[-1][1] if ordered else "",
+            tuple(dict.fromkeys(remarks)),
+        )
 
     def _member(
         self,
@@ -275,34 +282,6 @@ class Members:
             alarms=tuple(alarms),
         )
 
-    # -- memory -------------------------------------------------------------------------------
-
-    def _seen(self) -> SeenFile:
-        path = self.base.fleet.directory / "seen.json"
-        if not path.exists():
-            return SeenFile()
-        return decode(path.read_bytes(), SeenFile, cap=_SEEN_CAP, what=str(path))
-
-    def _remember(self, seen: SeenFile, devices: list[Device]) -> None:
-        newest: dict[str, Seen] = {}
-        for signed in (device.signed for device in devices):
-            if signed is None:
-                continue
-            report = signed.report
-            now = Seen(epoch=report.epoch, sequence=report.sequence, digest=signed.digest)
-            if _newer(now, seen.devices.get(report.device)):
-                newest[report.device] = now
-        if not newest:
-            return
-        with self.base.fleet.alone():  # another command may have seen more meanwhile
-            known = dict(self._seen().devices)
-            known |= {name: now for name, now in newest.items() if _newer(now, known.get(name))}
-            write_atomic(self.base.fleet.directory / "seen.json", encode(SeenFile(devices=known)))
-
-
-def _newer(now: Seen, before: Seen | None) -> bool:
-    return before is None or (before.epoch, before.sequence) < (now.epoch, now.sequence)
-
 
 def _with(device: Device, remarks: tuple[Remark, ...]) -> Device:
     return replace(device, member=_alarmed(device.member, *remarks)) if remarks else device
@@ -310,25 +289,6 @@ def _with(device: Device, remarks: tuple[Remark, ...]) -> Device:
 
 def _alarmed(member: Member, *remarks: Remark) -> Member:
     return replace(member, alarms=tuple(dict.fromkeys((*member.alarms, *remarks))))
-
-
-def _withheld() -> tuple[Remark, ...]:
-    return (Remark("reports-withheld", "the server does not show reports that were seen before"),)
-
-
-def _compared(signed: SignedReport | None, seen: Seen | None) -> tuple[Remark, ...]:
-    """The newest report against the newest that was seen: never older, never another."""
-    if seen is None:
-        return ()
-    if signed is None:
-        return _withheld()
-    report = signed.report
-    if (report.epoch, report.sequence) < (seen.epoch, seen.sequence):
-        return _withheld()
-    same = (report.epoch, report.sequence) == (seen.epoch, seen.sequence)
-    if same and signed.digest != seen.digest:
-        return (Remark("clone", "the device signed two reports under one number"),)
-    return ()
 
 
 def actual_of(report: Report, received: str) -> Actual:
@@ -354,6 +314,7 @@ def actual_of(report: Report, received: str) -> Actual:
             for one in report.changes
         ),
         stale=report.trust.stale,
+        logs=report.trust.logs,
     )
 
 

@@ -42,6 +42,7 @@ class Touch:
     path: str
     before: TargetFile | None
     after: TargetFile | None
+    role: str
 
     @property
     def scope(self) -> Scope | None:
@@ -76,9 +77,11 @@ class Past:
 
     Args:
         picture: its newest verified picture.
+        last: how many of the newest versions of each role are looked at; None: all.
     """
 
     picture: Picture
+    last: int | None = None
     missing: list[str] = field(default_factory=list)  #: files that the server lacks
 
     @cached_property
@@ -91,6 +94,9 @@ class Past:
             order = 0.0
             before: Targets | None = None
             for version, signed in self._versions(role):
+                if before is None and version > 1 and self.last is not None:
+                    before = signed  # only what came after it is looked at
+                    continue
                 note = note_of(signed.unrecognized_fields)
                 order = float(note["number"]) if note is not None else order + 0.001
                 key: tuple[object, ...] = (role, version)
@@ -100,7 +106,7 @@ class Past:
                     key, order = ("genesis",), 0.0
                 change = by_id.setdefault(key, PastChange(note, order=order))
                 change.roles[role] = version
-                change.touches.extend(_touches(before, signed))
+                change.touches.extend(_touches(role, before, signed))
                 before = signed
         return tuple(sorted(by_id.values(), key=lambda one: one.order))
 
@@ -140,7 +146,9 @@ class Past:
 
     def _versions(self, role: str) -> Iterator[tuple[int, Targets]]:
         base = self.picture.base
-        for version in range(1, base.view.versions[role] + 1):
+        newest = base.view.versions[role]
+        first = 1 if self.last is None else max(1, newest - self.last)
+        for version in range(first, newest + 1):
 
             def check(data: bytes, version: int = version) -> Targets:
                 return check_past_targets(data, role, version, base.fleet_id, self._roots).value
@@ -186,9 +194,9 @@ class Past:
         return checked
 
 
-def _touches(before: Targets | None, after: Targets) -> Iterator[Touch]:
+def _touches(role: str, before: Targets | None, after: Targets) -> Iterator[Touch]:
     had = {} if before is None else before.targets
     for path in sorted(had.keys() | after.targets.keys()):
         first, second = had.get(path), after.targets.get(path)
         if first != second:
-            yield Touch(path, first, second)
+            yield Touch(path, first, second, role)

@@ -132,12 +132,17 @@ class Picture:
         return found[0]
 
 
-def take(fleet: LocalFleet, *, reports: bool = True) -> Picture:
+def take(fleet: LocalFleet, *, reports: bool = True, reading: bool = False) -> Picture:
     """Fetch and verify everything anew.
+
+    Args:
+        fleet: whose.
+        reports: fetch those of the devices too.
+        reading: nothing is signed on it, so that it may be looked at without enough witnesses.
 
     Raises:
         Untrusted: the server shows what must not be.
         Unavailable: it cannot be reached, or what it has is past its date.
     """
-    base = newest(fleet)
+    base = newest(fleet, reading=reading)
     return Picture(base, Members(base, reports=reports), clock())

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from allod.cli.changes import Standing, change_data, standings
+from allod.cli.device_log import FleetLog, fleet_log
+from allod.cli.in_force import LogState
 from allod.cli.options import OPTIONS, Options
 from allod.cli.output import printable
+from allod.cli.past import Past
 from allod.cli.phrases import parse_span
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
 from allod.domain.ids import Scope, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState, overview
-from allod.domain.reported import Remark
+from allod.domain.reported import Member, Remark
+from allod.errors import AllodError
 from allod.trust.metadata import TARGETS
 from allod.wire.codec import instant
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PAUSE: Final = 2.0  #: seconds between two looks of --watch
+_LAST: Final = 5  #: changes that are shown
 _CONSTRAINTS: Final = {
     "access-not-enforced": "nothing holds services to their declared access (access-not-enforced)",
 }
@@ -46,11 +53,13 @@ def constraint_says(name: str) -> str:
 def status(
     scope: str | None = None,
     *,
-    silence: str = "1h",
+    silence: str = "90m",
     watch: Annotated[bool, Parameter(negative="")] = False,
     options: Options = OPTIONS,
 ) -> None:
-    """Show what every device has, against what you want; each report is verified here.
+    """Show what every device has, against what you want, and how the last changes stand.
+
+    Reports and the log are verified here; the server's word counts for nothing.
 
     Args:
         scope: A group's name, or a device's label or the beginning of its id; all devices
@@ -62,43 +71,93 @@ def status(
     quiet = parse_span(silence)
     fleet = options.open()
     while True:
-        picture = take(fleet)
-        found = look(picture, None if scope is None else picture.scope(scope), quiet)
-        remarks = (*_alarms_of(picture), *picture.members.vanished)
+        picture = take(fleet, reading=True)
+        log = log_of(picture)
+        found = look(picture, None if scope is None else picture.scope(scope), quiet, log)
+        seen = Seen(found, _alarms_of(picture, log), _changes(picture, log), log.state)
         options.output.result(
-            status_data(picture, found, remarks),
-            lambda console, seen=found, told=remarks: _print(console, seen, told),  # type: ignore[misc]
+            status_data(picture, seen),
+            lambda console, shown=seen, at=picture.now: _print(console, shown, at),  # type: ignore[misc]
         )
         if not watch:
             return
         time.sleep(_PAUSE)
 
 
-def look(picture: Picture, scope: Scope | None, silence: timedelta) -> tuple[DeviceOverview, ...]:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything that the status shows."""
+
+    devices: tuple[DeviceOverview, ...]
+    remarks: tuple[Remark, ...]
+    changes: tuple[Standing, ...]
+    log: LogState | None
+
+
+def log_of(picture: Picture) -> FleetLog:
+    """The fleet's log, as far as the devices' reports need it."""
+    reports = [one.report for one in picture.members.devices if one.report is not None]
+    return fleet_log(picture.base.view, reports)
+
+
+def look(
+    picture: Picture, scope: Scope | None, silence: timedelta, log: FleetLog | None = None
+) -> tuple[DeviceOverview, ...]:
     """The overview of all devices, or of those that a scope speaks to."""
-    members = picture.devices if scope is None else touched(scope, picture.devices)
+    devices = picture.devices if log is None else tuple(doubted(picture, log))
+    members = devices if scope is None else touched(scope, devices)
     if scope is not None and scope.kind == "devices":
-        members = tuple(one for one in picture.devices if one.device == scope.name)
+        members = tuple(one for one in devices if one.device == scope.name)
     newest = {TARGETS: picture.base.view.versions[TARGETS]}
     return overview(
         members, picture.members.documents(), now=picture.now, silence=silence, newest=newest
     )
 
 
-def _alarms_of(picture: Picture) -> tuple[Remark, ...]:
-    return tuple(Remark(one.code, one.says) for one in picture.base.view.repository.alarms)
+def doubted(picture: Picture, log: FleetLog) -> Iterator[Member]:
+    """The devices; what does not fit the log puts in doubt what a device says."""
+    for one in picture.members.devices:
+        remarks: tuple[Remark, ...] = ()
+        if one.report is not None:
+            try:
+                remarks = log.remarks(one.report)
+            except AllodError as error:
+                remarks = (Remark(error.code, error.message),)
+        if not remarks:
+            yield one.member
+            continue
+        yield replace(
+            one.member,
+            alarms=(*one.member.alarms, *remarks),
+            doubts=(*one.member.doubts, *(remark.says for remark in remarks)),
+        )
 
 
-def status_data(
-    picture: Picture, found: Sequence[DeviceOverview], remarks: Sequence[Remark]
-) -> dict[str, Any]:
+def _changes(picture: Picture, log: FleetLog) -> tuple[Standing, ...]:
+    newest = Past(picture, _LAST).changes[-_LAST:]
+    return tuple(standings(picture, log.book, newest))
+
+
+def _alarms_of(picture: Picture, log: FleetLog) -> tuple[Remark, ...]:
+    found = [Remark(one.code, one.says) for one in picture.base.view.repository.alarms]
+    found += picture.members.vanished
+    if log.state is not None:
+        found += [Remark(code, says) for code, says in log.state.odd]
+    if picture.base.view.unproved is not None:
+        found.append(Remark("no-quorum", picture.base.view.unproved))
+    return tuple(dict.fromkeys(found))
+
+
+def status_data(picture: Picture, seen: Seen) -> dict[str, Any]:
     """The status for `--json`."""
     return {
         "fleet": picture.base.fleet_id,
         "name": picture.fleet.name,
         "at": instant(picture.now),
-        "devices": [device_data(one) for one in found],
-        "alarms": [_remark(one) for one in remarks],
+        "devices": [device_data(one) for one in seen.devices],
+        "alarms": [_remark(one) for one in seen.remarks],
+        "changes": [{**change_data(one.change), **one.data()} for one in seen.changes],
+        "log": None if seen.log is None else seen.log.data(picture.now),
     }
 
 
@@ -116,6 +175,7 @@ def device_data(one: DeviceOverview) -> dict[str, Any]:
         "settled": one.settled and actual is not None,
         "heard": None if actual is None else instant(actual.heard),
         "sequence": None if actual is None else actual.sequence,
+        "unknown": list(one.unknown),
         "silentSince": None if one.silent_since is None else instant(one.silent_since),
         "stale": actual is not None and actual.stale,
         "packages": [_row_data(row, one) for row in one.rows],
@@ -166,28 +226,39 @@ def _remark(one: Remark) -> dict[str, str]:
     return {"code": one.code, "says": one.says, "subject": one.subject}
 
 
-def _print(console: Console, found: Sequence[DeviceOverview], remarks: Sequence[Remark]) -> None:
+def _print(console: Console, seen: Seen, now: datetime) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    if not found:
+    if not seen.devices:
         console.print("No devices yet: 'allod device invite --group NAME' invites one.")
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("device", "package", "wanted", "has", "state"):
             table.add_column(column, overflow="fold")
-        for one in found:
+        for one in seen.devices:
             for cells, state in _lines(one):
                 style = _COLOURS.get(state, "") if state is not None else ""
                 shown = [Text(printable(cell)) for cell in cells]
                 shown[-1].stylize(style)
                 table.add_row(*shown)
         console.print(table)
-    for one in found:
+    for one in seen.devices:
         for line in _notes(one):
             console.print(printable(line))
-    for remark in remarks:
+    for remark in seen.remarks:
         console.print(printable(f"! {remark.subject[:12]} {remark.says}".replace("  ", " ")))
+    for standing in reversed(seen.changes):
+        console.print(printable(_change_line(standing)))
+    if seen.log is not None:
+        console.print(printable(seen.log.says(now)))
+
+
+def _change_line(standing: Standing) -> str:
+    change = standing.change
+    name = "the beginning" if change.number is None else f"change {change.number}"
+    said = f"· {name} {standing.force_says}"
+    return said + (f", seen by {standing.seen_says} devices" if standing.concerned else "")
 
 
 def _lines(one: DeviceOverview) -> Iterator[tuple[tuple[str, ...], RowState | None]]:
@@ -209,10 +280,11 @@ def _lines(one: DeviceOverview) -> Iterator[tuple[tuple[str, ...], RowState | No
 
 def _notes(one: DeviceOverview) -> Iterator[str]:
     name = one.member.shown
-    if one.silent_since is not None:
-        yield f"! {name}: silent since {one.silent_since:%Y-%m-%d %H:%M} UTC"
+    if one.unknown and one.member.actual is not None:
+        yield f"! {name}: its state is unknown: {'; '.join(one.unknown)}"
     for remark in one.alarms:
-        yield f"! {name}: {remark.says}"
+        if remark.says not in one.unknown:
+            yield f"! {name}: {remark.says}"
     for remark in one.refusals:
         yield f"! {name} refused {remark.subject or 'something'}: {remark.says}"
     for constraint in one.constraints:
