@@ -175,7 +175,7 @@ def publish(file: Path, *more: Path, yes: Sure = False, options: Options = OPTIO
     else:
         options.output.confirm("Publish this?", yes=yes)
         receipt = publish_proposal(refresh(options.open(), allow_expired=True), proposal)
-        options.output.result(receipt, f"{receipt.force.says('The change')}.")
+        options.output.result(receipt, receipt.force.brief)
 
 
 def tell(proposal: Proposal, options: Options) -> None:

@@ -54,6 +54,11 @@ class Force(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     why: str = ""
 
+    @property
+    def brief(self) -> str:
+        """The end of a verb that has nothing else to say."""
+        return "Published, and in force." if self.state == "in-force" else "Published."
+
     def says(self, what: str) -> str:
         """A sentence, without its full stop."""
         if self.state == "in-force":

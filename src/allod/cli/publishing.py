@@ -20,6 +20,7 @@ from allod.cli.keystore import KeyRecord
 from allod.cli.log_entries import entries_for, statement_of
 from allod.cli.options import Options
 from allod.cli.options import now as clock
+from allod.cli.output import Output
 from allod.cli.proposal import Proposal, require_complete, sign_proposal
 from allod.cli.proposal_entries import begins_log, finished_entries, unsigned_entries, wanted
 from allod.cli.refresh import View
@@ -238,7 +239,7 @@ def carry_out(
     options.output.confirm("Sign and publish this?", yes=yes)
     signed = sign_proposal(proposal, signers or root_signers(view.fleet))
     receipt = publish_proposal(view, signed)
-    options.output.result(receipt, f"{receipt.force.says('The change')}.")
+    options.output.result(receipt, receipt.force.brief)
     return receipt
 
 
@@ -414,6 +415,8 @@ def send(fleet: LocalFleet, upload: ChangeUpload) -> SeenReceipt:
     fleet.save_history("blobs", upload.blobs)
     receipt = fleet.client.post("changes", upload, ChangeReceipt)
     force = see_in_force(fleet, upload)
+    if force.state == "published":
+        Output().say(f"! {force.says('This')}.")
     return SeenReceipt(
         fleet=receipt.fleet, news=receipt.news, versions=receipt.versions, force=force
     )

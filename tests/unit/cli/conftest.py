@@ -90,6 +90,7 @@ def owner(
 
     monkeypatch.setattr(ApiClient, "_exchange", exchange)
     monkeypatch.setattr("allod.cli.client.FIRST_PAUSE", 0.0)
+    monkeypatch.setenv("ALLOD_WITNESS_WAIT", "0s")
     with (
         another_clock(clock.now),
         capture_logs(),

@@ -1,0 +1,170 @@
+"""In force is what this machine has proved in the log, with the witnesses that the owner names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Owner
+
+from allod.cli import in_force
+from allod.cli.in_force import force_of, log_state
+from allod.cli.logbook import read_logbook
+from allod.cli.refresh import View, refresh
+from allod.domain.ids import FleetId
+from allod.errors import Unavailable
+from allod.server.services.logs import newest_log
+from allod.testing.logs import note_signer
+from allod.tlog.checkpoint import parse_checkpoint
+from allod.tlog.note import Kind
+from allod.tlog.witness import cosign, with_cosignatures
+
+WITNESS = note_signer("w.example", Kind.COSIGNATURE)
+
+
+def vouch(owner: Owner) -> None:
+    """The witness cosigns what the server shows now."""
+    publications = owner.served.publications
+    fleet = FleetId(owner.fleet().id)
+    log = newest_log(publications.fleets.need(fleet).statement, "authority")
+    assert log is not None
+    sequencer = publications.logs.sequencer(fleet, log.origin)
+    signed = sequencer.checkpoint()
+    made = cosign(parse_checkpoint(signed.note.text), WITNESS, int(owner.clock.at.timestamp()))
+    sequencer.publish(with_cosignatures(signed, made, [WITNESS.key]))
+
+
+def look(owner: Owner) -> View:
+    """What the owner's machine sees, though nobody may vouch for it."""
+    return refresh(owner.fleet(), allow_unwitnessed=True)
+
+
+@pytest.fixture
+def witnessed(owner: Owner, tmp_path: Path) -> Owner:
+    """Somebody with a fleet whose log one witness has to vouch for, which it did just now."""
+    owner.served.down = True
+    owner.do(
+        "init", "home", "--server", tmp_path / "server", "--recovery-file", tmp_path / "paper",
+        "--witness", str(WITNESS.key),
+    )  # fmt: skip
+    owner.served.down = False
+    owner.served.restart()
+    vouch(owner)
+    return owner
+
+
+def change(owner: Owner, name: str = "eve") -> dict:
+    """A small change."""
+    key = owner.home / name
+    owner.do("people", "key", key)
+    return dict(owner.do("people", "add", name, key, "--yes"))
+
+
+def test_without_witnesses_a_change_is_in_force_at_once(begun: Owner) -> None:
+    """The checkpoint that the server signed under the upload is verified, entry by entry."""
+    force = change(begun)["force"]
+    assert force["state"] == "in-force"
+    assert force["size"] == force["index"] + 1
+    view = refresh(begun.fleet())
+    book = read_logbook(view)
+    assert book is not None
+    version = view.versions["targets"]
+    place = book.place("targets", version)
+    assert place is not None
+    assert (place.index, place.size) == (force["index"], force["size"])
+    assert force_of(view, book, {"targets": version + 1}).state == "published"
+    assert force_of(view, book, {"targets": version, "root": 1, "trust": 1}).state == "in-force"
+
+
+def test_published_is_not_yet_provable_while_witnesses_are_missing(witnessed: Owner) -> None:
+    """Status 0, what is missing is said, and the next signature waits until it is mended."""
+    force = change(witnessed)["force"]
+    assert force["state"] == "published"
+    assert "0 of 1 witnesses vouch for the log" in force["why"]
+    assert "allod witness submit" in force["why"]
+    key = witnessed.home / "eve"
+    assert witnessed.refused("people", "add", "mallory", key, "--yes") == "no-quorum"
+
+    view = look(witnessed)
+    book = read_logbook(view)
+    roles = {"targets": view.versions["targets"]}
+    assert view.unproved is not None
+    assert force_of(view, book, roles).state == "published"
+    state = log_state(view, book)
+    assert state is not None
+    assert (state.vouch, state.quorum, state.named, state.as_of) == (0, 1, 1, None)
+
+    vouch(witnessed)
+    view = look(witnessed)
+    assert view.unproved is None
+    found = force_of(view, read_logbook(view), roles)
+    assert (found.state, found.index) == ("in-force", force["index"])
+    change(witnessed, "mallory")
+
+
+def test_witnesses_are_waited_for(witnessed: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers in time makes the change in force before the verb ends."""
+    monkeypatch.setenv("ALLOD_WITNESS_WAIT", "30s")
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            vouch(witnessed)
+
+    monkeypatch.setattr(in_force.time, "sleep", sleep)
+    assert change(witnessed)["force"]["state"] == "in-force"
+    assert len(waited) == 3
+
+
+def test_words(witnessed: Owner) -> None:
+    """For people: what is in force, and what is not yet and why; as JSON it is in the answer."""
+    assert witnessed.run("keys", "rotate", "provider", "--yes") == 0
+    assert "This is published, not yet provable: 0 of 1 witnesses" in witnessed.said
+    vouch(witnessed)
+    assert witnessed.run("trust", "anchor", "add", "https://more.example", "--yes") == 0
+    assert "Published.\n" in witnessed.out
+    assert "not yet provable" in witnessed.said
+
+
+def test_an_old_witness_proves_nothing_new(witnessed: Owner, later: Callable[[int], None]) -> None:
+    """Past the greatest age nothing is signed; it can be looked at, and is in force no longer to
+    be proved anew, but what was proved stays proved.
+    """
+    vouch(witnessed)
+    before = look(witnessed)
+    roles = {"targets": before.versions["targets"]}
+    assert force_of(before, read_logbook(before), roles).state == "in-force"
+    later(3)
+    with pytest.raises(Unavailable) as caught:
+        refresh(witnessed.fleet())
+    assert caught.value.code == "stale"
+    view = look(witnessed)
+    assert view.unproved is not None
+    assert force_of(view, read_logbook(view), roles).state == "in-force"
+
+
+def test_a_lost_logbook_is_read_from_the_log_again(begun: Owner) -> None:
+    """Also a damaged one, and one of another time; what counts is judged anew, entry by entry."""
+    for name in ("eve", "kay"):
+        change(begun, name)
+    view = refresh(begun.fleet())
+    book = read_logbook(view)
+    path = begun.fleet().directory / "logbook.json"
+    early = path.read_bytes()
+    change(begun, "joe")
+    for damage in (None, b"{", early):
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage)
+        view = refresh(begun.fleet())
+        again = read_logbook(view)
+        assert again is not None
+        assert book is not None
+        assert again.places[: len(book.places)] != ()
+        assert [(one.role, one.version, one.index) for one in again.places][: len(book.places)] == [
+            (one.role, one.version, one.index) for one in book.places
+        ]
+        assert again.counted["targets", view.versions["targets"]] == (again.known.signed.size - 1,)
