@@ -101,6 +101,7 @@ NAMES = (
     "GET /api/v1/fleets/{fleet}/devices",
     "GET /api/v1/fleets/{fleet}/devices/{device}",
     "GET /api/v1/fleets/{fleet}/devices/{device}/reports",
+    "GET /api/v1/fleets/{fleet}/devices/{device}/bindings",
     "GET /api/v1/fleets/{fleet}/bindings",
     "GET /api/v1/fleets/{fleet}/tokens",
     "POST /api/v1/fleets/{fleet}/tokens",

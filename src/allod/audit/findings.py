@@ -105,6 +105,18 @@ KINDS: Final[dict[str, Kind]] = {
         "A report follows another one that the log does not have: something is hidden, or lost.",
         "Ask the device: what it could not hand in it keeps ('allod device admit').",
     ),
+    "other-history": Kind(
+        "A device accepted a checkpoint that is no beginning of this log: it was shown another one.",
+        _AS_ALARM,
+    ),
+    "log-withheld": Kind(
+        "A device saw more of the log than is shown to you.",
+        "Ask the server's operator; audit again from another place.",
+    ),
+    "false-receipt": Kind(
+        "A device says that it acted on an entry that does not count for what it did.",
+        "Look at the device: it was deceived, or it lies.",
+    ),
     "device-cloned": Kind(
         "Two machines speak with one key: a disk was copied, or the key was stolen.",
         "Take the device out of service, and bind it anew with a key of its own.",

@@ -20,6 +20,7 @@ ROUTES = (
     ("GET", "/devices"),
     ("GET", "/devices/{device}"),
     ("GET", "/devices/{device}/reports"),
+    ("GET", "/devices/{device}/bindings"),
     ("GET", "/bindings"),
     ("GET", "/tokens"),
     ("POST", "/tokens"),

@@ -277,7 +277,19 @@ def _device_routes(services: Services) -> list[ControllerRouterHandler]:
         known = _enter(request, READ, fleet)
         return listings.bindings(known, after, limit)
 
-    return [list_devices, show_device, list_reports, list_bindings]
+    @get(
+        "/fleets/{fleet:str}/devices/{device:str}/bindings",
+        sync_to_thread=True,
+        responses=_PROBLEMS,
+        summary="All binding records of a device",
+    )
+    def list_device_bindings(
+        request: Request[Any, Any, Any], fleet: FleetText, device: DeviceText
+    ) -> BindingList:
+        known = _enter(request, READ, fleet)
+        return listings.device_bindings(known, _device(device))
+
+    return [list_devices, show_device, list_reports, list_bindings, list_device_bindings]
 
 
 def _token_routes(services: Services) -> list[ControllerRouterHandler]:

@@ -128,17 +128,30 @@ class Listings:
     def bindings(self, fleet: FleetId, after: str, limit: int) -> BindingList:
         """The newest binding record of every device."""
         rows = self._stores.database.devices(fleet, after=after, limit=limit)
-        directory = self._stores.layout.fleet(fleet)
-        entries = []
-        for row in rows:
-            path = directory.binding(row.device, row.epoch)
-            try:
-                entries.append(
-                    decode(path.read_bytes(), BindingEntry, cap=2 * BINDING_CAP, what=path.name)
-                )
-            except (OSError, AllodError) as error:
-                _log.error("binding-lost", path=str(path), exc_info=error)
+        entries = [
+            entry
+            for row in rows
+            if (entry := self._binding(fleet, row.device, row.epoch)) is not None
+        ]
         return BindingList(bindings=entries, next=rows[-1].device if len(rows) == limit else None)
+
+    def device_bindings(self, fleet: FleetId, device: DeviceId) -> BindingList:
+        """The binding records of a device, oldest first: the log names each of them."""
+        row = self._stores.database.device(fleet, device)
+        epochs = range(1, 1 if row is None else row.epoch + 1)
+        found = [self._binding(fleet, device, epoch, expected=False) for epoch in epochs]
+        return BindingList(bindings=[entry for entry in found if entry is not None])
+
+    def _binding(
+        self, fleet: FleetId, device: str, epoch: int, *, expected: bool = True
+    ) -> BindingEntry | None:
+        path = self._stores.layout.fleet(fleet).binding(DeviceId(device), epoch)
+        try:
+            return decode(path.read_bytes(), BindingEntry, cap=2 * BINDING_CAP, what=path.name)
+        except (OSError, AllodError) as error:
+            if expected:
+                _log.error("binding-lost", path=str(path), exc_info=error)
+            return None
 
     def alarms(self, fleet: FleetId) -> AlarmList:
         """Alarms."""
