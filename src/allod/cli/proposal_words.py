@@ -87,6 +87,22 @@ def _pins(location: Location) -> str:
     return f" (certified by {prints})"
 
 
+def logging_of(statement: TrustStatement) -> list[str]:
+    """Which logs and witnesses a statement names."""
+    said = []
+    for log in statement.logs:
+        place, key = _place(log.origin, statement.fleet), parse_key(log.key).public.hex()[:16]
+        after = f", succeeds {_place(log.follows, statement.fleet)}" if log.follows else ""
+        past = any(other.follows == log.origin for other in statement.logs)
+        said.append(f"log {place}, key {key}{after}{', succeeded' if past else ''}")
+    terms = statement.witnesses
+    if terms is not None:
+        said += [f"witness {key}" for key in terms.keys]
+        age = _span(terms.max_age_seconds)
+        said.append(f"{terms.quorum} of {len(terms.keys)} witnesses vouch, at most {age} ago")
+    return said
+
+
 def _describe_logs(old: TrustStatement | None, new: TrustStatement) -> list[str]:
     said = []
     before = {} if old is None else {log.origin: log for log in old.logs}
@@ -121,6 +137,11 @@ def _describe_witnesses(old: Witnesses | None, new: Witnesses | None) -> list[st
     if old is None or old.max_age_seconds != new.max_age_seconds:
         was = "" if old is None else f" (it was {_span(old.max_age_seconds)})"
         said.append(f"They must have vouched in the last {_span(new.max_age_seconds)}{was}.")
+    if old is None or after - before or new.quorum > old.quorum:
+        said.append(
+            f"Devices change NOTHING until {new.quorum} of them have cosigned the log: see first "
+            "that they run, and that the server asks them."
+        )
     return said
 
 

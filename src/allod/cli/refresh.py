@@ -8,7 +8,7 @@ and floors are durable before anything is used.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,7 +18,7 @@ from allod.errors import AllodError, Unavailable, Untrusted
 from allod.trust.accepted import Repository, TargetFile
 from allod.trust.effects import Keep, Steps, drive
 from allod.trust.metadata import ROOT, metadata_path
-from allod.trust.profile import ALLOD, UNWITNESSED, Profile
+from allod.trust.profile import ALLOD, PUBLISHER, UNWITNESSED, Profile
 from allod.trust.repository import descend
 from allod.wire.codec import decode
 from allod.wire.desired import STATE_CAP
@@ -26,6 +26,7 @@ from allod.wire.trust import FleetDocument
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
+    from allod.trust.floors import Floors
 
 _T = TypeVar("_T")
 
@@ -88,6 +89,8 @@ def refresh(
     *,
     allow_expired: bool = False,
     allow_unwitnessed: bool = False,
+    without_log: bool = False,
+    by_clock: bool = False,
     at: datetime | None = None,
 ) -> View:
     """Fetch and verify the newest state.
@@ -97,6 +100,9 @@ def refresh(
         allow_expired: go on where only dates are over, as they were at this machine's time
             floor, or where witnesses are missing: so that the owner can mend it.
         allow_unwitnessed: go on where witnesses are missing, to look at it.
+        without_log: do not read the log: so that the root can name another one.
+        by_clock: judge by this machine's clock where its time floor, or the time that witnesses
+            vouch for, is ahead of it: so that the root can take the floor down.
         at: the time to judge by; this machine's clock unless given.
 
     Raises:
@@ -107,10 +113,12 @@ def refresh(
     floors = fleet.floors
     moment = clock() if at is None else at
     expired: str | None = None
-    unproved: str | None = None
+    unproved = "the time floor is ahead of this machine's clock" if by_clock else None
     while True:
         try:
-            repository = _walk(fleet, moment, ALLOD if unproved is None else UNWITNESSED)
+            profile = ALLOD if unproved is None else UNWITNESSED
+            how = _How(PUBLISHER if without_log else profile, by_clock=by_clock)
+            repository = _walk(fleet, moment, how)
             break
         except Untrusted as error:
             raise with_evidence(fleet, error) from error
@@ -134,13 +142,26 @@ def _lacks_witnesses(error: Unavailable) -> bool:
     return error.code == "no-quorum" or (error.code == STALE and "role" not in error.details)
 
 
-def _walk(fleet: LocalFleet, moment: datetime, profile: Profile) -> Repository:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """By which rules a walk goes."""
+
+    profile: Profile
+    by_clock: bool
+
+    def floors(self, fleet: LocalFleet, moment: datetime) -> Floors:
+        """The floors that it begins with; what is kept after it rises from those that are kept."""
+        floors = fleet.floors
+        return replace(floors, time=min(floors.time, moment)) if self.by_clock else floors
+
+
+def _walk(fleet: LocalFleet, moment: datetime, how: _How) -> Repository:
     """The walk; where the server no longer knows the API key, with the one that waits.
 
     So a rotation of that key that was cut short between the server and this machine goes on.
     """
     try:
-        return _descend(fleet, moment, profile)
+        return _descend(fleet, moment, how)
     except AllodError as error:
         waiting = [record for record in fleet.keys.records("api") if record.state == "next"]
         if error.code not in NOT_KNOWN or not waiting:
@@ -150,15 +171,16 @@ def _walk(fleet: LocalFleet, moment: datetime, profile: Profile) -> Repository:
 
         location = fleet.client.location
         fleet.use(ApiClient(location, fleet.id, signing_key(fleet.keys, waiting[-1])))
-        repository = _descend(fleet, moment, profile)
+        repository = _descend(fleet, moment, how)
         fleet.keys.reconcile({"api": [waiting[-1].id]})
         return repository
 
 
-def _descend(fleet: LocalFleet, moment: datetime, profile: Profile) -> Repository:
+def _descend(fleet: LocalFleet, moment: datetime, how: _How) -> Repository:
     """The walk; the roots and statements on the way are kept for a server that loses them."""
     seen: dict[str, bytes] = {}
-    steps = descend(fleet.anchor, fleet.floors, fleet.cached(), moment, profile=profile)
+    floors = how.floors(fleet, moment)
+    steps = descend(fleet.anchor, floors, fleet.cached(), moment, profile=how.profile)
     repository = _drive(fleet, steps, seen)
     roots, statements = {}, {}
     newest = 0 if repository.statement is None else repository.statement.number

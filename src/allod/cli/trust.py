@@ -1,4 +1,4 @@
-"""`allod trust`: what only the root may say: where the fleet is served, repairs, transfers.
+"""`allod trust`: what only the root may say: where the fleet is served, its logs, repairs, transfers.
 
 At home this machine's root key signs at once. In production `--proposal FILE` writes a proposal
 for a ceremony instead.
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from allod.cli.refresh import View
     from allod.wire.trust import Location
 
-app = App(name="trust", help="Say where the fleet is served; repair floors; transfer.")
+app = App(name="trust", help="Where the fleet is served and logged; repairs; transfers.")
 anchor_app = App(name="anchor", help="Where devices can always ask.")
 app.command(anchor_app)
+app.command("allod.cli.trust_log:app", name="log")
+app.command("allod.cli.trust_witness:app", name="witness")
 
 Yes = Annotated[bool, Parameter(negative="")]
 
@@ -32,10 +34,11 @@ Yes = Annotated[bool, Parameter(negative="")]
 @app.command
 def show(*, options: Options = OPTIONS) -> None:
     """Show the newest root and trust statement."""
-    from allod.cli.refresh import refresh
+    from allod.cli.mending import view_to_mend
+    from allod.cli.proposal_words import logging_of
     from allod.wire.codec import instant
 
-    view = refresh(options.open(), allow_expired=True)
+    view = view_to_mend(options.open(), options)
     root, statement = view.repository.root, view.repository.statement
     roles = {
         role: {"keys": list(entry.keyids), "threshold": entry.threshold}
@@ -55,6 +58,7 @@ def show(*, options: Options = OPTIONS) -> None:
     if statement is not None:
         lines.append(f"Trust statement {statement.number}, of {statement.at}")
         lines += [f"  served at {anchor.url}" for anchor in statement.anchors]
+        lines += [f"  {sentence}" for sentence in logging_of(statement)]
         lines += [
             f"  {device[:16]} may go to {transfer.to[:16]} until {transfer.until}"
             for transfer in statement.transfers
@@ -128,6 +132,7 @@ def repair(
     *floors: str,
     time: datetime | None = None,
     device: tuple[str, ...] = (),
+    remove_witness: tuple[str, ...] = (),
     proposal: Path | None = None,
     yes: Sure = False,
     options: Options = OPTIONS,
@@ -139,13 +144,15 @@ def repair(
             the version that is published now.
         time: The time floor falls to this (UTC).
         device: Only these devices; all, unless given.
+        remove_witness: This witness, whose time ran ahead, is to vouch no longer.
         proposal: Write a proposal for a ceremony instead of signing here.
         yes: Do not ask.
         options: Options of every verb.
     """
     from datetime import UTC
 
-    from allod.cli.refresh import refresh
+    from allod.cli.mending import view_to_mend
+    from allod.cli.trust_witness import logging_without
     from allod.domain.ids import parse_device
     from allod.wire.codec import instant
     from allod.wire.trust import Repair
@@ -155,13 +162,16 @@ def repair(
     moment = None
     if time is not None:
         moment = instant(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
-    view = refresh(options.open(), allow_expired=True)
+    view = view_to_mend(options.open(), options)
     made = Repair(
         roles=dict(_floor(text, view.versions) for text in floors),
         time=moment,
         devices=[parse_device(one) for one in device],
     )
-    _carry_out(view, _statement(view, repairs=[made]), proposal=proposal, yes=yes, options=options)
+    parts: dict[str, object] = {"repairs": [made]}
+    if remove_witness:
+        parts["logging"] = logging_without(view.repository.statement, remove_witness)
+    _carry_out(view, _statement(view, **parts), proposal=proposal, yes=yes, options=options)
 
 
 @app.command

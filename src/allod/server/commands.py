@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
+    from allod.server.app import Server
     from allod.server.settings import Settings
 
 app = App(name="server", help="Make, back up and mend a server.")
@@ -92,7 +93,8 @@ def new_keys(directory: Path | None = None, *, json: Json = False) -> None:
     _say(
         json,
         {"offer": str(offer)},
-        f"New keys wait. Their fleets' owners run: allod keys rotate online --server-offer {offer}",
+        f"New keys wait. Their fleets' owners run: allod keys rotate online --server-offer {offer}"
+        f" and: allod trust log succeed --server-offer {offer}",
     )
 
 
@@ -143,9 +145,33 @@ def settle_keys(directory: Path | None = None, *, json: Json = False) -> None:
                             "names it; let its owner run 'allod keys rotate online'",
                         )
             keys.promote_waiting(settings.layout)
+            settled = _settle_log_key(server)
         finally:
             server.close()
-    _say(json, {"settled": True}, "The new keys are the server's; the old ones are gone.")
+    says = "The new keys are the server's; the old ones are gone."
+    if not settled:
+        says += " The logs keep their old key: their owners run 'allod trust log succeed' first."
+    _say(json, {"settled": True, "log": settled}, says)
+
+
+def _settle_log_key(server: Server) -> bool:
+    """Drop the old key of the logs, once no fleet's newest logs are kept under it."""
+    from allod.server import keys
+    from allod.server.services.logs import newest_log
+    from allod.tlog.note import parse_key
+
+    layout = server.settings.layout
+    waiting = keys.load_log_key(layout, waiting=True)
+    if waiting is None:
+        return True
+    for fleet in layout.fleets():
+        statement = server.publications.load(fleet).statement
+        for name in ("authority", "activity"):
+            log = newest_log(statement, name)
+            if log is not None and parse_key(log.key).public != waiting.public:
+                return False
+    keys.promote_waiting(layout, (keys.LOG,))
+    return True
 
 
 @app.command

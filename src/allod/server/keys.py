@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,8 @@ from allod.server.layout import ServerDirectory
 from allod.wire.envelope import KeyValue, PublicKey
 
 ONLINE: Final = ("snapshot", "timestamp")
-ROLES: Final = (*ONLINE, "gate", "log")
+LOG: Final = "log"
+ROLES: Final = (*ONLINE, "gate", LOG)
 SECRETS: Final = ("token", "challenge", "enrolment")
 
 
@@ -77,11 +78,12 @@ def load_signer(layout: ServerDirectory, role: str) -> CryptoSigner:
     return CryptoSigner(key)
 
 
-def load_log_key(layout: ServerDirectory) -> LogKey | None:
-    """The key of the server's logs; None: it was made before there were any."""
-    if not layout.key("log").is_file():
+def load_log_key(layout: ServerDirectory, *, waiting: bool = False) -> LogKey | None:
+    """The key of the server's logs, or the one that waits to be named; None: there is none."""
+    role = f"{LOG}.next" if waiting else LOG
+    if not layout.key(role).is_file():
         return None
-    signer = load_signer(layout, "log")
+    signer = load_signer(layout, role)
     public = bytes.fromhex(signer.public_key.keyval["public"])
 
     def sign(message: bytes) -> bytes:
@@ -91,8 +93,11 @@ def load_log_key(layout: ServerDirectory) -> LogKey | None:
 
 
 def make_waiting(layout: ServerDirectory) -> None:
-    """Make the next online keys, unless they wait already: the owner's root is to name them."""
-    for role in ONLINE:
+    """Make the next online keys, unless they wait already: the owner's root is to name them.
+
+    And the next key of the logs, which the owner's trust statement is to name.
+    """
+    for role in (*ONLINE, LOG):
         _create(layout.key(f"{role}.next"), _pem(Ed25519PrivateKey.generate()))
 
 
@@ -102,9 +107,9 @@ def load_waiting(layout: ServerDirectory, role: str) -> CryptoSigner | None:
     return load_signer(layout, name) if layout.key(name).is_file() else None
 
 
-def promote_waiting(layout: ServerDirectory) -> None:
-    """Let the keys that waited take over for good, once every fleet's root names them."""
-    for role in ONLINE:
+def promote_waiting(layout: ServerDirectory, roles: Sequence[str] = ONLINE) -> None:
+    """Let the keys that waited take over for good, once every fleet's owner names them."""
+    for role in roles:
         path = layout.key(f"{role}.next")
         if path.is_file():
             durable.write_atomic(layout.key(role), path.read_bytes())

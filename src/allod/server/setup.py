@@ -91,9 +91,7 @@ def write_offer(settings: Settings) -> ServerOffer:
         snapshot=keys.public_key(_newest(layout, "snapshot")),
         timestamp=keys.public_key(_newest(layout, "timestamp")),
         gate=keys.public_key(keys.load_signer(layout, "gate")),
-        log=keys.public_key(keys.load_signer(layout, "log"))
-        if layout.key("log").is_file()
-        else None,
+        log=keys.public_key(_newest(layout, keys.LOG)) if layout.key(keys.LOG).is_file() else None,
         enrolment=keys.load_secrets(layout).enrolment,
     )
     durable.write_atomic(layout.offer, encode(offer))

@@ -17,7 +17,7 @@ from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.server.blobs.directory import DirectoryBlobStore
 from allod.server.db.sqlite import SqliteDatabase
 from allod.server.files import DurableFiles
-from allod.server.keys import load_log_key, load_secrets, load_signer
+from allod.server.keys import load_log_key, load_secrets, load_signer, load_waiting
 from allod.server.layout import ServerDirectory
 from allod.server.news import InProcessNews
 from allod.server.services.admit_fleet import AdmitFleet
@@ -75,10 +75,12 @@ class Served:
                 load_signer(layout, "timestamp"),
                 timedelta(days=400),
                 timedelta(days=400),
+                lambda role: load_waiting(layout, role),
             )
-            self._publications = Publications(
-                stores, Fleets(), keys, Logs(layout, load_log_key(layout))
+            logs = Logs(
+                layout, load_log_key(layout), waiting=lambda: load_log_key(layout, waiting=True)
             )
+            self._publications = Publications(stores, Fleets(), keys, logs)
         return self._publications
 
     def restart(self) -> None:

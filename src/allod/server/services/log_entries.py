@@ -55,7 +55,7 @@ def check_entries(
             raise Untrusted("wrong-fleet", f"cannot publish {what}: it is another fleet's")
         if _digest(statement, repository, overlay) != statement.digest:
             raise Untrusted("unsigned-log-entry", f"cannot publish {what}: it is of no such file")
-        for holders in _holders(statement, repository, overlay):
+        for holders in _holders(statement, repository, overlay, first=all_roles):
             verify(entry.envelope, LOG_ROLE, holders.keys, holders.threshold, what=what)
         found[statement.role, statement.version] = data
     for role, version in _needed(repository, overlay, all_roles=all_roles):
@@ -111,11 +111,18 @@ def _digest(statement: RoleStatement, repository: Repository, overlay: Overlay) 
     return digest_of(metadata.signed_bytes) if metadata.signed.version == version else None
 
 
-def _holders(statement: RoleStatement, repository: Repository, overlay: Overlay) -> list[_Holders]:
-    """Whose thresholds the entry needs. Raises Untrusted `unsigned-log-entry`."""
+def _holders(
+    statement: RoleStatement, repository: Repository, overlay: Overlay, *, first: bool
+) -> list[_Holders]:
+    """Whose thresholds the entry needs. Raises Untrusted `unsigned-log-entry`.
+
+    A root that stood before its log needs its own alone: those of the root before may be gone.
+    """
     role = statement.role
     if role == ROOT:
-        roots = [_root(number, overlay) for number in (statement.version - 1, statement.version)]
+        stood = first and statement.version not in overlay.parts.roots
+        before = () if stood else (statement.version - 1,)
+        roots = [_root(number, overlay) for number in (*before, statement.version)]
         return [_Holders(*keys_of(root, ROOT)) for root in roots if root is not None]
     if role in {TRUST_ROLE, TARGETS}:
         return [_Holders(*keys_of(repository.root, TARGETS if role == TARGETS else ROOT))]

@@ -69,6 +69,7 @@ class Logs:
         layout: the server's directory.
         key: of its logs; None: the server has none.
         storages: where the log of a fleet lies, by its place.
+        waiting: the key that waits for owners to name it, by successors of their logs.
     """
 
     def __init__(
@@ -76,9 +77,12 @@ class Logs:
         layout: ServerDirectory,
         key: LogKey | None,
         storages: Callable[[FleetId, str], LogStorage] | None = None,
+        waiting: Callable[[], LogKey | None] = lambda: None,
     ) -> None:
         self._layout = layout
         self._key = key
+        self._waiting = waiting
+        self._keys: dict[str, LogKey] = {}  # origin -> the key that its owner names
         self._storages = storages or (
             lambda fleet, place: directory_storage(layout.fleet(fleet), place)
         )
@@ -89,14 +93,20 @@ class Logs:
     def mine(self, statement: TrustStatement | None, name: str) -> Log | None:
         """The log of a name that this server keeps; None: there is none, or another keeps it."""
         log = newest_log(statement, name)
-        if log is None or self._key is None:
+        if log is None:
             return None
-        key = parse_key(log.key)
-        own = key == VerifierKey(log.origin, Kind.ED25519, self._key.public)
-        return log if own else None
+        named = parse_key(log.key)
+        for waits in (False, True):
+            key = self._waiting() if waits else self._key
+            if key is not None and named == VerifierKey(log.origin, Kind.ED25519, key.public):
+                with self._guard:
+                    self._keys[log.origin] = key
+                return log
+        return None
 
     def know(self, fleet: FleetId, statement: TrustStatement | None) -> None:
-        """Remember which log takes the fleet's activity."""
+        """Remember which log takes the fleet's activity, and by which keys its logs are kept."""
+        self.mine(statement, "authority")
         log = self.mine(statement, "activity")
         with self._guard:
             if log is None:
@@ -121,14 +131,27 @@ class Logs:
             Unavailable: `log-restored`, `log-missing`, `log-damaged`.
             Conflict: `log-in-use`.
         """
+        self._check_restored(fleet, origin)
+        return self._of(fleet, origin)[1].append(entries)
+
+    def require(self, fleet: FleetId, origin: str) -> None:
+        """Whether a log can be gone on with, before something is decided that goes into it.
+
+        Raises:
+            Unavailable: `log-restored`, `log-missing`, `log-damaged`.
+            Conflict: `log-in-use`.
+        """
+        self._check_restored(fleet, origin)
+        self._of(fleet, origin)[0].checkpoint()
+
+    def _check_restored(self, fleet: FleetId, origin: str) -> None:
         marker = self._layout.fleet(fleet).sequencer(place_of(origin)) / "restored"
         if marker.exists():
             raise Unavailable(
                 "log-restored",
                 f"cannot go on with the log {origin}: it was restored from a backup, and readers "
-                "may have seen more; let a successor log follow it",
+                "may have seen more; let a successor log follow it ('allod trust log succeed')",
             )
-        return self._of(fleet, origin)[1].append(entries)
 
     def record(self, fleet: FleetId, *entries: ActivityEntry) -> None:
         """Append to the fleet's activity, if this server logs it. Raises as `append`."""
@@ -156,12 +179,15 @@ class Logs:
             self._open.clear()
 
     def _of(self, fleet: FleetId, origin: str) -> tuple[Sequencer, AppendQueue]:
-        if self._key is None:
-            raise Unavailable("no-server-key", "cannot keep a log: this server has no log key")
         with self._guard:
             if origin not in self._open:
-                key = VerifierKey(origin, Kind.ED25519, self._key.public)
-                signer = NoteSigner(key, self._key.sign)
+                own = self._keys.get(origin, self._key)
+                if own is None:
+                    raise Unavailable(
+                        "no-server-key", "cannot keep a log: this server has no log key"
+                    )
+                key = VerifierKey(origin, Kind.ED25519, own.public)
+                signer = NoteSigner(key, own.sign)
                 storage = self._storages(fleet, place_of(origin))
                 sequencer = Sequencer(storage, origin, signer)
                 self._open[origin] = (sequencer, AppendQueue(sequencer))

@@ -22,7 +22,7 @@ from typing import Final, Literal
 import structlog
 
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Unavailable
 from allod.server.layout import FleetDirectory, ServerDirectory
 from allod.server.lock import publishing
 from allod.server.ports import (
@@ -49,16 +49,19 @@ from allod.server.services.limits import Locks
 from allod.server.services.logs import Logs
 from allod.server.services.online import OnlineKeys
 from allod.trust.accepted import Repository
+from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import drive
 from allod.wire.api import UPLOAD_CAP
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
 from allod.wire.desired import ChangeNote, decode_state
-from allod.wire.trust import FleetDocument
+from allod.wire.envelope import ENVELOPE_CAP
+from allod.wire.trust import FleetDocument, TrustStatement
 
 _PENDING_CAP: Final = 2 * UPLOAD_CAP
 _RECORD_CAP: Final = 4 * 1024 * 1024
 _DEVICES: Final = "state/devices/"
 Kind = Literal["genesis", "change", "refresh", "restore"]
+_LOST: Final = frozenset({"log-restored", "log-missing", "log-damaged"})
 _log = structlog.get_logger("allod.server.publication")
 
 
@@ -106,13 +109,29 @@ class Stores:
 
 
 class Publications:
-    """Carries out publications, one at a time a fleet, and recovers what was cut off."""
+    """Carries out publications, one at a time a fleet, and recovers what was cut off.
 
-    def __init__(self, stores: Stores, fleets: Fleets, keys: OnlineKeys, logs: Logs) -> None:
+    Args:
+        stores: where they go.
+        fleets: what is published, in memory.
+        keys: of the online roles.
+        logs: of the fleets.
+        vouch: waits, for a bounded time, until witnesses vouch for a log that grew.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        fleets: Fleets,
+        keys: OnlineKeys,
+        logs: Logs,
+        vouch: Callable[[FleetId], None] = lambda _: None,
+    ) -> None:
         self.logs = logs
         self.stores = stores
         self.fleets = fleets
         self.keys = keys
+        self._vouch = vouch
         self._locks = Locks()
 
     def lock(self, fleet: FleetId) -> threading.RLock:
@@ -142,7 +161,7 @@ class Publications:
             pending = decode(data, Pending, cap=_PENDING_CAP, what=str(path))
             _log.info("publication-recovered", fleet=fleet, news=pending.record.news)
             with publishing(self.directory(fleet)):
-                return self._apply(pending)
+                return self._apply(pending, recovered=True)
 
     def load(self, fleet: FleetId) -> FleetState:
         """Recover, then read what is published into memory.
@@ -158,7 +177,7 @@ class Publications:
             self._remember(state)
             return state
 
-    def _apply(self, pending: Pending) -> FleetState:
+    def _apply(self, pending: Pending, *, recovered: bool = False) -> FleetState:
         """Steps 2 to 7."""
         record = pending.record
         fleet = FleetId(record.fleet)
@@ -171,10 +190,7 @@ class Publications:
             # A trust statement may come again with the signatures of a new root.
             put = files.write if address.startswith("trust/") else files.write_new
             put(directory.root / address, data)
-        for origin in pending.begins:
-            self.logs.begin(fleet, origin)
-        if pending.log is not None and pending.entries:
-            self.logs.append(fleet, pending.log, pending.entries)
+        self._log_entries(fleet, pending, recovered=recovered)
         # 3. The snapshot before the timestamp that names it: no reader finds a hole.
         tuf = directory.root / "tuf"
         files.write_new(tuf / f"{pending.snapshot_version}.snapshot.json", pending.snapshot)
@@ -194,6 +210,27 @@ class Publications:
         files.remove(directory.pending)
         _log.info("published", fleet=fleet, news=record.news, kind=record.kind, roles=record.roles)
         return state
+
+    def _log_entries(self, fleet: FleetId, pending: Pending, *, recovered: bool) -> None:
+        """Begin the logs that begin, and append; a log that was lost meanwhile stops no recovery.
+
+        What was decided may be half published: it goes on, and readers wait for the successor
+        log, which has an entry for every role.
+        """
+        numbers = [int(address[6:-5]) for address in pending.files if address[:6] == "trust/"]
+        if numbers:
+            self.logs.know(fleet, _statement_in(pending.files[f"trust/{max(numbers)}.json"]))
+        for origin in pending.begins:
+            self.logs.begin(fleet, origin)
+        if pending.log is None or not pending.entries:
+            return
+        try:
+            self.logs.append(fleet, pending.log, pending.entries)
+            self._vouch(fleet)
+        except Unavailable as error:
+            if not recovered or error.code not in _LOST:
+                raise
+            _log.error("log-lost", fleet=fleet, log=pending.log, exc_info=error)
 
     def _read(self, fleet: FleetId, news: int) -> tuple[FleetState, Repository]:
         directory = self.directory(fleet)
@@ -242,6 +279,11 @@ class Publications:
         self.logs.know(state.fleet, state.statement)
         self.fleets.put(replace(state, retired=retired))
         self.stores.news.announce(state.fleet, state.news)
+
+
+def _statement_in(raw: bytes) -> TrustStatement:
+    payload = payload_of(decode_envelope(raw))
+    return decode(payload, TrustStatement, cap=ENVELOPE_CAP, what="the trust statement")
 
 
 def newest_news(directory: FleetDirectory) -> int:

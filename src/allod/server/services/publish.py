@@ -204,6 +204,8 @@ def logged_with(
     authority = logs.mine(after, AUTHORITY)
     if authority is None or (kind == "restore" and authority.origin not in begins):
         return Logged(begins)
+    if authority.origin not in begins:
+        logs.require(repository.anchor.fleet, authority.origin)
     entries = check_entries(
         upload.entries, repository, overlay, all_roles=authority.origin in begins
     )
