@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from allod.trust.metadata import DEVICES, TARGETS
 if TYPE_CHECKING:
     from allod.cli.logbook import Logbook
     from allod.cli.past import PastChange
-    from allod.cli.picture import Picture
+    from allod.cli.refresh import View
 
 _ALWAYS: Final = frozenset({TARGETS, DEVICES})  #: roles that every device reads
 
@@ -83,10 +83,10 @@ def change_data(change: PastChange) -> dict[str, Any]:
 
 
 def standings(
-    picture: Picture, book: Logbook | None, changes: Sequence[PastChange]
+    view: View, book: Logbook | None, changes: Sequence[PastChange], devices: Iterable[Member]
 ) -> Iterator[Standing]:
     """How changes stand, by verified files, log and reports."""
-    members = [one for one in picture.devices if not one.retired and not one.surplus]
+    members = [one for one in devices if not one.retired and not one.surplus]
     for change in changes:
         seen, unseen, unknown = [], [], []
         for member in members:
@@ -98,7 +98,7 @@ def standings(
                 seen.append(member.shown)
             else:
                 unseen.append(member.shown)
-        force = force_of(picture.base.view, book, change.roles)
+        force = force_of(view, book, change.roles)
         yield Standing(change, force, tuple(seen), tuple(unseen), tuple(unknown))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from allod.cli.changes import change_data, standings
+from allod.cli.changes import change_data
 from allod.cli.contents import fetch_configuration, with_contents
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
@@ -28,7 +28,7 @@ def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
         options: Options of every verb.
     """
     from allod.cli.past import Past
-    from allod.cli.status import log_of
+    from allod.cli.status import changes_of
 
     picture = take(options.open(), reading=True)
     place = None if scope is None else picture.scope(scope)
@@ -38,7 +38,7 @@ def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
         for one in past.changes
         if place is None or any(touch.scope == place for touch in one.touches)
     ]
-    how = {id(one.change): one for one in standings(picture, log_of(picture).book, found)}
+    how = {id(one.change): one for one in changes_of(picture, found)}
     rows = [
         (
             "" if one.number is None else str(one.number),
@@ -79,12 +79,12 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
         options: Options of every verb.
     """
     from allod.cli.past import Past
-    from allod.cli.status import log_of
+    from allod.cli.status import changes_of
 
     picture = take(options.open(), reading=True)
     past = Past(picture)
     change = past.change(number)
-    (standing,) = standings(picture, log_of(picture).book, [change])
+    (standing,) = changes_of(picture, [change])
     reading = with_contents(
         past.reading(change), partial(fetch_configuration, picture.fleet.client)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,7 +15,7 @@ from allod.cli.device_log import FleetLog, fleet_log
 from allod.cli.in_force import LogState
 from allod.cli.options import OPTIONS, Options
 from allod.cli.output import printable
-from allod.cli.past import Past
+from allod.cli.past import Past, PastChange
 from allod.cli.phrases import parse_span
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
@@ -74,7 +74,9 @@ def status(
         picture = take(fleet, reading=True)
         log = log_of(picture)
         found = look(picture, None if scope is None else picture.scope(scope), quiet, log)
-        seen = Seen(found, _alarms_of(picture, log), _changes(picture, log), log.state)
+        newest = Past(picture, _LAST).changes[-_LAST:]
+        stands = standings(picture.base.view, log.book, newest, doubted(picture, log))
+        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state)
         options.output.result(
             status_data(picture, seen),
             lambda console, shown=seen, at=picture.now: _print(console, shown, at),  # type: ignore[misc]
@@ -133,9 +135,10 @@ def doubted(picture: Picture, log: FleetLog) -> Iterator[Member]:
         )
 
 
-def _changes(picture: Picture, log: FleetLog) -> tuple[Standing, ...]:
-    newest = Past(picture, _LAST).changes[-_LAST:]
-    return tuple(standings(picture, log.book, newest))
+def changes_of(picture: Picture, changes: Sequence[PastChange]) -> tuple[Standing, ...]:
+    """How changes stand."""
+    log = log_of(picture)
+    return tuple(standings(picture.base.view, log.book, changes, doubted(picture, log)))
 
 
 def _alarms_of(picture: Picture, log: FleetLog) -> tuple[Remark, ...]:
