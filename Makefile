@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 KEEP ?=
+FOREIGN := .venv-foreign
 # Tests start hundreds of processes: none of them should compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,6 +22,12 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The other implementation names Python 3.12, and runs on 3.11.
+$(FOREIGN)/.ready: requirements/foreign.txt
+	$(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --ignore-requires-python -r requirements/foreign.txt
+	touch $@
+
 ## make demo [KEEP=1]  run the main job with a server and three agents; KEEP=1 leaves it running
 demo: $(READY)
 	$(BIN)/python demo/run.py $(if $(KEEP),--keep)
@@ -29,9 +36,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
-## make test-slow      the slower suites: long crash, property and process tests
-test-slow: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+## make test-slow      the slower suites: long crash, property and process tests, foreign programs
+test-slow: $(READY) $(FOREIGN)/.ready
+	ALLOD_FOREIGN_PYTHON=$(CURDIR)/$(FOREIGN)/bin/python $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
 
 ## make check          lint, formatting, types, import contracts, documentation
 check: $(READY)
@@ -59,4 +66,4 @@ requirements:
 	requirements/compile
 
 clean:
-	rm -rf $(VENV) docs/_build build dist
+	rm -rf $(VENV) $(FOREIGN) docs/_build build dist

@@ -1,121 +1,189 @@
-"""A program by others reads our log, checks our proofs, and cosigns our checkpoints.
+"""A program by others reads the log of our running server, agrees about every proof, and cosigns.
 
-It is `aics-tlog` and `aics-witness` (Apache-2.0), which this project does not depend on. They name
-Python 3.12 and run on 3.11; without them these tests are skipped:
-
-    pip install --no-deps --ignore-requires-python aics-tlog==0.2.1 aics-witness==0.1.0
+It is `aics-tlog` and `aics-witness`, in an environment of their own (see `foreign`).
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.conformance.foreign import (
+    ForeignWitness,
+    interpreter,
+    run_reader,
+    witnessed_home,
+)
+from tests.e2e.log_keys import log_key
+from tests.e2e.owner_machine import free_port
+from tests.e2e.server_process import Served
 
-from allod.server.log.directory import DirectoryLogStorage
-from allod.server.log.sequencer import Sequencer
+from allod.server.keys import load_log_key
+from allod.server.settings import save_settings
 from allod.testing.logs import NaiveLog, note_signer
+from allod.testing.server import ServerRig
+from allod.testing.server_logs import change, entries_in, logged
 from allod.tlog.checkpoint import SignedCheckpoint, vouched
-from allod.tlog.note import parse_key
+from allod.tlog.note import VerifierKey
 from allod.tlog.proofs import consistency_proof, inclusion_proof
 from allod.tlog.tiles import TileReader
-from allod.tlog.witness import AddCheckpoint, Status, judge, parse_size, with_cosignatures
-
-tlog = pytest.importorskip("aics_tlog")
-aics_witness = pytest.importorskip("aics_witness")
+from allod.tlog.witness import AddCheckpoint, judge, parse_size, with_cosignatures
+from allod.wire.log import ACTIVITY, AUTHORITY, log_origin
 
 pytestmark = pytest.mark.slow
 
-ORIGIN = "allod.dev/log/" + "f" * 64 + "/authority"
-SIGNER = note_signer(ORIGIN)
-ENTRIES = [f"entry {number}".encode() for number in range(700)]
-NOW = 1_800_000_000
+
+@dataclass
+class Steps:
+    """A running server, and checkpoints that its activity log had on the way."""
+
+    served: Served
+    checkpoints: list[SignedCheckpoint]
+
+    def key(self, name: str) -> VerifierKey:
+        """Of one of its logs."""
+        return log_key(self.served.rig.directory, self.served.rig.fleet, name)
+
+    def url(self, name: str) -> str:
+        """Where the log is served."""
+        return f"http://127.0.0.1:{self.served.port}/f/{self.served.rig.fleet}/log/{name}"
+
+    def reader(self, size: int) -> TileReader:
+        """Our own, of the activity log."""
+        files = self.served.rig.server.publications.logs.files(self.served.rig.fleet, ACTIVITY)
+
+        def read(tile):
+            data = files.read(tile.path) or files.read(tile.full.path)
+            assert data is not None
+            return data[: tile.cap]
+
+        return TileReader(size, read)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory) -> tuple[Path, list[SignedCheckpoint]]:
-    """A log that our sequencer wrote in batches, as a directory, and its checkpoints."""
-    place = tmp_path_factory.mktemp("log")
-    storage = DirectoryLogStorage(place / "public", place / "private")
-    sequencer = Sequencer(storage, ORIGIN, SIGNER)
-    checkpoints = [sequencer.create()]
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Steps]:
+    """A public fleet whose logs grew in batches, served by a process."""
+    interpreter()
+    port = free_port()
+    place = tmp_path_factory.mktemp("served")
+    rig = ServerRig.make(place / "server", url=f"http://127.0.0.1:{port}", public=True)
+    save_settings(rig.settings)
+    logged(rig)
+    rig.server.publish(rig.fleet, change(rig, public=True))
+    logs, origin = rig.server.publications.logs, log_origin(rig.fleet, ACTIVITY)
+    checkpoints = [logs.sequencer(rig.fleet, origin).checkpoint()]
     for begin, end in ((0, 1), (1, 300), (300, 512), (512, 700)):
-        checkpoints.append(sequencer.append(ENTRIES[begin:end]).checkpoint)
-    sequencer.close()
-    return place / "public", checkpoints
+        batch = [f"entry {number}".encode() for number in range(begin, end)]
+        checkpoints.append(logs.append(rig.fleet, origin, batch).checkpoint)
+    rig.server.close()
+    served = Served(rig, port)
+    served.start()
+    yield Steps(served, checkpoints)
+    served.close()
 
 
-def reader(public: Path, size: int) -> TileReader:
-    def read(tile):
-        path = public / tile.path
-        return (path if path.exists() else public / tile.full.path).read_bytes()[: tile.cap]
-
-    return TileReader(size, read)
-
-
-def test_it_reads_our_log(served) -> None:
-    """Checkpoint, every tile and every entry pass its audit; the entries are ours."""
-    public, _ = served
-    raw = (public / "checkpoint").read_text()
-    key = tlog.parse_vkey(str(SIGNER.key))
-    result = tlog.verify_checkpoint(tlog.parse_note(raw), key, expected_origin=ORIGIN)
-    assert result.ok, result
-    checkpoint = tlog.parse_checkpoint(tlog.parse_note(raw).text)
-    files = tlog.FileSystemTileReader(public)
-    tlog.audit_tiles(files, checkpoint.size, checkpoint.root)
-    assert [tlog.read_entry(files, index, 700) for index in range(700)] == ENTRIES
+@pytest.mark.parametrize("name", [AUTHORITY, ACTIVITY])
+def test_it_reads_the_log_of_a_running_server(steps: Steps, name: str) -> None:
+    """Checkpoint, every tile and every entry pass its audit; the entries are those that we read."""
+    question = {"url": steps.url(name), "key": str(steps.key(name)), "origin": steps.key(name).name}
+    found = run_reader(question)
+    ours = entries_in(steps.served.rig, name)
+    assert found["entries"] == [hashlib.sha256(entry).hexdigest() for entry in ours]
+    assert found["size"] == len(ours) > 0
 
 
-def test_it_agrees_about_every_proof(served) -> None:
-    """Our proofs are those that it makes from our tiles, and it verifies them."""
-    public, checkpoints = served
-    files, ours = tlog.FileSystemTileReader(public), reader(public, 700)
-    for index in (0, 1, 255, 256, 511, 512, 699):
-        proof = list(inclusion_proof(index, 700, ours))
-        assert proof == tlog.inclusion_proof_from_tiles(files, index, 700)
-        leaf, root = tlog.leaf_hash(ENTRIES[index]), checkpoints[-1].root
-        assert tlog.verify_inclusion(leaf, index, 700, proof, root)
-    for old in (1, 300, 512, 700):
-        proof = list(consistency_proof(old, 700, ours))
-        assert proof == tlog.consistency_proof_from_tiles(files, old, 700)
+def test_it_agrees_about_every_proof(steps: Steps) -> None:
+    """Our proofs are those that it makes from the tiles that are served, and it verifies them."""
+    ours = steps.reader(700)
+
+    def said(hashes) -> list[str]:
+        return [base64.b64encode(one).decode() for one in hashes]
+
+    inclusion = [
+        [index, said(inclusion_proof(index, 700, ours))]
+        for index in (0, 1, 255, 256, 511, 512, 698, 699)
+    ]
+    consistency = [
+        [old.size, said([old.root])[0], said(consistency_proof(old.size, 700, ours))]
+        for old in steps.checkpoints[1:]
+    ]
+    key = steps.key(ACTIVITY)
+    question = {"url": steps.url(ACTIVITY), "key": str(key), "origin": key.name}
+    found = run_reader({**question, "inclusion": inclusion, "consistency": consistency})
+    assert base64.b64decode(found["root"]) == steps.checkpoints[-1].root
 
 
-def witness(tmp_path: Path):
-    store = aics_witness.WitnessStore(tmp_path / "witness.sqlite", create=True)
-    logs = [aics_witness.LogConfig.from_strings(ORIGIN, [str(SIGNER.key)])]
-    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    return aics_witness.Witness("witness.example/w", key, store, logs, clock=lambda: NOW)
-
-
-def test_its_witness_cosigns_our_checkpoints_and_refuses_a_fork(served, tmp_path: Path) -> None:
-    """Every step of the log with our request bodies; then other sizes and another history, about
-    which our own witness decides alike.
+def test_its_witness_and_ours_decide_alike(steps: Steps, tmp_path: Path) -> None:
+    """Every step of the log with our request bodies, over HTTP; then other sizes, another history
+    and another key, each with the status that our own witness gives it.
     """
-    public, checkpoints = served
-    theirs = witness(tmp_path)
-    key = parse_key(theirs.vkey_text)
-    ours = reader(public, 700)
-    for old, new in zip(checkpoints[1:], checkpoints[2:], strict=False):
-        if old is checkpoints[1]:
-            theirs.add_checkpoint(AddCheckpoint(0, (), old.note).encode())
-        proof = consistency_proof(old.size, new.size, ours)
-        request = AddCheckpoint(old.size, proof, new.note)
-        signed = with_cosignatures(new, theirs.add_checkpoint(request.encode()), [key])
-        assert vouched(signed, [key]).as_of(1) == NOW
-        assert judge(request, [SIGNER.key], old.checkpoint).status is Status.COSIGNED
-    latest = checkpoints[-1]
-    fork = NaiveLog([b"x", *ENTRIES[1:]], SIGNER).checkpoint()
-    stranger = NaiveLog(list(ENTRIES), note_signer(ORIGIN, seed=1)).checkpoint()
-    for request, status in (
-        (AddCheckpoint(300, (), latest.note), 409),
-        (AddCheckpoint(700, (), fork.note), 422),
-        (AddCheckpoint(701, (), latest.note), 400),
-        (AddCheckpoint(700, (), stranger.note), 403),
-    ):
-        with pytest.raises(aics_witness.WitnessError) as refused:
-            theirs.add_checkpoint(request.encode())
-        verdict = judge(request, [SIGNER.key], latest.checkpoint)
-        assert (refused.value.status, verdict.status) == (status, status)
-        if status == 409:
-            assert parse_size(verdict.body) == parse_size(refused.value.body) == 700
+    checkpoints, key = steps.checkpoints, steps.key(ACTIVITY)
+    witness = ForeignWitness(tmp_path / "witness")
+    cosigner = witness.make()
+    witness.know([key])
+    ours = steps.reader(700)
+    try:
+        witness.start()
+        for old, new in zip(checkpoints, checkpoints[1:], strict=False):
+            proof = consistency_proof(old.size, new.size, ours)
+            request = AddCheckpoint(old.size, proof, new.note)
+            status, body = witness.ask("POST", "/add-checkpoint", request.encode())
+            assert status == judge(request, [key], old.checkpoint).status == 200
+            at = vouched(with_cosignatures(new, body, [cosigner]), [cosigner]).as_of(1)
+            assert at is not None
+            assert abs(time.time() - at) < 60
+        latest = checkpoints[-1]
+        entries = entries_in(steps.served.rig, ACTIVITY)
+        own = load_log_key(steps.served.rig.settings.layout)
+        assert own is not None
+        signer = note_signer(key.name)
+        fork = NaiveLog([b"x", *entries[1:]], type(signer)(key, own.sign)).checkpoint()
+        stranger = NaiveLog(entries, signer).checkpoint()
+        for request, expected in (
+            (AddCheckpoint(300, (), latest.note), 409),
+            (AddCheckpoint(700, (), fork.note), 422),
+            (AddCheckpoint(701, (), latest.note), 400),
+            (AddCheckpoint(700, (), stranger.note), 403),
+        ):
+            status, body = witness.ask("POST", "/add-checkpoint", request.encode())
+            verdict = judge(request, [key], latest.checkpoint)
+            assert (status, verdict.status) == (expected, expected)
+            if expected == 409:
+                assert parse_size(verdict.body) == parse_size(body) == 700
+    finally:
+        witness.stop()
+    assert witness.evidence()
+
+
+def test_a_device_goes_by_a_witness_of_others(tmp_path: Path) -> None:
+    """`allod init` names it, the server asks it, a device that needs its quorum takes changes; the
+    other implementation finds its own fresh cosignature in what our server serves.
+    """
+    witness = ForeignWitness(tmp_path / "witness")
+    cosigner = witness.make()
+    home = witnessed_home(tmp_path / "home", witness, cosigner)
+    try:
+        device = home.device("toaster", "kitchen")
+        home.do("deploy", "kitchen", home.app("bread", "1.0.0"), "--yes")
+        device.converge()
+        assert home.row(device, "bread")["active"] == "1.0.0"
+        fleet = home.fleet()
+        key = log_key(tmp_path / "home" / "server", fleet.id, AUTHORITY)
+        question = {
+            "url": f"{fleet.client.location.url}/f/{fleet.id}/log/authority",
+            "key": str(key),
+            "origin": key.name,
+            "witnesses": [str(cosigner)],
+            "quorum": 1,
+            "maxAge": 3600,
+        }
+        found = run_reader(question, tmp_path / "home" / "server" / "tls" / "ca.pem")
+        assert found["size"] > 4
+    finally:
+        witness.stop()
+        home.close()

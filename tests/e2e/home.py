@@ -59,12 +59,14 @@ class Home:
     """Everything of one fleet."""
 
     place: Path
+    words: tuple[str, ...] = ()  #: further ones of `allod init`
+    ready: Callable[[Path], None] = lambda _: None  #: told of the server's directory at first
     machine: Machine = field(init=False)
     server: ServerProcess = field(init=False)
     clients: list[ApiClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.machine, self.server = begin(self.place)
+        self.machine, self.server = begin(self.place, *self.words, ready=self.ready)
 
     def fleet(self, **lies: Callable[[bytes], bytes]) -> LocalFleet:
         """The owner's fleet in this process, its server's answers twisted by `lies`."""

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,14 +160,23 @@ class WalkingDevice:
         raise AssertionError("it accepted")
 
 
-def begin(home: Path) -> tuple[Machine, ServerProcess]:
-    """A public fleet on its running server; the recovery key lies in `home/paper`."""
+def begin(
+    home: Path, *words: str, ready: Callable[[Path], None] = lambda _: None
+) -> tuple[Machine, ServerProcess]:
+    """A public fleet on its running server; the recovery key lies in `home/paper`.
+
+    Args:
+        home: where everything lies.
+        words: further ones of `allod init`.
+        ready: told of the server's directory before the server starts.
+    """
     machine = Machine(home / "laptop")
     server = home / "server"
     machine.do(
         "init", "home", "--public", "--server", server, "--recovery-file", home / "paper",
-        "--url", f"https://localhost:{free_port()}",
+        "--url", f"https://localhost:{free_port()}", *words,
     )  # fmt: skip
+    ready(server)
     process = ServerProcess(server, machine.env)
     process.start()
     return machine, process

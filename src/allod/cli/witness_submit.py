@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
 
 from allod.cli.options import OPTIONS, Options
 from allod.errors import Unavailable
@@ -14,12 +16,20 @@ if TYPE_CHECKING:
     from allod.tlog.checkpoint import SignedCheckpoint
     from allod.tlog.note import VerifierKey
 
+Yes = Annotated[bool, Parameter(negative="")]
+
 _PREFIX: Final = "allod.dev/log/"
 _SECONDS: Final = 15.0
 
 
 def submit(
-    log: str, witness: str, url: str, *, out: Path | None = None, options: Options = OPTIONS
+    log: str,
+    witness: str,
+    url: str,
+    *,
+    out: Path | None = None,
+    hand_in: Yes = False,
+    options: Options = OPTIONS,
 ) -> None:
     """Have a witness cosign the newest checkpoint of a log of your fleet, or see that it refuses.
 
@@ -28,17 +38,21 @@ def submit(
         witness: The key of the witness.
         url: Where the witness answers.
         out: Write the cosigned checkpoint here; else it is printed.
+        hand_in: Bring the cosignature to the server, which serves it if your fleet names the witness.
         options: Options of every verb.
     """
     from allod import durable
     from allod.tlog.note import parse_key
 
-    cosigned = ask_witness(options.open().client, parse_key(log), parse_key(witness), url)
+    client, log_key = options.open().client, parse_key(log)
+    cosigned = ask_witness(client, log_key, parse_key(witness), url)
+    if hand_in:
+        hand_over(client, log_key, cosigned)
     text = cosigned.encode().decode()
     if out is not None:
         durable.write_atomic(out, text.encode())
     options.output.result(
-        {"size": cosigned.size, "checkpoint": text},
+        {"size": cosigned.size, "checkpoint": text, "handedIn": hand_in},
         text.rstrip("\n") if out is None else f"{out} holds the cosigned checkpoint.",
     )
 
@@ -58,7 +72,7 @@ def ask_witness(
     from allod.tlog.checkpoint import CHECKPOINT_CAP, open_checkpoint
     from allod.tlog.tiles import Tile, TileReader
 
-    place = "log/" + log.name.removeprefix(_PREFIX).partition("/")[2]
+    place = _place(log)
 
     def file(path: str, cap: int) -> bytes:
         data = client.file(f"{place}/{path}", cap=cap)
@@ -78,6 +92,21 @@ def ask_witness(
         except StopIteration as done:
             cosigned: SignedCheckpoint = done.value
             return cosigned
+
+
+def hand_over(client: ApiClient, log: VerifierKey, cosigned: SignedCheckpoint) -> None:
+    """Bring a cosigned checkpoint to the server.
+
+    Raises:
+        Conflict: `log-grew`: the log has grown since; submit it again.
+        AllodError: what else the server answers.
+    """
+    path = f"/f/{client.fleet}/{_place(log)}/cosignatures"
+    client.request("POST", path, body=cosigned.encode(), headers={"content-type": "text/plain"})
+
+
+def _place(log: VerifierKey) -> str:
+    return "log/" + log.name.removeprefix(_PREFIX).partition("/")[2]
 
 
 def _post(url: str, body: bytes) -> Heard:

@@ -21,6 +21,7 @@ from allod.server.db.sqlite import SqliteDatabase
 from allod.server.files import DurableFiles
 from allod.server.http.admin import PREFIX, AdminApp, AdminLimits
 from allod.server.http.fleet_files import FleetApp, FleetServices
+from allod.server.http.log_files import LogFilesApp
 from allod.server.http.messages import (
     NO_STORE,
     Bodies,
@@ -46,6 +47,7 @@ from allod.server.services.alarms import Alarms
 from allod.server.services.api_tokens import ApiTokens
 from allod.server.services.check_configuration import CheckConfiguration
 from allod.server.services.fleets import Fleets
+from allod.server.services.gather import WitnessCalls
 from allod.server.services.inbox import empty_inbox
 from allod.server.services.learn_floors import LearnFloors
 from allod.server.services.limits import Rate
@@ -64,6 +66,7 @@ from allod.server.settings import Settings
 
 _CHANGES_A_MINUTE: Final = 120
 _BINDINGS_A_MINUTE: Final = 1200
+_SUBMISSIONS_A_MINUTE: Final = 300
 _log = structlog.get_logger("allod.server")
 
 
@@ -113,6 +116,7 @@ class Server:
 
     def close(self) -> None:
         """Let go of the logs and the database."""
+        self.gather.close()
         self.publications.logs.close()
         self.stores.database.close()
 
@@ -125,6 +129,7 @@ def assemble(
     database: Database | None = None,
     blob_stores: Callable[[FleetId], BlobStore] | None = None,
     log_storages: Callable[[FleetId, str], LogStorage] | None = None,
+    witness_calls: WitnessCalls | None = None,
 ) -> Server:
     """Put the parts together; nothing is read but keys and secrets.
 
@@ -135,6 +140,7 @@ def assemble(
         database: likewise.
         blob_stores: likewise; gives the store of a fleet.
         log_storages: likewise; gives where the log of a fleet lies, by its place.
+        witness_calls: likewise.
 
     Raises:
         Unavailable: `no-server-key`.
@@ -170,15 +176,21 @@ def assemble(
         timedelta(hours=settings.timestamp_hours),
         lambda role: keys.load_waiting(layout, role),
     )
-    logs = Logs(layout, keys.load_log_key(layout), log_storages)
-    publications = Publications(stores, fleets, online, logs)
+    logs = Logs(
+        layout,
+        keys.load_log_key(layout),
+        log_storages,
+        lambda: keys.load_log_key(layout, waiting=True),
+    )
+    alarms = Alarms(layout, stores.files, stores.database, logs)
+    gather = GatherAll(layout, fleets, logs, alarms, witness_calls or HttpWitnessCalls(), clock)
+    publications = Publications(stores, fleets, online, logs, gather.vouch)
     publish = Publish(
         publications,
         CheckConfiguration(blobs, releases),
         Rate(clock, _CHANGES_A_MINUTE, "changes of a fleet"),
     )
     learn_floors = LearnFloors(publications, publish)
-    alarms = Alarms(layout, stores.files, stores.database, logs)
     refusals = Refusals(logs, clock)
     read_tokens = ReadTokens(
         stores.database,
@@ -220,7 +232,7 @@ def assemble(
         learn_floors=learn_floors,
         refresh=Refresh(publications),
         rebuild=Rebuild(publications),
-        gather=GatherAll(layout, fleets, logs, alarms, HttpWitnessCalls(), clock),
+        gather=gather,
         read_tokens=read_tokens,
         api_tokens=api_tokens,
         access=access,
@@ -240,6 +252,7 @@ class Application:
         settings = server.settings
         self._server = server
         bodies = Bodies(settings.body_seconds, settings.bodies_room)
+        clock = server.stores.clock
         self._fleet = FleetApp(
             FleetServices(
                 server.stores,
@@ -248,7 +261,12 @@ class Application:
                 server.read_tokens,
                 server.admit_binding,
                 server.receive_report,
-                server.publications.logs,
+                LogFilesApp(
+                    server.publications.logs,
+                    server.gather,
+                    Rate(clock, _SUBMISSIONS_A_MINUTE, "cosigned checkpoints of a fleet"),
+                    bodies,
+                ),
                 bodies,
                 settings.wait_seconds,
                 max(1, settings.connections * 3 // 4),
@@ -338,11 +356,11 @@ async def _again(seconds: float, act: Callable[[], None]) -> None:
     """Do it over and over; what fails unforeseen is logged, and done again."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(seconds)
         try:
             await loop.run_in_executor(None, act)
         except Exception as error:  # noqa: BLE001 - a chore never ends by itself
             _log.error("chore-failed", exc_info=error)
+        await asyncio.sleep(seconds)
 
 
 def build(settings: Settings) -> Application:

@@ -18,6 +18,7 @@ from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.server.app import Application, Server, assemble
 from allod.server.log.ports import LogStorage
 from allod.server.ports import BlobStore, Database, Files
+from allod.server.services.gather import WitnessCalls
 from allod.server.settings import Settings
 from allod.server.setup import initialise
 from allod.testing.repository import RepositorySimulator, TestOwner, key_from
@@ -189,6 +190,7 @@ class ServerRig:
         database: Database | None = None,
         blob_stores: Callable[[FleetId], BlobStore] | None = None,
         log_storages: Callable[[FleetId, str], LogStorage] | None = None,
+        witness_calls: WitnessCalls | None = None,
     ) -> Server:
         """Put a server together on the directory, as after a restart."""
         self.server = assemble(
@@ -198,6 +200,7 @@ class ServerRig:
             database=database,
             blob_stores=blob_stores,
             log_storages=log_storages,
+            witness_calls=witness_calls,
         )
         self.server.start()
         return self.server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from allod.domain.ids import sha256
 from allod.server import keys
@@ -94,10 +94,12 @@ def logged(rig: ServerRig) -> ServerRig:
     return rig
 
 
-def change(rig: ServerRig) -> ChangeUpload:
+def change(rig: ServerRig, **fleet: Any) -> ChangeUpload:
     """A change of fleet.json with its entries."""
     publication = rig.simulator.set_fleet(
-        people=rig.server.fleets.need(rig.fleet).document.people, revoked_invites=["gone"]
+        people=rig.server.fleets.need(rig.fleet).document.people,
+        revoked_invites=["gone"],
+        **fleet,
     )
     upload = upload_of(publication, rig.base(publication))
     return ChangeUpload(

@@ -12,10 +12,20 @@ from allod.errors import InvalidInput, Refused, Unavailable, Untrusted
 from allod.server.services.backup import backup, restore
 from allod.server.services.logs import read_tile
 from allod.testing.asgi import ask
+from allod.testing.logs import note_signer
 from allod.testing.repository import DEFAULT_LOCATION
 from allod.testing.server import ServerRig
-from allod.testing.server_logs import change, entries_in, entry_of, logged, roles_in
-from allod.tlog.note import Kind, VerifierKey
+from allod.testing.server_logs import (
+    change,
+    entries_in,
+    entry_of,
+    logged,
+    named,
+    naming,
+    roles_in,
+)
+from allod.tlog.checkpoint import vouched
+from allod.tlog.note import Kind, Signature, VerifierKey
 from allod.tlog.tiles import ENTRIES, Tile, split_bundle
 from allod.trust.authoring import make_statement
 from allod.trust.dsse import decode_envelope, make_envelope, payload_of
@@ -33,7 +43,7 @@ from allod.wire.log import (
     encode_role_statement,
     log_origin,
 )
-from allod.wire.trust import Log
+from allod.wire.trust import Log, Witnesses
 
 
 def test_a_log_begins_with_all_roles_and_grows_with_every_change(rig: ServerRig) -> None:
@@ -209,3 +219,45 @@ def test_the_logs_are_read_with_a_token_like_everything_else(rig: ServerRig) -> 
     for rest in ("tile/0/000", "tile/0/../../head", "tile/64/000", "checkpoint/", "2/checkpoint"):
         assert ask(app, "GET", f"{base}/{rest}", headers=headers).status == 404
     assert ask(app, "POST", f"{base}/checkpoint", headers=headers).status == 405
+
+
+def test_anybody_brings_cosignatures_of_named_witnesses(rig: ServerRig) -> None:
+    """They are served with the checkpoint; of others, of other checkpoints or without a token for
+    reading it makes no difference who brings them.
+    """
+    witness = note_signer("w.example", Kind.COSIGNATURE)
+    terms = Witnesses(keys=[str(witness.key)], quorum=1, max_age_seconds=3600)
+    rig.server.publish(rig.fleet, naming(rig, witnesses=terms))
+    app, path = rig.application, f"/f/{rig.fleet}/log/authority/cosignatures"
+    sequencer = rig.server.publications.logs.sequencer(rig.fleet, named(rig)[0].origin)
+    served = sequencer.checkpoint()
+    now = int(rig.clock.seconds())
+
+    def brought(line: Signature) -> bytes:
+        return served.note.with_signatures([line]).encode()
+
+    text = served.note.text
+    good = brought(witness.cosignature(text, now))
+    stranger = brought(note_signer("x.example", Kind.COSIGNATURE).cosignature(text, now))
+    wrong = brought(Signature("w.example", witness.key.id, bytes(72)))
+    for body, status in (
+        (stranger, 204),
+        (wrong, 422),
+        (b"x", 422),
+        (b"x" * 70_000, 413),
+        (good, 204),
+    ):
+        assert vouched(sequencer.checkpoint(), [witness.key]).as_of(1) is None
+        assert ask(app, "POST", path, body=body).status == status
+    assert vouched(sequencer.checkpoint(), [witness.key]).as_of(1) == now
+    assert ask(app, "GET", path).status == 405
+    assert ask(app, "POST", path.replace("authority", "authority/7"), body=good).status == 404
+    assert ask(app, "POST", path.replace("authority", "other"), body=good).status == 404
+    rig.server.publish(rig.fleet, change(rig))
+    answer = ask(app, "POST", path, body=good)
+    assert (answer.status, answer.json["code"]) == (409, "log-grew")
+    for _ in range(400):
+        if ask(app, "POST", path, body=good).status == 429:
+            break
+    else:
+        raise AssertionError("there is no end to it")

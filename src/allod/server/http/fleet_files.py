@@ -6,18 +6,19 @@ a dictionary for the token, one for the counter. Everything else goes to a worke
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from allod.domain.ids import FleetId, parse_digest, parse_fleet
 from allod.errors import AllodError, InvalidInput, Refused
+from allod.server.http.answers import IMMUTABLE, in_thread, send_range, tag_of, whole
+from allod.server.http.log_files import LogFilesApp
 from allod.server.http.messages import (
     NO_STORE,
     Bodies,
@@ -32,11 +33,9 @@ from allod.server.http.messages import (
     respond_problem,
     unexpected,
 )
-from allod.server.http.ranges import parse_range
 from allod.server.registry.ports import Caller
 from allod.server.services.access import PUBLISH, PULL, Access, Principal
 from allod.server.services.admit_binding import AdmitBinding
-from allod.server.services.logs import Logs, read_tile
 from allod.server.services.publication import Stores
 from allod.server.services.read_tokens import (
     REQUEST_CAP,
@@ -45,7 +44,6 @@ from allod.server.services.read_tokens import (
     is_read_token,
 )
 from allod.server.services.receive_report import BODY_CAP, ReceiveReport
-from allod.tlog.tiles import parse_tile_path
 from allod.trust.binding import BINDING_CAP
 from allod.wire.api import Challenge, NewsAnswer
 from allod.wire.httpsig import verify_body
@@ -53,18 +51,10 @@ from allod.wire.httpsig import verify_body
 if TYPE_CHECKING:
     from allod.server.services.fleets import Fleets
 
-_T = TypeVar("_T")
-_IMMUTABLE: Final = (b"cache-control", b"private, max-age=31536000, immutable")
-_REVALIDATE: Final = (b"cache-control", b"no-cache")
 _TOKENS: Final = 65_536  #: read tokens that are remembered
 _WAITS_OF_ONE: Final = 8  #: polls of one reader that may wait at once
 _PIECE: Final = 256 * 1024
 _ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
-_LOG: Final = re.compile(  #: place and file of a log
-    r"log/((?:authority|activity)(?:/[1-9][0-9]{0,5})?)/(checkpoint|tile/[0-9a-z/.]{1,80})",
-    re.ASCII,
-)
-_TEXT: Final = b"text/plain; charset=utf-8"
 _DEVICE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _OF_DEVICE: Final = re.compile(
     r"tuf/targets/state/devices/[0-9a-f]{64}\.([0-9a-f]{64})\.json", re.ASCII
@@ -87,7 +77,7 @@ class FleetServices:
     read_tokens: ReadTokens
     admit_binding: AdmitBinding
     receive_report: ReceiveReport
-    logs: Logs
+    log_files: LogFilesApp
     bodies: Bodies
     wait_seconds: float
     waits: int  #: polls that may wait at once; beyond, they are answered at once
@@ -98,6 +88,7 @@ class FleetApp:
 
     def __init__(self, services: FleetServices) -> None:
         self._services = services
+        self._logs = services.log_files
         self._known: dict[bytes, tuple[str, str, int]] = {}
         self._seconds = services.stores.clock.seconds
         self._current = services.stores.news.current
@@ -141,6 +132,8 @@ class FleetApp:
             await self._bindings(fleet, scope, receive, send)
         elif rest.startswith("devices/"):
             await self._devices(fleet, rest, scope, receive, send)
+        elif rest.endswith("/cosignatures"):
+            await self._logs.cosigned(fleet, rest, scope, receive, send)
         elif method not in {"GET", "HEAD"}:
             raise method_not_allowed(scope)
         elif rest == "news":
@@ -149,12 +142,15 @@ class FleetApp:
             await self._reader(fleet, scope)
             await self._blob(fleet, rest.removeprefix("blobs/"), scope, send)
         else:
-            # An invite in its short form names the root by hash; who binds has no token yet.
-            if _ROOT.fullmatch(rest) is None:
-                self._check_own(fleet, rest, await self._reader(fleet, scope))
-            if (found := _LOG.fullmatch(rest)) is not None:
-                await self._log(fleet, found.group(1), found.group(2), scope, send)
-                return
+            await self._static(fleet, rest, scope, send)
+
+    async def _static(self, fleet: FleetId, rest: str, scope: Scope, send: Send) -> None:
+        # An invite in its short form names the root by hash; who binds has no token yet.
+        if _ROOT.fullmatch(rest) is None:
+            self._check_own(fleet, rest, await self._reader(fleet, scope))
+        if rest.startswith("log/"):
+            await self._logs.file(fleet, rest, scope, send)
+        else:
             await self._file(fleet, rest, scope, send)
 
     async def _reader(self, fleet: FleetId, scope: Scope) -> str:
@@ -187,7 +183,7 @@ class FleetApp:
 
     async def identify(self, fleet: str | None, scope: Scope) -> Principal:
         """Who is calling."""
-        return await _thread(self._services.access.identify, fleet, caller_of(scope))
+        return await in_thread(self._services.access.identify, fleet, caller_of(scope))
 
     async def _news(self, fleet: FleetId, scope: Scope, send: Send, reader: str) -> None:
         query = _query(scope)
@@ -228,7 +224,7 @@ class FleetApp:
             _check_signed_body(principal, body)
             carried = PUBLISH in principal.may
         admit = partial(self._services.admit_binding, fleet, body, carried=carried)
-        await respond_json(send, await _thread(admit))
+        await respond_json(send, await in_thread(admit))
 
     async def _devices(
         self, fleet: FleetId, rest: str, scope: Scope, receive: Receive, send: Send
@@ -243,10 +239,12 @@ class FleetApp:
             await respond_json(send, Challenge(challenge=challenge))
         elif what == ("POST", "token"):
             body = await self._body(scope, receive, REQUEST_CAP)
-            await respond_json(send, await _thread(services.read_tokens.grant, fleet, device, body))
+            await respond_json(
+                send, await in_thread(services.read_tokens.grant, fleet, device, body)
+            )
         elif what == ("POST", "reports"):
             body = await self._body(scope, receive, BODY_CAP)
-            await respond_json(send, await _thread(services.receive_report, fleet, device, body))
+            await respond_json(send, await in_thread(services.receive_report, fleet, device, body))
         elif parts[2] in {"challenge", "token", "reports"}:
             raise method_not_allowed(scope)
         else:
@@ -258,43 +256,18 @@ class FleetApp:
     async def _file(self, fleet: FleetId, rest: str, scope: Scope, send: Send) -> None:
         """A metadata, target or trust file."""
         if rest == "tuf/timestamp.json":
-            await _whole(scope, send, self._services.fleets.need(fleet).online.timestamp)
+            await whole(scope, send, self._services.fleets.need(fleet).online.timestamp)
             return
         path = self._services.stores.layout.fleet(fleet).served(rest)
-        size = None if path is None else await _thread(_size_of, path)
+        size = None if path is None else await in_thread(_size_of, path)
         if path is None or size is None:
             raise not_found("this file")
         if rest.startswith("trust/"):
-            await _whole(scope, send, await _thread(path.read_bytes))
+            await whole(scope, send, await in_thread(path.read_bytes))
             return
-        fields = [_IMMUTABLE, (b"content-type", b"application/json")]
+        fields = [IMMUTABLE, (b"content-type", b"application/json")]
         pieces = partial(_pieces, path)
-        await _send_range(scope, send, size, pieces, fields, b'"%s"' % _tag_of(rest))
-
-    async def _log(self, fleet: FleetId, place: str, name: str, scope: Scope, send: Send) -> None:
-        """The checkpoint, a tile or an entry bundle of a log (C2SP tlog-tiles)."""
-        files = self._services.logs.files(fleet, place)
-        if name == "checkpoint":
-            checkpoint = await _thread(files.published)
-            if checkpoint is None:
-                raise not_found("this log")
-            await _whole(scope, send, checkpoint, _TEXT)
-            return
-        try:
-            tile = parse_tile_path(name)
-        except InvalidInput as error:
-            raise not_found("this tile") from error
-        data = await _thread(read_tile, files, tile)
-        if data is None:
-            raise not_found("this tile")
-        fields = [_IMMUTABLE, (b"content-type", b"application/octet-stream")]
-
-        def pieces(offset: int, length: int) -> Iterator[bytes]:
-            return iter([data[offset : offset + length]])
-
-        await _send_range(
-            scope, send, len(data), pieces, fields, b'"%s"' % _tag_of(f"{place} {name}")
-        )
+        await send_range(scope, send, size, pieces, fields, b'"%s"' % tag_of(rest))
 
     async def _blob(self, fleet: FleetId, name: str, scope: Scope, send: Send) -> None:
         try:
@@ -302,15 +275,15 @@ class FleetApp:
         except InvalidInput as error:
             raise not_found("this blob") from error
         blobs = self._services.stores.blobs(fleet)
-        size = await _thread(blobs.size, digest)
+        size = await in_thread(blobs.size, digest)
         if size is None:
             raise not_found("this blob")
 
         def pieces(offset: int, length: int) -> Iterator[bytes]:
             return blobs.read(digest, offset=offset, length=length)
 
-        fields = [_IMMUTABLE, (b"content-type", b"application/octet-stream")]
-        await _send_range(scope, send, size, pieces, fields, b'"%s"' % digest.encode())
+        fields = [IMMUTABLE, (b"content-type", b"application/octet-stream")]
+        await send_range(scope, send, size, pieces, fields, b'"%s"' % digest.encode())
 
 
 def _authorization(scope: Scope) -> bytes:
@@ -318,11 +291,6 @@ def _authorization(scope: Scope) -> bytes:
         if name == b"authorization":
             return bytes(value)
     return b""
-
-
-async def _thread(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Run a use case in a worker thread."""
-    return await asyncio.get_running_loop().run_in_executor(None, partial(function, *arguments))
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -369,10 +337,6 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _tag_of(rest: str) -> bytes:
-    return hashlib.sha256(rest.encode()).hexdigest()[:32].encode()
-
-
 def _size_of(path: Path) -> int | None:
     try:
         return path.stat().st_size
@@ -386,54 +350,3 @@ def _pieces(path: Path, offset: int, length: int) -> Iterator[bytes]:
         while length > 0 and (piece := file.read(min(length, _PIECE))):
             length -= len(piece)
             yield piece
-
-
-async def _whole(scope: Scope, send: Send, data: bytes, kind: bytes = b"application/json") -> None:
-    """Answer with a small file that may be replaced: caches ask again every time."""
-    tag = b'"%s"' % hashlib.sha256(data).hexdigest()[:32].encode()
-    fields = [_REVALIDATE, (b"etag", tag)]
-    if header(scope, b"if-none-match") == tag.decode():
-        await respond(send, 304, headers=fields)
-        return
-    fields.append((b"content-type", kind))
-    await respond(send, 200, data, fields, head=scope["method"] == "HEAD")
-
-
-async def _send_range(
-    scope: Scope,
-    send: Send,
-    size: int,
-    pieces: Callable[[int, int], Iterator[bytes]],
-    fields: list[tuple[bytes, bytes]],
-    tag: bytes,
-) -> None:
-    """Answer with the whole or the range that was asked for, in pieces."""
-    fields = [*fields, (b"etag", tag), (b"accept-ranges", b"bytes")]
-    if header(scope, b"if-none-match") == tag.decode():
-        await respond(send, 304, headers=fields)
-        return
-    wanted = header(scope, b"range")
-    if wanted is not None and header(scope, b"if-range") not in {None, tag.decode()}:
-        wanted = None
-    span = None if wanted is None else parse_range(wanted, size)
-    offset, length, status = (0, size, 200) if span is None else (span[0], span[1], 206)
-    if span is not None:
-        fields.append((b"content-range", b"bytes %d-%d/%d" % (offset, offset + length - 1, size)))
-    fields.append((b"content-length", b"%d" % length))
-    fields.append((b"x-content-type-options", b"nosniff"))
-    head = scope["method"] == "HEAD"
-    stream = pieces(offset, length)
-    first = b"" if head else await _thread(_next, stream)
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-    sent = 0
-    while not head and first:
-        sent += len(first)
-        await send({"type": "http.response.body", "body": first, "more_body": sent < length})
-        if sent >= length:
-            return
-        first = await _thread(_next, stream)
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _next(stream: Iterator[bytes]) -> bytes:
-    return next(stream, b"")
