@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from allod.errors import Untrusted
+from allod.errors import InvalidInput, Untrusted
 from allod.tlog.checkpoint import Checkpoint
 from allod.tlog.lines import read_decimal, read_hash
-from allod.tlog.merkle import EMPTY_ROOT
+from allod.tlog.merkle import EMPTY_ROOT, cover, fold
 from allod.tlog.proofs import NodeReader, consistency_proof, verify_consistency
 from allod.wire.report import Authority
 
-OTHER_HISTORY: Final = "other-history"
 FALSE_RECEIPT: Final = "false-receipt"
-LOG_WITHHELD: Final = "log-withheld"
 _WHAT: Final = "the checkpoint of a report"
 
 
@@ -44,33 +42,42 @@ def check_seen(size: int, root: bytes, known: KnownEntries) -> None:
     Raises:
         Untrusted: `other-history`: it is of another log; `log-withheld`: it is longer than what
             the reader was shown.
+        InvalidInput: `bad-tile`: the hashes that are served are not those of the log.
     """
     newest = known.checkpoint
     if size > newest.size:
         raise Untrusted(
-            LOG_WITHHELD,
+            "log-withheld",
             f"cannot follow the device: it saw {size} entries of the log, and here are "
             f"{newest.size}; the server shows them to it and not to you",
             size=size,
         )
-    try:
-        if size == 0:
-            same = root == EMPTY_ROOT
-        elif size == newest.size:
-            same = root == newest.root
-        else:
-            proof = consistency_proof(size, newest.size, known.nodes)
-            verify_consistency(size, newest.size, proof, root, newest.root)
-            same = True
-    except Untrusted:
-        same = False
+    if size in {0, newest.size}:
+        same = root == (newest.root if size else EMPTY_ROOT)
+    else:
+        same = root == _root_at(size, known)
     if not same:
         raise Untrusted(
-            OTHER_HISTORY,
+            "other-history",
             f"cannot accept the device's checkpoint of {size} entries: it is no beginning of the "
             "log that is shown here; the device was shown another history",
             size=size,
         )
+
+
+def _root_at(size: int, known: KnownEntries) -> bytes:
+    """The root that the log had at a size; hashes that are not the log's accuse no device."""
+    newest = known.checkpoint
+    root = fold(known.nodes.node(*place) for place in cover(0, size))
+    try:
+        proof = consistency_proof(size, newest.size, known.nodes)
+        verify_consistency(size, newest.size, proof, root, newest.root)
+    except Untrusted as error:
+        raise InvalidInput(
+            "bad-tile",
+            f"cannot tell what {newest.origin} was with {size} entries: its tiles are damaged",
+        ) from error
+    return root
 
 
 def read_seen(text: str) -> tuple[int, bytes]:
@@ -113,16 +120,17 @@ def check_receipt(authority: Authority, logs: Mapping[str, KnownEntries]) -> boo
         return False
     what = f"the receipt for {authority.role} {authority.version}"
     if seen is None or index is None:
-        raise Untrusted(FALSE_RECEIPT, f"cannot accept {what}: it names half of its evidence")
+        raise Untrusted("false-receipt", f"cannot accept {what}: it names half of its evidence")
     known = _log(seen.origin, logs)
     check_seen(seen.size, read_hash(seen.root, _WHAT, code="bad-checkpoint"), known)
     if not 0 <= index < seen.size:
         raise Untrusted(
-            FALSE_RECEIPT, f"cannot accept {what}: entry {index} is beyond its {seen.size} entries"
+            "false-receipt",
+            f"cannot accept {what}: entry {index} is beyond its {seen.size} entries",
         )
     if index not in known.counted.get((authority.role, authority.version), ()):
         raise Untrusted(
-            FALSE_RECEIPT,
+            "false-receipt",
             f"cannot accept {what}: entry {index} of the log does not count for it",
             index=index,
         )

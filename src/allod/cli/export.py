@@ -37,22 +37,26 @@ def export(
     directory: Path,
     *,
     scope: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    devices_only: Annotated[bool, Parameter(negative="")] = False,
     options: Options = OPTIONS,
 ) -> None:
     """Write everything that devices need into a directory: for those without a network.
 
     On the device: 'allod-agent run --from DIRECTORY'. What it leaves there is carried back by
-    'allod device admit DIRECTORY'.
+    'allod device admit DIRECTORY'. Of a whole fleet it also holds what an auditor needs: the logs
+    and all that they name. 'allod audit verify --from DIRECTORY' checks it.
 
     Args:
         directory: Where to; what is there already and still right stays.
-        scope: Only for these groups or devices; for all, unless given.
+        scope: Only for these groups or devices, without what auditors need; for all, unless given.
+        devices_only: Leave out what auditors need: past files, bindings, reports.
         options: Options of every verb.
     """
     picture = take(options.open(), reports=False)
     chosen = [picture.scope(text) for text in scope]
     stick = Stick(directory.absolute())
-    write_stick(picture, _documents(picture, chosen), stick, options)
+    audited = not chosen and not devices_only
+    write_stick(picture, _documents(picture, chosen), stick, options, audited=audited)
     data = {"directory": str(stick.directory), "written": stick.written, "kept": stick.kept}
     options.output.result(
         data, f"{stick.directory} is ready: {stick.written} files written, {stick.kept} were there."
@@ -103,9 +107,22 @@ def _documents(picture: Picture, chosen: Iterable[Scope]) -> dict[Scope, StateDo
 
 
 def write_stick(
-    picture: Picture, documents: dict[Scope, StateDocument], stick: Stick, options: Options
+    picture: Picture,
+    documents: dict[Scope, StateDocument],
+    stick: Stick,
+    options: Options,
+    *,
+    audited: bool = False,
 ) -> None:
-    """Write the files of these documents: content first, then what names it."""
+    """Write the files of these documents: content first, then what names it.
+
+    Args:
+        picture: of the fleet.
+        documents: what devices are to find.
+        stick: where to.
+        options: of the verb.
+        audited: with what an auditor needs.
+    """
     fleet = f"f/{picture.base.fleet_id}"
     providers: set[ProviderName] = set()
     for package, order in _orders(documents.values()):
@@ -129,8 +146,24 @@ def write_stick(
     named, naming = log_files(picture)
     for path, data in named.items():
         stick.put(f"{fleet}/{path}", data)
+    if naming and audited:
+        _evidence(picture, stick, naming, options)
     _trust(picture, stick, fleet)
     _metadata(picture, stick, fleet, naming)
+
+
+def _evidence(
+    picture: Picture, stick: Stick, checkpoint: Mapping[str, bytes], options: Options
+) -> None:
+    from allod.cli.export_audit import put_evidence
+
+    def put(path: str, data: bytes) -> None:
+        stick.put(f"f/{picture.base.fleet_id}/{path}", data)
+
+    with options.output.progress("Writing the logs") as advance:
+        found = put_evidence(picture, put, checkpoint, advance)
+    if found:
+        options.output.say(f"! An audit finds {found} things: see 'allod audit verify'.")
 
 
 def _orders(documents: Iterable[StateDocument]) -> Iterator[tuple[Purl, ReleaseOrder]]:

@@ -51,6 +51,7 @@ class ActivityRun:
     audit: ActivityAudit = field(init=False)
     judged: dict[str, int] = field(init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"reports": 0, "receipts": 0})
+    unchecked: dict[str, None] = field(default_factory=dict)  #: in words, each once
     _findings: list[Finding] = field(default_factory=list)
     _held: set[tuple[object, ...]] = field(default_factory=set)
 
@@ -157,6 +158,9 @@ class ActivityRun:
                 self._receipt(authority)
         except AllodError as error:
             code = error.code if error.code in KINDS else FALSE_RECEIPT
+            if code == "bad-tile":
+                self.unchecked[error.message] = None
+                return
             says = f"report {said.sequence}: {error.message}"
             self._findings.append(Finding(code, str(place), says[:SHOWN]))
 

@@ -52,6 +52,7 @@ class Result:
     Attributes:
         findings: those that are new; see `earlier`.
         earlier: those that an audit before this one found already.
+        seen: all that this audit found, whether it is new or not.
         unchecked: what could not be checked, in words.
         said: refusals and alarms that the server logged; its own word.
     """
@@ -63,6 +64,7 @@ class Result:
     logs: list[LogProof] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     earlier: list[Finding] = field(default_factory=list)
+    seen: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     singletons: list[Single] = field(default_factory=list)
@@ -208,6 +210,7 @@ class Audit:
         run.finish()
         self.result.findings += run.findings
         self.result.said += run.audit.said
+        self.result.unchecked += list(run.unchecked)
         self._count(run.counts)
 
     def _again(self, origin: str) -> KnownEntries | None:
@@ -304,6 +307,7 @@ class Audit:
         before = {_place(one) for one in self.state.findings}
         found = list(dict.fromkeys(self.result.findings))
         self.result.earlier = list(self.state.findings)
+        self.result.seen = found
         self.result.findings = [one for one in found if _place(one) not in before]
         self.result.singletons = self.state.releases.singletons()
         self.state.findings = [*self.state.findings, *self.result.findings][:FINDINGS]
