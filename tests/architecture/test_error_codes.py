@@ -102,6 +102,8 @@ def reported() -> set[str]:
             found |= literals(named)
         elif name in {"alarm", "_alarm", "Finding", "Unresolved"} and node.args:
             found |= literals(node.args[0])
+        elif name == "Remark" and where in {"cli/members.py", "cli/seen.py", "cli/status.py"}:
+            found |= literals(node.args[0])  # what the owner's command finds itself
         elif name in {"AlarmRaised", "_raise"} and len(node.args) > 1:
             found |= literals(node.args[1])
         elif name == "add" and where == "agent/engine_report.py":
