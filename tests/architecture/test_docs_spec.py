@@ -36,7 +36,7 @@ PAGES: dict[str, str] = {
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
     "binding": "BindingRecord BindingFile",
     "report": "Boot TrustState Measured ReleaseOnDevice ConfigurationOnDevice Pending PackageReport"
-    " Authority ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
+    " Authority SeenCheckpoint ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
     "log": "RoleStatement BindingEntry ReportEntry RefusalEntry AlarmEntry",
     "transport": "TokenRequest ReadToken",
     "api": "ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem",
