@@ -42,7 +42,9 @@ from allod.domain.ids import (
 from allod.domain.release import Kind, Release, Service
 from allod.testing.agent import START, FakeKey, Hardware, make_hardware
 from allod.testing.faults import Faults, Frail
-from allod.wire.report import Authority, Report, TrustState
+from allod.tlog.lines import write_base64
+from allod.tlog.merkle import EMPTY_ROOT
+from allod.wire.report import Authority, Report, SeenCheckpoint, TrustState
 from allod.wire.trust import FleetDocument, Withdrawal
 
 FLEET: Final = FleetId("f" * 64)
@@ -146,6 +148,12 @@ class Owner:
                     role="targets",
                     version=self.changes,
                     change=self.changes,
+                    log_index=self.changes,
+                    checkpoint=SeenCheckpoint(
+                        origin=f"allod.dev/log/{FLEET}/authority",
+                        size=self.changes + 1,
+                        root=write_base64(EMPTY_ROOT),
+                    ),
                 )
                 for scope in self.documents
             },
