@@ -34,7 +34,17 @@ class Verb(NamedTuple):
 _RESTORED: Final = (
     "the server shows less than before: if it was restored, run 'allod server floors'"
 )
-_WENT_BACK: Final = {"rollback": _RESTORED, "root-withheld": _RESTORED}
+_SUCCEED: Final = (
+    "if the server was restored, run 'allod server floors'; if its log was lost or restored, let a "
+    "successor follow it: 'allod trust log succeed'"
+)
+_WENT_BACK: Final = {
+    "rollback": _RESTORED,
+    "root-withheld": _RESTORED,
+    "log-consistency": _SUCCEED,
+    "log-restored": _SUCCEED,
+    "log-missing": _SUCCEED,
+}
 
 _START: Final = "Start"
 _CHANGE: Final = "Change"

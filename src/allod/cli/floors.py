@@ -22,13 +22,23 @@ def floors(*, options: Options = OPTIONS) -> None:
     Args:
         options: Options of every verb.
     """
-    from allod.cli.refresh import refresh
+    import msgspec
+
+    from allod.cli.mending import view_to_mend
     from allod.wire.api import ChangeReceipt
 
     fleet = options.open()
     receipt = fleet.client.post("floors", known(fleet), ChangeReceipt)
-    refresh(fleet)
-    options.output.result(receipt, "The server is up to date again; the fleet goes on.")
+    statement = view_to_mend(fleet, options, tell=False).repository.statement
+    said, then = "The server is up to date again; the fleet goes on.", None
+    if statement is not None and statement.logs:
+        # What came back from a backup is older than what readers may have seen: it would fork.
+        then = "allod trust log succeed"
+        said = (
+            "The server is up to date again. It does not go on with the logs of its backup, which "
+            f"readers may have seen more of: run '{then}', then the fleet goes on."
+        )
+    options.output.result({**msgspec.to_builtins(receipt), "then": then}, said)
 
 
 def known(fleet: LocalFleet) -> FloorsUpload:
