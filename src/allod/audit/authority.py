@@ -214,21 +214,23 @@ class AuthorityAudit:
 class Checked(NamedTuple):
     """A role's file that was read."""
 
-    digest: str
-    documents: tuple[tuple[str, str], ...]  #: state documents: target path, SHA-256
+    digest: str | None  #: None: it is not served
+    documents: tuple[tuple[str, str], ...] = ()  #: state documents: target path, SHA-256
 
 
-def check_file(role: str, data: bytes) -> Checked:
+def check_file(role: str, data: bytes | None) -> Checked:
     """The digest that the log should have of a file, and the documents that it lists.
 
     A file that cannot be read has no digest that an entry could name.
     """
+    if data is None:
+        return Checked(None)
     try:
         if role == TRUST_ROLE:
-            return Checked(sha256(payload_of(decode_envelope(data, what="a statement"))), ())
+            return Checked(sha256(payload_of(decode_envelope(data, what="a statement"))))
         file = open_role(data, role)
     except AllodError as error:
-        return Checked(f"unreadable: {error.code}", ())
+        return Checked(f"unreadable: {error.code}")
     targets = getattr(file.signed, "targets", {})
     documents = tuple(
         (path, target.hashes["sha256"])

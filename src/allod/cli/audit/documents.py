@@ -36,7 +36,7 @@ class Documents:
         """Each file that is named, with the digest of what is served; None: nothing is."""
         batches: list[list[Named]] = []
 
-        def jobs() -> Iterator[list[tuple[str, bytes]]]:
+        def jobs() -> Iterator[list[tuple[str, bytes | None]]]:
             for batch, files in self._batches(named):
                 batches.append(batch)
                 yield files
@@ -46,14 +46,14 @@ class Documents:
 
     def _batches(
         self, named: Iterable[Named]
-    ) -> Iterator[tuple[list[Named], list[tuple[str, bytes]]]]:
+    ) -> Iterator[tuple[list[Named], list[tuple[str, bytes | None]]]]:
         batch: list[Named] = []
-        files: list[tuple[str, bytes]] = []
+        files: list[tuple[str, bytes | None]] = []
         size = 0
         for one in named:
             data = self.source.file(one.path, TARGETS_CAP)
             batch.append(one)
-            files.append((one.role, data or b""))
+            files.append((one.role, data))
             size += len(data or b"")
             if len(batch) >= _FILES or size > _BYTES:
                 yield batch, files
@@ -65,9 +65,8 @@ class Documents:
         self, batch: Sequence[Named], checked: Sequence[Checked]
     ) -> Iterator[tuple[Named, str | None]]:
         for one, found in zip(batch, checked, strict=True):
-            missing = not found.digest
-            self.counts["files"] += not missing
-            yield one, None if missing else found.digest
+            self.counts["files"] += found.digest is not None
+            yield one, found.digest
             if found.digest == one.digest:
                 for path, digest in found.documents:
                     if self._newest.get(path) != digest:

@@ -57,7 +57,7 @@ class Reader:
         """See `allod.audit.reading.read_activity`."""
         return read_activity(job.bundles, job.begin, self.fleet)
 
-    def files(self, job: Sequence[tuple[str, bytes]]) -> list[Checked]:
+    def files(self, job: Sequence[tuple[str, bytes | None]]) -> list[Checked]:
         """See `allod.audit.authority.check_file`."""
         return [check_file(role, data) for role, data in job]
 
