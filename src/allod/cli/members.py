@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+from allod.cli.activity import Activity, Logged, read_activity
 from allod.cli.documents import Base
 from allod.cli.seen import Seen, begin_at, follow_on, load_seen, remember
 from allod.domain.desired import Level, StateDocument
@@ -103,10 +104,17 @@ class Members:
         """All devices of the newest binding each, by id."""
         bindings, rejected = self._bindings()
         uses = Counter(binding.invite.id for binding, _ in bindings.values())
+        logged = self.activity.devices if self.reports else {}  # first: reports only come
         summaries = self._summaries()
         seen = load_seen(self.base.fleet)
         found = [
-            self._device(binding, entry, summaries.get(device), seen.devices.get(device), uses)
+            self._device(
+                self._member(binding, entry, summaries.get(device), uses),
+                binding,
+                summaries.get(device),
+                seen.devices.get(device),
+                logged.get(device),
+            )
             for device, (binding, entry) in sorted(bindings.items())
         ]
         found = [_with(one, rejected.get(one.binding.device, ())) for one in found]
@@ -114,6 +122,12 @@ class Members:
             now = ((one.binding.device, one.seen) for one in found if one.seen is not None)
             remember(self.base.fleet, now)
         return tuple(found)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """What the activity log says of reports; read before they are."""
+        view = self.base.view
+        return read_activity(view.fleet, view.repository.statement)
 
     @cached_property
     def all(self) -> tuple[Member, ...]:
@@ -199,18 +213,18 @@ class Members:
 
     def _device(
         self,
+        member: Member,
         binding: Binding,
-        entry: BindingEntry,
         summary: DeviceSummary | None,
         seen: Seen | None,
-        uses: Counter[str],
+        logged: Logged | None,
     ) -> Device:
-        member = self._member(binding, entry, summary, uses)
         if not self.reports:
             return Device(member, binding, None, summary)
         epoch, newest = binding.record.epoch, 0 if summary is None else summary.sequence
         read = self.read(binding, begin_at(seen, epoch, newest)) if newest else Read()
-        followed = follow_on(read.reports, seen)
+        present = logged if logged is not None and logged.epoch == epoch else None
+        followed = follow_on(read.reports, seen, present)
         doubts = [*read.remarks, *followed.remarks]
         signed = read.reports[-1] if read.reports else None
         actual = None if signed is None else actual_of(signed.report, read.received)

@@ -18,6 +18,7 @@ from allod.wire.codec import Document, decode, encode
 from allod.wire.report import TrustState
 
 if TYPE_CHECKING:
+    from allod.cli.activity import Logged
     from allod.cli.fleet import LocalFleet
 
 _CAP: Final = 64 * 1024 * 1024
@@ -86,15 +87,28 @@ def begin_at(seen: Seen | None, epoch: int, newest: int) -> int:
     return max(0, min(seen.whole.sequence, newest - 1))
 
 
-def follow_on(reports: Sequence[SignedReport], seen: Seen | None) -> Followed:
-    """Hold verified reports of one device, oldest first, against what was seen of it."""
+def follow_on(
+    reports: Sequence[SignedReport], seen: Seen | None, logged: Logged | None = None
+) -> Followed:
+    """Hold verified reports of one device, oldest first, against what was seen of it.
+
+    Args:
+        reports: of its present binding.
+        seen: what this machine saw last.
+        logged: its newest report with changes in this binding, as the activity log has it.
+    """
     if not reports:
-        return Followed(seen, () if seen is None else (_withheld(),))
+        return Followed(seen, () if seen is None and logged is None else (_withheld(),))
     newest = reports[-1]
     at = (newest.report.epoch, newest.report.sequence)
     if seen is not None and at < (seen.epoch, seen.sequence):
         return Followed(seen, (_withheld(),))
+    if logged is not None and newest.report.sequence < logged.sequence:
+        return Followed(seen, (_withheld(),))
     remarks: list[Remark] = []
+    named = logged is not None and logged.sequence == newest.report.sequence
+    if named and logged is not None and logged.digest != newest.digest:
+        remarks.append(Remark("clone", "the log has another report under this number"))
     if seen is not None and seen.epoch == newest.report.epoch:
         if at == (seen.epoch, seen.sequence) and newest.digest != seen.digest:
             remarks.append(Remark("clone", "the device signed two reports under one number"))
@@ -172,7 +186,9 @@ def _size(text: str) -> int:
 
 
 def _withheld() -> Remark:
-    return Remark("reports-withheld", "the server does not show reports that were seen before")
+    return Remark(
+        "reports-withheld", "the server does not show reports that it had: you saw them, or its log"
+    )
 
 
 def _newer(now: Seen, before: Seen | None) -> bool:

@@ -144,6 +144,9 @@ def changes_of(picture: Picture, changes: Sequence[PastChange]) -> tuple[Standin
 def _alarms_of(picture: Picture, log: FleetLog) -> tuple[Remark, ...]:
     found = [Remark(one.code, one.says) for one in picture.base.view.repository.alarms]
     found += picture.members.vanished
+    trouble = picture.members.activity.trouble
+    if trouble is not None:
+        found.append(Remark(trouble.code, trouble.message))
     if log.state is not None:
         found += [Remark(code, says) for code, says in log.state.odd]
     if picture.base.view.unproved is not None:
