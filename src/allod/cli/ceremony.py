@@ -68,7 +68,8 @@ def propose(
         message: Why.
         options: Options of every verb.
     """
-    from allod.cli.publishing import daily_keys, online_keys, propose_root
+    from allod.cli.proposing import propose_root
+    from allod.cli.publishing import daily_keys, online_keys
     from allod.cli.refresh import refresh
     from allod.trust.authoring import RoleKeys
 

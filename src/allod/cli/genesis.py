@@ -20,7 +20,7 @@ from allod.cli.log_entries import entries_for, statement_of
 from allod.cli.named_logs import first_logs
 from allod.cli.proposal import Proposal, require_complete
 from allod.cli.proposal_entries import finished_entries, unsigned_entries
-from allod.cli.publishing import LIVES, unsigned_statement
+from allod.cli.proposing import LIVES, unsigned_statement
 from allod.domain.ids import FleetId
 from allod.durable import make_directory, remove_file, write_atomic
 from allod.errors import Conflict, Unavailable, Untrusted

@@ -82,7 +82,7 @@ def _expiries(view: View) -> dict[str, datetime]:
 
 
 def _half_over(view: View, at: datetime) -> set[str]:
-    from allod.cli.publishing import lives_of
+    from allod.cli.proposing import lives_of
     from allod.trust.authoring import RepositoryDraft
 
     draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,41 +21,22 @@ from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.output import Output
 from allod.cli.proposal import Proposal, require_complete, sign_proposal
-from allod.cli.proposal_entries import begins_log, finished_entries, unsigned_entries, wanted
+from allod.cli.proposal_entries import begins_log, finished_entries, wanted
+from allod.cli.proposing import draft_with, holders_of, lives_of
 from allod.cli.refresh import View
-from allod.domain.ids import sha256
 from allod.errors import Conflict, InvalidInput
-from allod.trust.authoring import HOME, PRODUCTION, Lives, RepositoryDraft, RoleKeys
-from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
+from allod.trust.authoring import RepositoryDraft, RoleKeys
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
 from allod.wire.api import ChangeReceipt, ChangeUpload, ServerOffer
-from allod.wire.codec import decode, encode, instant
+from allod.wire.codec import decode, instant
 from allod.wire.desired import ChangeNote
-from allod.wire.envelope import TRUST
-from allod.wire.trust import Location, Log, Repair, Transfer, TrustStatement, Witnesses
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
     from tuf.api.metadata import Root
 
     from allod.cli.fleet import LocalFleet
-
-
-@dataclass(frozen=True, slots=True)
-class Logging:
-    """Which logs and witnesses a trust statement is to name."""
-
-    logs: Sequence[Log]
-    witnesses: Witnesses | None
-
-
-LIVES: Final[Mapping[str, Lives]] = {"home": HOME, "production": PRODUCTION}
-
-
-def lives_of(fleet: LocalFleet) -> Lives:
-    """How long what the fleet's owner signs stays good."""
-    return LIVES[fleet.settings.profile]
 
 
 def next_key(fleet: LocalFleet, role: str, at: datetime) -> KeyRecord:
@@ -88,127 +68,6 @@ def online_keys(path: Path) -> dict[str, RoleKeys]:
         "snapshot": RoleKeys((to_key(offer.snapshot),)),
         "timestamp": RoleKeys((to_key(offer.timestamp),)),
     }
-
-
-def propose_root(
-    view: View,
-    roles: Mapping[str, RoleKeys],
-    *,
-    at: datetime,
-    message: str = "",
-    anchors: Sequence[Location] | None = None,
-) -> Proposal:
-    """A new root; with other root keys also a trust statement that they vouch for.
-
-    A device that lags asks for the newest statement and holds it against the newest root, so the
-    newest statement must carry the signatures of whoever is root now.
-    """
-    anchor = view.repository.anchor
-    made = draft_with(view, roles).propose_root(at)
-    held, before = read(made, ROOT).signed.roles[ROOT], view.repository.root.roles[ROOT]
-    other = set(held.keyids) != set(before.keyids) or held.threshold != before.threshold
-    proposal = Proposal(
-        fleet=view.fleet.id,
-        name=view.fleet.settings.name,
-        at=instant(at),
-        message=message,
-        base=anchor.root,
-        root=made,
-        trust_base=anchor.trust,
-    )
-    if other or anchors is not None:
-        statement = next_statement(view, at, anchors=anchors)
-        proposal = msgspec.structs.replace(proposal, trust=unsigned_statement(statement))
-    return _with_entries(proposal)
-
-
-def _with_entries(proposal: Proposal) -> Proposal:
-    return msgspec.structs.replace(proposal, entries=unsigned_entries(proposal))
-
-
-def draft_with(view: View, roles: Mapping[str, RoleKeys]) -> RepositoryDraft:
-    """A draft on the verified repository that ends in a new root, with these holders of roles."""
-    if TARGETS in roles:
-        view.load_all()
-    draft = RepositoryDraft.from_repository(view.repository, lives_of(view.fleet))
-    draft.rotate_root(roles.get(ROOT) or holders_of(view.repository.root, ROOT))
-    if SNAPSHOT in roles or TIMESTAMP in roles:
-        draft.rotate_online(snapshot=roles.get(SNAPSHOT), timestamp=roles.get(TIMESTAMP))
-    if TARGETS in roles:
-        draft.rotate_targets(roles[TARGETS])
-    return draft
-
-
-def holders_of(root: Root, role: str) -> RoleKeys:
-    """Who holds a role under `root`."""
-    entry = root.roles[role]
-    return RoleKeys(tuple(root.keys[key_id] for key_id in entry.keyids), entry.threshold)
-
-
-def propose_trust(
-    view: View,
-    *,
-    at: datetime,
-    anchors: Sequence[Location] | None = None,
-    repairs: Sequence[Repair] = (),
-    transfers: Sequence[Transfer] = (),
-    logging: Logging | None = None,
-    message: str = "",
-) -> Proposal:
-    """A trust statement under the present root."""
-    statement = next_statement(view, at, anchors=anchors, repairs=repairs, transfers=transfers)
-    if logging is not None:
-        statement = msgspec.structs.replace(
-            statement, logs=list(logging.logs), witnesses=logging.witnesses
-        )
-    proposal = Proposal(
-        fleet=view.fleet.id,
-        name=view.fleet.settings.name,
-        at=instant(at),
-        message=message,
-        base=view.repository.anchor.root,
-        trust_base=view.repository.anchor.trust,
-        trust=unsigned_statement(statement),
-    )
-    return _with_entries(proposal)
-
-
-def next_statement(
-    view: View,
-    at: datetime,
-    *,
-    anchors: Sequence[Location] | None = None,
-    repairs: Sequence[Repair] = (),
-    transfers: Sequence[Transfer] = (),
-) -> TrustStatement:
-    """The statement after the newest: repairs count once, transfers until their end."""
-    before = view.repository.statement
-    raw = view.repository.anchor.trust
-    if before is None or raw is None:
-        return TrustStatement(
-            fleet=view.fleet.id,
-            number=1,
-            previous=None,
-            at=instant(at),
-            anchors=list(anchors or ()),
-            repairs=list(repairs),
-            transfers=list(transfers),
-        )
-    standing = [one for one in before.transfers if one.until > instant(at)]
-    return msgspec.structs.replace(
-        before,
-        number=before.number + 1,
-        previous=sha256(payload_of(decode_envelope(raw))),
-        at=instant(at),
-        anchors=before.anchors if anchors is None else list(anchors),
-        repairs=list(repairs),
-        transfers=[*standing, *transfers],
-    )
-
-
-def unsigned_statement(statement: TrustStatement) -> bytes:
-    """An envelope that waits for signatures."""
-    return sign_envelope(encode(statement), TRUST, ())
 
 
 def carry_out(

@@ -21,7 +21,8 @@ from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.paper import fleet_of_sheet, read_sheet, type_paper
 from allod.cli.proposal import Proposal, sign_proposal
-from allod.cli.publishing import propose_root, publish_proposal, read_offer
+from allod.cli.proposing import propose_root
+from allod.cli.publishing import publish_proposal, read_offer
 from allod.cli.refresh import View, refresh
 from allod.cli.rotation import provider_document, with_person
 from allod.domain.ids import FleetId, parse_fleet, parse_name

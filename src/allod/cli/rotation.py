@@ -14,15 +14,13 @@ from allod.cli.keystore import KeyRecord
 from allod.cli.log_entries import entries_for
 from allod.cli.options import Options
 from allod.cli.options import now as clock
+from allod.cli.proposing import lives_of, propose_root, propose_trust
 from allod.cli.publishing import (
     carry_out,
     daily_keys,
-    lives_of,
     next_key,
     note_of_change,
     online_keys,
-    propose_root,
-    propose_trust,
     publish_documents,
     read_offer,
     renew_along,

@@ -220,7 +220,7 @@ def anchors_of(view: View) -> list[Location]:
 
 
 def _statement(view: View, **parts: object) -> Proposal:
-    from allod.cli.publishing import propose_trust
+    from allod.cli.proposing import propose_trust
 
     return propose_trust(view, at=now(), **parts)  # type: ignore[arg-type]
 

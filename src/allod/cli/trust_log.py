@@ -119,7 +119,8 @@ def _name(
 ) -> None:
     from allod.cli.mending import view_to_mend
     from allod.cli.options import now
-    from allod.cli.publishing import Logging, carry_out, propose_trust
+    from allod.cli.proposing import Logging, propose_trust
+    from allod.cli.publishing import carry_out
 
     view = view_to_mend(fleet, options, tell=False)
     statement = view.repository.statement

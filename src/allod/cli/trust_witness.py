@@ -14,7 +14,7 @@ from allod.errors import InvalidInput
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
-    from allod.cli.publishing import Logging
+    from allod.cli.proposing import Logging
     from allod.wire.trust import TrustStatement, Witnesses
 
 app = App(name="witness", help="Who has to vouch for the fleet's logs.")
@@ -135,7 +135,7 @@ def logging_without(statement: TrustStatement | None, gone: Sequence[str]) -> Lo
         Refused: `below-quorum`.
     """
     from allod.cli.named_logs import without_witness
-    from allod.cli.publishing import Logging
+    from allod.cli.proposing import Logging
 
     terms = None if statement is None else statement.witnesses
     for witness in gone:
@@ -154,7 +154,8 @@ def _change(
     from allod.cli.mending import view_to_mend
     from allod.cli.named_logs import check_terms
     from allod.cli.options import now
-    from allod.cli.publishing import Logging, carry_out, propose_trust
+    from allod.cli.proposing import Logging, propose_trust
+    from allod.cli.publishing import carry_out
 
     view = view_to_mend(fleet, options)
     statement = view.repository.statement

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.conftest import Owner
 from tests.unit.cli.test_own import Device, accepted
 
-from allod.cli.publishing import LIVES
+from allod.cli.proposing import LIVES
 from allod.cli.refresh import refresh
 
 

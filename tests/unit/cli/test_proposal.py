@@ -19,7 +19,7 @@ from allod.cli.proposal import (
     sign_proposal,
 )
 from allod.cli.proposal_words import describe
-from allod.cli.publishing import unsigned_statement
+from allod.cli.proposing import unsigned_statement
 from allod.domain.ids import FleetId, sha256
 from allod.errors import InvalidInput, Refused
 from allod.trust.authoring import RepositoryDraft, RoleKeys
