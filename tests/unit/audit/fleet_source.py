@@ -14,6 +14,7 @@ from allod.server.services.logs import read_tile
 from allod.testing.server import ServerRig, upload_of
 from allod.testing.server_logs import entries_of, logged
 from allod.tlog.tiles import parse_tile_path
+from allod.trust.authoring import Publication
 from allod.wire.api import BindingEntry, ChangeUpload
 from allod.wire.codec import encode
 
@@ -98,6 +99,11 @@ class Auditor:
         rig = self.rig
         people = rig.server.fleets.need(rig.fleet).document.people
         made = rig.simulator.set_fleet(people=people, revoked_invites=[what])
+        self.upload(made)
+
+    def upload(self, made: Publication) -> None:
+        """Upload what the simulated owner signed, with its entries."""
+        rig = self.rig
         upload = upload_of(made, rig.base(made))
         rig.server.publish(
             rig.fleet,
