@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from allod.audit.findings import KINDS, SHOWN
+from allod.domain.ids import sha256
 from allod.wire.codec import Document, instant, parse_instant
 
 TOLD: Final = 20  #: alarms of one code in one look that are named one by one
@@ -54,8 +55,9 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The same thing seen again has the same."""
-        return f"{self.code} {self.subject} {'' if self.index is None else self.index}"
+        """The same thing seen again has the same; of what happened, the words say which it is."""
+        about = f"{self.code} {self.subject} {'' if self.index is None else self.index}"
+        return about if self.lasting else f"{about} {sha256(self.says.encode())}"
 
 
 class Known(Document, frozen=True, kw_only=True):

@@ -13,3 +13,6 @@ app.command(
 app.command(
     "allod.cli.audit.fork:fork", name="fork", help="Check evidence that a log told two histories."
 )
+app.command(
+    "allod.cli.audit.watch:watch", name="watch", help="Look again and again; say each alarm once."
+)
