@@ -121,3 +121,33 @@ def test_attack_62_log_floors_survive_a_backup_of_the_keys(
     secret = Passphrase(machine.home / "passphrase")
     again = LocalFleet.at(machine.home / "fleets" / "home", passphrase=secret).floors
     assert dict(again.logs) == dict(decode_floors(known).logs) != {}
+
+
+def test_attack_62_log_and_keys_lost(fleet: tuple[Machine, ServerProcess], tmp_path: Path) -> None:
+    """Server and laptop were one machine, and it is gone. Left are yesterday's backup and the sheet:
+    one command makes new keys and names the successor of the log; devices that saw no more than
+    the backup go on, and one that did after its floors were taken down by name.
+    """
+    machine, server = fleet
+    behind, ahead = WalkingDevice.bound_now(machine), WalkingDevice.bound_now(machine)
+    machine.do("group", "add", "kitchen", "--yes")
+    behind.accept()
+    machine.do("server", "backup", tmp_path / "old.tar.gz", server.directory)
+    machine.do("group", "add", "garden", "--yes")
+    ahead.accept()
+    server.stop()
+    shutil.rmtree(machine.home / "fleets")
+    shutil.rmtree(server.directory)
+    machine.do("server", "restore", tmp_path / "old.tar.gz", server.directory)
+    server.start()
+    paper, offer = tmp_path / "paper", server.directory / "offer.json"
+    words = ("--recovery-file", paper, "--server-offer", offer, "--name", "home", "--yes")
+    assert in_force(machine.do("keys", "restore", *words))
+    behind.accept()
+    assert ahead.refusal() in {"rollback", "equivocation"}
+    names = {one["group"] for one in machine.do("group", "list")["groups"]}
+    assert names == {"kitchen"}, "what came after the backup is lost with the machines"
+    machine.do("trust", "repair", "targets", "timestamp", "snapshot", "--yes")
+    machine.do("group", "add", "garden", "--yes")
+    for device in (behind, ahead, WalkingDevice.bound_now(machine)):
+        device.accept()

@@ -65,6 +65,7 @@ def _describe_trust(old: TrustStatement | None, new: TrustStatement) -> list[str
             said.append(f"{url} gets other certificate authorities{_pins(after[url])}.")
     said += _describe_logs(old, new)
     said += _describe_witnesses(None if old is None else old.witnesses, new.witnesses)
+    said += _describe_wait(old, new)
     for repair in new.repairs:
         who = ", ".join(device[:16] for device in repair.devices) or "all devices"
         for role, version in sorted(repair.roles.items()):
@@ -91,10 +92,10 @@ def logging_of(statement: TrustStatement) -> list[str]:
     """Which logs and witnesses a statement names."""
     said = []
     for log in statement.logs:
-        place, key = _place(log.origin, statement.fleet), parse_key(log.key).public.hex()[:16]
         after = f", succeeds {_place(log.follows, statement.fleet)}" if log.follows else ""
         past = any(other.follows == log.origin for other in statement.logs)
-        said.append(f"log {place}, key {key}{after}{', succeeded' if past else ''}")
+        place = _place(log.origin, statement.fleet)
+        said.append(f"log {place}{after}{', succeeded' if past else ''}: {log.key}")
     terms = statement.witnesses
     if terms is not None:
         said += [f"witness {key}" for key in terms.keys]
@@ -137,12 +138,24 @@ def _describe_witnesses(old: Witnesses | None, new: Witnesses | None) -> list[st
     if old is None or old.max_age_seconds != new.max_age_seconds:
         was = "" if old is None else f" (it was {_span(old.max_age_seconds)})"
         said.append(f"They must have vouched in the last {_span(new.max_age_seconds)}{was}.")
-    if old is None or after - before or new.quorum > old.quorum:
-        said.append(
-            f"Devices change NOTHING until {new.quorum} of them have cosigned the log: see first "
-            "that they run, and that the server asks them."
-        )
     return said
+
+
+def _describe_wait(old: TrustStatement | None, new: TrustStatement) -> list[str]:
+    """What devices wait for, where witnesses or the log that they vouch for are others."""
+    terms, before = new.witnesses, None if old is None else old.witnesses
+    if terms is None:
+        return []
+    known = set() if old is None else {log.origin for log in old.logs}
+    begins = any(log.origin not in known for log in new.logs)
+    fewer = before is None or set(terms.keys) - set(before.keys) or terms.quorum > before.quorum
+    if not begins and not fewer:
+        return []
+    wait = (
+        f"Devices change NOTHING until {terms.quorum} of the witnesses have cosigned the log: they "
+        "have to run, to know it ('allod witness add-log'), and to be asked by the server."
+    )
+    return [wait]
 
 
 def _witness(key: str) -> str:

@@ -9,35 +9,44 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from allod.cli.client import ApiClient
 from allod.cli.fleet import LocalFleet, LocalSettings, home_directory
+from allod.cli.floors import known
 from allod.cli.genesis import OWN_PROVIDER, make_keys, spare_certificate
 from allod.cli.keystore import KeyRecord, KeyStore, public_key
+from allod.cli.log_entries import names_log
+from allod.cli.mending import view_to_mend
+from allod.cli.named_logs import followed
 from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.paper import fleet_of_sheet, read_sheet, type_paper
 from allod.cli.proposal import Proposal, sign_proposal
-from allod.cli.proposing import propose_root
+from allod.cli.proposing import Logging, propose_root
 from allod.cli.publishing import publish_proposal, read_offer
-from allod.cli.refresh import View, refresh
+from allod.cli.refresh import View
 from allod.cli.rotation import provider_document, with_person
 from allod.domain.ids import FleetId, parse_fleet, parse_name
-from allod.errors import Conflict, InvalidInput, Refused, Untrusted
+from allod.errors import AllodError, Conflict, InvalidInput, Refused, Untrusted
 from allod.trust.anchor import Anchor, anchor_at, first_floors
 from allod.trust.authoring import RoleKeys
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, ROOT_CAP, TARGETS
+from allod.wire.api import ChangeReceipt
 from allod.wire.codec import encode
-from allod.wire.trust import Location
+from allod.wire.trust import Location, TrustStatement
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from allod.cli.in_force import SeenReceipt
     from allod.wire.api import ServerOffer
+
+#: What a server says that came back from a backup.
+_RESTORED: Final = frozenset({"floors-unknown", "log-restored", "log-missing", "log-damaged"})
 
 
 def recover(
@@ -71,30 +80,56 @@ def recover(
             f"cannot restore into {directory}: keys are there; move it away, or give --name",
         )
     fleet = _prepare(directory, offer, fleet_name, options)
-    view = refresh(fleet, allow_expired=True)
-    view.load_all()
-    if public_key(key).keyid not in view.repository.root.roles[ROOT].keyids:
-        raise Refused(
-            "not-a-root-key",
-            "cannot restore with this recovery key: the fleet's root does not name it",
-        )
-    made = make_keys(fleet.keys, at=clock(), root=True)
-    proposal = _propose(view, key, made, offer, clock())
-    if not options.json:
-        from allod.cli.ceremony import tell
-
-        tell(proposal, options)
-    options.output.confirm("Make the lost keys void, and these the fleet's?", yes=yes)
-    from securesystemslib.signer import CryptoSigner
-
-    signed = sign_proposal(proposal, (CryptoSigner(key), fleet.keys.signer(made[ROOT])))
-    receipt = publish_proposal(view, signed, documents=_documents(view, made))
+    view, receipt = _take_up(fleet, key, offer, yes=yes, options=options)
     fleet.keys.add_public(ROOT, public_key(key), now=clock(), note="recovery key")
     settings = msgspec.structs.replace(fleet.settings, name=view.fleet_document.name)
     LocalFleet.create(directory, settings, fleet.keys)
     options.output.result(
         receipt, f"The fleet is yours again, as {fleet.name}; the lost keys are void."
     )
+
+
+def _take_up(
+    fleet: LocalFleet,
+    key: Ed25519PrivateKey,
+    offer: ServerOffer,
+    *,
+    yes: bool,
+    options: Options,
+) -> tuple[View, SeenReceipt]:
+    """Publish new keys; where the server is lost too and came back from a backup, go on above it."""
+    from securesystemslib.signer import CryptoSigner
+
+    restored = False
+    while True:
+        view = view_to_mend(fleet, options)
+        view.load_all()
+        if public_key(key).keyid not in view.repository.root.roles[ROOT].keyids:
+            raise Refused(
+                "not-a-root-key",
+                "cannot restore with this recovery key: the fleet's root does not name it",
+            )
+        made = make_keys(fleet.keys, at=clock(), root=True)
+        proposal = _propose(view, key, made, offer, clock(), restored=restored)
+        if not options.json:
+            from allod.cli.ceremony import tell
+
+            tell(proposal, options)
+        options.output.confirm("Make the lost keys void, and these the fleet's?", yes=yes)
+        signed = sign_proposal(proposal, (CryptoSigner(key), fleet.keys.signer(made[ROOT])))
+        try:
+            return view, publish_proposal(view, signed, documents=_documents(view, made))
+        except AllodError as error:
+            if restored or error.code not in _RESTORED:
+                raise
+            restored = True
+            options.output.say(f"The server was lost too: {error.message}.")
+            if error.code == "floors-unknown":
+                fleet.client.post("floors", known(fleet), ChangeReceipt)
+                options.output.say(
+                    "It goes on above its backup, which is all that is known here; devices that "
+                    "have seen more say 'rollback', and go on after 'allod trust repair'."
+                )
 
 
 def _key_and_fleet(
@@ -146,6 +181,8 @@ def _propose(
     made: dict[str, KeyRecord],
     offer: ServerOffer,
     at: datetime,
+    *,
+    restored: bool,
 ) -> Proposal:
     statement = view.repository.statement
     anchors = [] if statement is None else list(statement.anchors)
@@ -157,7 +194,25 @@ def _propose(
         ROOT: RoleKeys((to_key(made[ROOT].public), public_key(key))),
         TARGETS: RoleKeys((to_key(made[TARGETS].public),)),
     }
-    return propose_root(view, roles, at=at, anchors=anchors, message="keys lost; recovery key used")
+    lost = restored or (names_log(statement) and view.repository.logged is None)
+    return propose_root(
+        view,
+        roles,
+        at=at,
+        anchors=anchors,
+        logging=_successors(statement, offer) if lost else None,
+        message="keys lost; recovery key used",
+    )
+
+
+def _successors(statement: TrustStatement | None, offer: ServerOffer) -> Logging | None:
+    """The logs that follow those that were lost. Raises InvalidInput `no-log`."""
+    if statement is None or not statement.logs:
+        return None
+    if offer.log is None:
+        raise InvalidInput("no-log", "cannot let a log succeed: the server has no key for one")
+    names = {log.name for log in statement.logs}
+    return Logging(followed(statement, sorted(names), offer.log), statement.witnesses)
 
 
 def _documents(view: View, made: dict[str, KeyRecord]) -> dict[str, bytes]:

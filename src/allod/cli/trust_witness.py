@@ -44,6 +44,8 @@ def add(
 
     given = parse_witness(key if url is None else f"{key}={url}")
     fleet = options.open()
+    for log in _logs(fleet):
+        options.output.say(f"On the witness: allod witness add-log DIRECTORY {log}")
     if given.url:
         # First: it can cosign as soon as it is named.
         elsewhere = ask_witness(_server(fleet), str(given.key), given.url)
@@ -169,6 +171,16 @@ def _change(
         check_terms(terms)
     made = propose_trust(view, at=now(), logging=Logging(statement.logs, terms))
     carry_out(view, made, out=proposal, yes=yes, options=options)
+
+
+def _logs(fleet: LocalFleet) -> list[str]:
+    """The keys of the logs that hold, as this machine knew them last."""
+    from allod.cli.log_entries import newest_of, statement_of
+
+    raw = fleet.anchor.trust
+    statement = None if raw is None else statement_of(raw)
+    newest = (newest_of(statement, name) for name in ("authority", "activity"))
+    return [log.key for log in newest if log is not None]
 
 
 def _server(fleet: LocalFleet) -> Path | None:

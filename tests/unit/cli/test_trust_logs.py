@@ -14,7 +14,7 @@ from allod.cli.refresh import refresh
 from allod.errors import Unavailable
 from allod.server import keys
 from allod.server.layout import ServerDirectory
-from allod.server.services.backup import mark_restored
+from allod.server.services.logs import mark_restored
 from allod.testing.logs import note_signer
 from allod.tlog.note import Kind, NoteSigner
 from allod.trust.floors import Floors
@@ -127,7 +127,7 @@ def test_a_witness_that_never_comes_locks_nobody_out(begun: Owner) -> None:
     device = Device(begun)
     device.accept()
     assert begun.run("trust", "witness", "add", str(WITNESSES[0].key), "--yes") == 0
-    assert "change NOTHING until 1 of them have cosigned" in begun.said
+    assert "change NOTHING until 1 of the witnesses have cosigned" in begun.said
     with pytest.raises(Unavailable) as caught:
         device.accept()
     assert caught.value.code == "no-quorum"
@@ -218,7 +218,7 @@ def test_a_log_from_a_backup_is_not_gone_on_with(begun: Owner) -> None:
     device = Device(begun)
     device.accept()
     begun.served.close()
-    mark_restored(ServerDirectory(begun.served.directory).fleet(begun.fleet().id))
+    mark_restored(ServerDirectory(begun.served.directory), begun.fleet().id)
     begun.served.restart()
     assert begun.refused("keys", "rotate", "provider", "--yes") == "log-restored"
     begun.do("trust", "log", "succeed", "--yes")
