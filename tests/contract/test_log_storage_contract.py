@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from allod.domain.ids import FleetId
 from allod.errors import Conflict
 from allod.server.log.directory import DirectoryLogStorage
 from allod.server.log.ports import LogStorage
-from allod.server.log.sql import SqlLogStorage, open_log_database
+from allod.server.log.sql import (
+    SqlLogs,
+    SqlLogStorage,
+    copy_logs,
+    logs_in,
+    open_log_database,
+)
 from allod.testing.clock import StoppedClock
 from allod.testing.log_storage import MemoryLog, MemoryLogStorage
 
@@ -174,3 +183,37 @@ def test_what_a_crash_left_of_a_directory_is_removed(tmp_path: Path) -> None:
     storage.remove_under(["tile/0/000.p"])
     assert not place.exists()
     storage.release()
+
+
+def test_what_a_database_cannot_do_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    """Reading, writing and holding: none of them lets an error of the library out."""
+    path = tmp_path / "log.sqlite"
+    storage = SqlLogStorage(
+        open_log_database(path), "f/authority", holder="a", clock=StoppedClock()
+    )
+    storage.hold()
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("log_files", "log_stages", "logs"):
+            connection.execute(f"DROP TABLE {table}")
+    for act in (*WRITES, lambda one: one.read("x"), lambda one: one.head(), lambda one: one.hold()):
+        with pytest.raises(OSError, match="database"):
+            act(storage)
+
+
+def test_logs_are_copied_as_of_one_moment(tmp_path: Path) -> None:
+    """While they are written: the copy has every log, whole, and names them."""
+    logs = SqlLogs(tmp_path / "logs.sqlite", holder="a", clock=StoppedClock())
+    for place in ("authority", "activity/2"):
+        storage = logs(FleetId("f" * 64), place)
+        storage.hold()
+        storage.commit(None, place)
+        storage.write({"tile/0/000.p/1": place.encode()})
+    copy_logs(tmp_path / "logs.sqlite", tmp_path / "copy.sqlite")
+    assert logs_in(tmp_path / "nothing") == ()
+    fleet = "f" * 64
+    assert logs_in(tmp_path / "copy.sqlite") == (f"{fleet}/activity/2", f"{fleet}/authority")
+    copied = SqlLogs(tmp_path / "copy.sqlite", holder="b", clock=StoppedClock())
+    assert copied(FleetId(fleet), "authority").head() == "authority"
+    assert copied(FleetId(fleet), "activity/2").read("tile/0/000.p/1") == b"activity/2"
+    logs.close()
+    copied.close()

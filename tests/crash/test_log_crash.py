@@ -8,14 +8,17 @@ this log does not continue, and the batches that were not acknowledged, repeated
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from allod import durable
 from allod.errors import Conflict
+from allod.server.log import sql
 from allod.server.log.directory import DirectoryLogStorage
 from allod.server.log.ports import LogStorage
 from allod.server.log.sequencer import Sequencer
@@ -179,10 +182,72 @@ def test_every_call_of_a_database(swift_directory: Path) -> None:
     assert story(Run(fork("whole")), Frail(fork("whole")(), faults))
     writes = [at for at, call in enumerate(faults.calls, 1) if not call.endswith(("read", "head"))]
     for at in writes:
-        for strike in (Strike.KILL_BEFORE, Strike.KILL_AFTER):
+        for strike in Strike:
             run = Run(fork(f"{at}-{strike.name}"))
             assert not story(run, Frail(run.storage(), Faults(at, strike)))
             settle(run, f"{at} {strike}")
+
+
+def test_every_call_of_a_directory(swift_directory: Path) -> None:
+    """Each call that writes fails or kills, before and after: the same over files."""
+
+    def fork(name: str) -> Callable[[], LogStorage]:
+        place = swift_directory / name
+        return lambda: DirectoryLogStorage(place / "public", place / "private")
+
+    faults = Faults()
+    first = fork("whole")()
+    assert story(Run(fork("whole")), Frail(first, faults))
+    first.release()
+    writes = [at for at, call in enumerate(faults.calls, 1) if not call.endswith(("read", "head"))]
+    for at in writes:
+        for strike in Strike:
+            run = Run(fork(f"{at}-{strike.name}"))
+            dying = run.storage()
+            assert not story(run, Frail(dying, Faults(at, strike)))
+            dying.release()
+            settle(run, f"{at} {strike}")
+
+
+def test_every_statement_of_a_database(
+    swift_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the calls: each transaction of SQLite fails to begin, or is cut off before it ends;
+    the sequencer is told of an error of the disk, and starts again on what is stored.
+    """
+    clock = StoppedClock()
+
+    def fork(name: str) -> Callable[[], LogStorage]:
+        engine = open_log_database(swift_directory / f"{name}.sqlite")
+        return lambda: SqlLogStorage(engine, "f/authority", holder="server", clock=clock)
+
+    begun, at, late = 0, 0, False
+    real = sql.immediate
+
+    @contextlib.contextmanager
+    def frail(engine: sa.Engine) -> Iterator[sa.Connection]:
+        nonlocal begun
+        begun += 1
+        if begun == at and not late:
+            raise sa.exc.OperationalError("BEGIN", {}, sqlite3.OperationalError("disk I/O error"))
+        with real(engine) as connection:
+            yield connection
+            if begun == at:
+                raise sa.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("full"))
+
+    ready = {name: fork(name) for name in ("whole",)}
+    monkeypatch.setattr(sql, "immediate", frail)
+    assert story(Run(ready["whole"]), ready["whole"]())
+    transactions = begun
+    assert transactions > 15
+    for which in range(1, transactions + 1):
+        for late in (False, True):
+            at = 0
+            run = Run(fork(f"{which}-{late}"))
+            begun, at = 0, which
+            assert not story(run, run.storage()), which
+            at = 0
+            settle(run, f"{which} {late}")
 
 
 def test_every_durable_write_of_a_directory(

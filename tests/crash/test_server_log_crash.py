@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from allod.domain.ids import FleetId
 from allod.server.db.sqlite import SqliteDatabase
 from allod.server.files import DurableFiles
+from allod.server.log.ports import LogStorage
 from allod.server.services.fleets import published_online
-from allod.server.services.logs import directory_storage
+from allod.server.services.logs import directory_storage, open_logs
+from allod.server.settings import LogsIn
 from allod.testing.faults import Faults, Frail, Killed, Strike
 from allod.testing.server import ServerRig
 from allod.testing.server_logs import change, entries_in, logged, naming, roles_in
@@ -26,10 +29,13 @@ _READS = frozenset(
 _LOG_READS = frozenset({"hold", "release", "head", "staged", "published", "read"})
 
 
-@pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> ServerRig:
+KINDS = ["directory", pytest.param("sql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def past(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ServerRig:
     """A server with one fleet, whose owner names its logs; every run forks off."""
-    rig = logged(ServerRig.make(tmp_path_factory.mktemp("past") / "server"))
+    rig = logged(ServerRig.make(tmp_path_factory.mktemp("past") / "server", logs=request.param))
     rig.server.close()
     return rig
 
@@ -37,12 +43,16 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> ServerRig:
 def frail(rig: ServerRig, faults: Faults) -> None:
     """Start the server again with ports that may be struck."""
     layout = rig.settings.layout
+
+    def directories(fleet: FleetId, place: str) -> LogStorage:
+        return directory_storage(layout.fleet(fleet), place)
+
+    sql = open_logs(layout, rig.clock) if rig.settings.logs == "sql" else None
+    storages = sql or directories
     rig.restart(
         files=Frail(DurableFiles(), faults),
         database=Frail(SqliteDatabase(layout.database), faults, _READS),
-        log_storages=lambda fleet, place: Frail(
-            directory_storage(layout.fleet(fleet), place), faults, _LOG_READS
-        ),
+        log_storages=lambda fleet, place: Frail(storages(fleet, place), faults, _LOG_READS),
     )
     faults.calls.clear()
 
@@ -79,9 +89,10 @@ def test_what_devices_see_is_logged(past: ServerRig, tmp_path: Path) -> None:
             rig.server.close()
 
 
-def test_a_log_begins_once(past: ServerRig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", KINDS)
+def test_a_log_begins_once(kept: LogsIn, tmp_path: Path) -> None:
     """The statement that names the logs is struck at every write; both begin, with all roles."""
-    young = ServerRig.make(tmp_path / "young")
+    young = ServerRig.make(tmp_path / "young", logs=kept)
     young.server.close()
     whole, faults = young.fork(tmp_path / "whole"), Faults()
     upload = naming(whole)

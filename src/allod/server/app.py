@@ -35,6 +35,7 @@ from allod.server.http.messages import (
 from allod.server.http.routes import Services
 from allod.server.http.witness_calls import HttpWitnessCalls
 from allod.server.log.ports import LogStorage
+from allod.server.log.sql import SqlLogs
 from allod.server.news import InProcessNews
 from allod.server.ports import BlobStore, Clock, Database, Files
 from allod.server.registry.app import RegistryApp
@@ -52,7 +53,7 @@ from allod.server.services.inbox import empty_inbox
 from allod.server.services.learn_floors import LearnFloors
 from allod.server.services.limits import Rate
 from allod.server.services.listings import Listings
-from allod.server.services.logs import Logs
+from allod.server.services.logs import Logs, open_logs
 from allod.server.services.online import OnlineKeys
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
@@ -78,6 +79,7 @@ class Server:
     stores: Stores
     fleets: Fleets
     publications: Publications
+    log_database: SqlLogs | None  #: where all logs lie, if not in directories
     alarms: Alarms
     refusals: Refusals
     publish: Publish
@@ -118,6 +120,8 @@ class Server:
         """Let go of the logs and the database."""
         self.gather.close()
         self.publications.logs.close()
+        if self.log_database is not None:
+            self.log_database.close()
         self.stores.database.close()
 
 
@@ -176,6 +180,9 @@ def assemble(
         timedelta(hours=settings.timestamp_hours),
         lambda role: keys.load_waiting(layout, role),
     )
+    log_database = None
+    if log_storages is None and settings.logs == "sql":
+        log_storages = log_database = open_logs(layout, clock)
     logs = Logs(
         layout,
         keys.load_log_key(layout),
@@ -208,6 +215,7 @@ def assemble(
         stores=stores,
         fleets=fleets,
         publications=publications,
+        log_database=log_database,
         alarms=alarms,
         refusals=refusals,
         publish=publish,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from cyclopts import App, Parameter
@@ -50,6 +50,7 @@ def init(
     host: tuple[str, ...] = (),
     address: str = "127.0.0.1",
     port: int | None = None,
+    logs: Literal["directory", "sql"] | None = None,
     json: Json = False,
 ) -> None:
     """Make a server's directory: online keys, secrets, certificates, and its offer.
@@ -60,13 +61,20 @@ def init(
         host: Further names, for its certificate.
         address: Where it listens.
         port: Where it listens; that of the URL, unless given.
+        logs: Keep the fleets' logs as files that any web server can serve, or in a database.
         json: Answer with one JSON document.
     """
     from allod.server.setup import initialise
 
     place = directory or default_directory()
     settings = initialise(
-        place, url=url, now=datetime.now(UTC), hosts=host, address=address, port=port
+        place,
+        url=url,
+        now=datetime.now(UTC),
+        hosts=host,
+        address=address,
+        port=port,
+        logs=logs,
     )
     offer = settings.layout.offer
     _say(

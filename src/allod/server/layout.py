@@ -140,6 +140,11 @@ class ServerDirectory:
         return self.root / "database.sqlite"
 
     @property
+    def logs_database(self) -> Path:
+        """The fleets' logs, if they are kept in a database; it cannot be made again."""
+        return self.root / "logs.sqlite"
+
+    @property
     def inbox(self) -> Path:
         """Genesis uploads that are admitted at start."""
         return self.root / "inbox"

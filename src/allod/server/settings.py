@@ -11,6 +11,8 @@ from allod.errors import InvalidInput
 from allod.server.layout import ServerDirectory
 from allod.wire.codec import Document, decode, encode
 
+LogsIn = Literal["directory", "sql"]  #: where the fleets' logs are kept
+
 
 class SettingsFile(Document, frozen=True, kw_only=True):
     """`settings.json`."""
@@ -21,6 +23,7 @@ class SettingsFile(Document, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     port: int = 8443
     tls: bool = True
+    logs: LogsIn = "directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Settings:
     address: str = "127.0.0.1"
     port: int = 8443
     tls: bool = True
+    logs: LogsIn = "directory"  #: chosen once, with the first fleet
     upload_cap: int = 64 * 1024 * 1024  #: bytes of one change
     body_seconds: float = 30.0  #: how long a body may take, plus one second for every 16 KiB
     bodies_room: int = 256 * 1024 * 1024  #: bytes of all bodies that are being read
@@ -71,12 +75,16 @@ def load_settings(directory: Path) -> Settings:
     file = decode(data, SettingsFile, cap=64 * 1024, what=str(path))
     if not 0 < file.port < 65536:  # noqa: PLR2004 - ports of TCP
         raise InvalidInput("bad-settings", f"cannot use {path}: no port has number {file.port}")
-    return Settings(directory, file.url, file.address, file.port, file.tls)
+    return Settings(directory, file.url, file.address, file.port, file.tls, file.logs)
 
 
 def save_settings(settings: Settings) -> None:
     """Write `settings.json`, durably."""
     file = SettingsFile(
-        url=settings.url, address=settings.address, port=settings.port, tls=settings.tls
+        url=settings.url,
+        address=settings.address,
+        port=settings.port,
+        tls=settings.tls,
+        logs=settings.logs,
     )
     durable.write_atomic(settings.layout.settings, encode(file))

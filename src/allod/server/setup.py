@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from securesystemslib.signer import CryptoSigner
 
 from allod import durable
-from allod.errors import InvalidInput
+from allod.errors import Conflict, InvalidInput
 from allod.server import keys, tls
 from allod.server.layout import ServerDirectory
-from allod.server.settings import Settings, save_settings
+from allod.server.settings import LogsIn, Settings, load_settings, save_settings
 from allod.wire.api import ServerOffer
 from allod.wire.codec import encode
 
@@ -41,6 +41,7 @@ def initialise(
     hosts: Sequence[str] = (),
     address: str = "127.0.0.1",
     port: int | None = None,
+    logs: LogsIn | None = None,
 ) -> Settings:
     """Make keys, secrets, certificates, settings and the offer; what exists already stays.
 
@@ -51,9 +52,11 @@ def initialise(
         hosts: further names of the server, for its certificate.
         address: where it listens.
         port: where it listens; by default that of `url`.
+        logs: where the fleets' logs are kept; a directory, unless it was chosen before.
 
     Raises:
         InvalidInput: `bad-url`.
+        Conflict: `exists`: the logs of its fleets are kept elsewhere.
     """
     url = url.rstrip("/")
     names = hosts_of(url, hosts)
@@ -65,6 +68,7 @@ def initialise(
         address,
         port if port is not None else parts.port or (443 if secure else 80),
         secure,
+        _logs_in(directory, logs),
     )
     layout = settings.layout
     durable.make_directory(directory)
@@ -80,6 +84,21 @@ def initialise(
     write_offer(settings)
     save_settings(settings)
     return settings
+
+
+def _logs_in(directory: Path, wanted: LogsIn | None) -> LogsIn:
+    """Where logs are kept: what a log holds is nowhere else, so that it stays where it began."""
+    layout = ServerDirectory(directory)
+    before: LogsIn = "directory"
+    if layout.settings.is_file():
+        before = load_settings(directory).logs
+    if wanted not in {None, before} and layout.fleets():
+        raise Conflict(
+            "exists",
+            f"cannot keep logs by {wanted!r}: this server has fleets, whose logs are kept by "
+            f"{before!r}; make another server",
+        )
+    return wanted or before
 
 
 def write_offer(settings: Settings) -> ServerOffer:

@@ -19,7 +19,7 @@ from allod.server.app import Application, Server, assemble
 from allod.server.log.ports import LogStorage
 from allod.server.ports import BlobStore, Database, Files
 from allod.server.services.gather import WitnessCalls
-from allod.server.settings import Settings
+from allod.server.settings import LogsIn, Settings
 from allod.server.setup import initialise
 from allod.testing.repository import RepositorySimulator, TestOwner, key_from
 from allod.trust.authoring import Publication
@@ -154,6 +154,7 @@ class ServerRig:
         now: datetime | None = None,
         url: str = "http://127.0.0.1:8443",
         people: Iterable[Person] = (),
+        logs: LogsIn = "directory",
         **fleet: Any,
     ) -> ServerRig:
         """A server with one fleet; the owner's person has the role admin."""
@@ -162,7 +163,7 @@ class ServerRig:
         simulator = RepositorySimulator(owner, now=moment)
         person = Person(name="owner", key=from_key(owner.person.public_key), role="admin")
         simulator.set_fleet(people=[person, *people], **fleet)
-        settings = initialise(directory, url=url, now=moment)
+        settings = initialise(directory, url=url, now=moment, logs=logs)
         for role in ("snapshot", "timestamp"):
             durable.write_atomic(settings.layout.key(role), private_pem(getattr(owner, role)))
         rig = cls(directory, simulator, FakeServerClock(moment), settings)

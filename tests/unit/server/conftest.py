@@ -11,8 +11,8 @@ from allod.testing.server import ServerRig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[ServerRig]:
-    """A server with one admitted fleet."""
-    made = ServerRig.make(tmp_path / "server")
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerRig]:
+    """A server with one admitted fleet; a test can be asked of another place for its logs."""
+    made = ServerRig.make(tmp_path / "server", logs=getattr(request, "param", "directory"))
     yield made
     made.server.close()

@@ -45,6 +45,8 @@ from allod.wire.log import (
 )
 from allod.wire.trust import Log, Witnesses
 
+pytestmark = pytest.mark.parametrize("rig", ["directory", "sql"], indirect=True)
+
 
 def test_a_log_begins_with_all_roles_and_grows_with_every_change(rig: ServerRig) -> None:
     """Delegators stand before what they delegate; each change adds its own entries, once."""

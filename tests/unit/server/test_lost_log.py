@@ -69,7 +69,7 @@ def test_what_was_decided_before_its_log_was_lost_is_finished(tmp_path: Path, ho
         lose(rig)
     else:
         rig.server.close()
-        mark_restored(directory)
+        mark_restored(rig.settings.layout, rig.fleet)
     rig.start()
     assert rig.server.fleets.need(rig.fleet).versions["targets"] == 3
     assert not directory.pending.exists()

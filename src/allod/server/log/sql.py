@@ -1,8 +1,10 @@
-"""A log in a database, by SQLAlchemy Core: a lease decides who writes, a generation enforces it."""
+"""Logs in a database, by SQLAlchemy Core: a lease decides who writes, a generation enforces it."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import errno
+import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from allod.domain.ids import FleetId
     from allod.server.ports import Clock
 
 LEASE_SECONDS: Final = 30.0
@@ -27,6 +30,48 @@ def open_log_database(path: Path) -> sa.Engine:
     with immediate(engine) as connection:
         log_metadata.create_all(connection)
     return engine
+
+
+class SqlLogs:
+    """The logs of all fleets in one database; gives the storage of one, by its place.
+
+    Args:
+        path: of the database.
+        holder: the name of this process.
+        clock: for the leases.
+    """
+
+    def __init__(self, path: Path, *, holder: str, clock: Clock) -> None:
+        self._engine = open_log_database(path)
+        self._holder = holder
+        self._clock = clock
+
+    def __call__(self, fleet: FleetId, place: str) -> SqlLogStorage:
+        """Where a log lies."""
+        return SqlLogStorage(
+            self._engine, f"{fleet}/{place}", holder=self._holder, clock=self._clock
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def logs_in(path: Path) -> tuple[str, ...]:
+    """The logs of a database, as `<fleet>/<place>`; none if there is no database."""
+    if not path.is_file():
+        return ()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return tuple(name for (name,) in connection.execute("SELECT log FROM logs ORDER BY log"))
+
+
+def copy_logs(path: Path, copy: Path) -> None:
+    """Copy the database as of one moment, while others write it."""
+    with (
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
 
 
 class SqlLogStorage:
@@ -63,7 +108,7 @@ class SqlLogStorage:
     def hold(self) -> None:
         """See the port."""
         now = self._clock.seconds()
-        with immediate(self._engine) as connection:
+        with _as_disk(), immediate(self._engine) as connection:
             row = connection.execute(sa.select(logs).where(self._this(logs))).mappings().first()
             if row is not None and row["generation"] == self._generation:
                 return
@@ -84,7 +129,7 @@ class SqlLogStorage:
     def release(self) -> None:
         """See the port."""
         if self._generation is not None:
-            with immediate(self._engine) as connection:
+            with _as_disk(), immediate(self._engine) as connection:
                 connection.execute(
                     sa.update(logs)
                     .where(self._this(logs), logs.c.generation == self._generation)
@@ -159,12 +204,12 @@ class SqlLogStorage:
         return table.c.log == self._log
 
     def _value(self, column: sa.Column[Any], where: sa.ColumnElement[bool]) -> Any:
-        with self._engine.connect() as connection:
+        with _as_disk(), self._engine.connect() as connection:
             return connection.execute(sa.select(column).where(where)).scalar_one_or_none()
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with immediate(self._engine) as connection:
+        with _as_disk(), immediate(self._engine) as connection:
             held = connection.execute(
                 sa.update(logs)
                 .where(self._this(logs), logs.c.generation == self._generation)
@@ -177,3 +222,12 @@ class SqlLogStorage:
 
     def _refused(self, why: str) -> Conflict:
         return Conflict("log-in-use", f"cannot write the log {self._log}: {why}")
+
+
+@contextmanager
+def _as_disk() -> Iterator[None]:
+    """What the database cannot do is an error of the disk, as it is with files."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise OSError(errno.EIO, f"the logs' database: {error}") from error

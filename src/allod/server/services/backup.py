@@ -3,8 +3,9 @@
 Published files never change and are never removed. So it is enough to list those of a fleet, and
 to read the few that are replaced, while no publication is under way; they are copied after that
 at leisure. What names other files is listed before what it names: releases before their blobs.
-Of a log the checkpoint goes before its tiles, which only grow. Bindings, reports, tokens and alarms are single files. The database is left out: a restored
-server makes it again from the files, so that the two cannot differ.
+Of a log the checkpoint goes before its tiles, which only grow; logs in a database are copied as of
+one moment. Bindings, reports, tokens and alarms are single files. The projection is left out: a
+restored server makes it again from the files, so that the two cannot differ.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from allod import durable
 from allod.errors import Conflict, InvalidInput
 from allod.server.layout import FleetDirectory, ServerDirectory
 from allod.server.lock import publishing
+from allod.server.log.sql import copy_logs
 from allod.server.services.logs import mark_restored
 from allod.wire.codec import encode, instant
 
 _SETTINGS: Final = "settings.json"
 _PUBLISHED: Final = ("tuf", "trust", "publications")
 _DATABASE: Final = "database.sqlite"
+_LOGS: Final = "logs.sqlite"
 
 
 def backup(layout: ServerDirectory, archive: Path) -> int:
@@ -44,7 +47,7 @@ def backup(layout: ServerDirectory, archive: Path) -> int:
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".allod-backup-") as directory:
         partial = Path(directory) / "archive"
         with tarfile.open(partial, "w:gz", compresslevel=3) as tar:
-            count = _write(layout, tar)
+            count = _write(layout, tar, archive.parent)
         partial.chmod(0o600)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -56,7 +59,8 @@ def backup(layout: ServerDirectory, archive: Path) -> int:
     return count
 
 
-def _write(layout: ServerDirectory, tar: tarfile.TarFile) -> int:
+def _write(layout: ServerDirectory, tar: tarfile.TarFile, place: Path) -> int:
+    """Write everything; what has to be copied first goes below `place`."""
     root, count, fleets = layout.root, 0, layout.fleets()
     for fleet in fleets:
         listed, replaced = _published(layout.fleet(fleet))
@@ -71,6 +75,12 @@ def _write(layout: ServerDirectory, tar: tarfile.TarFile) -> int:
         with contextlib.suppress(FileNotFoundError):  # an old heartbeat that went meanwhile
             tar.add(path, arcname=str(path.relative_to(root)), recursive=False)
             count += 1
+    if layout.logs_database.is_file():
+        with tempfile.TemporaryDirectory(dir=place, prefix=".allod-backup-") as directory:
+            copy = Path(directory) / _LOGS
+            copy_logs(layout.logs_database, copy)
+            tar.add(copy, arcname=_LOGS, recursive=False)
+        count += 1
     return count
 
 
@@ -107,7 +117,7 @@ def _others(root: Path, fleets: Sequence[str], *, blobs: bool) -> Iterator[Path]
             late
             or room in _PUBLISHED
             or single
-            or parts[0].startswith(_DATABASE)
+            or parts[0].startswith((_DATABASE, _LOGS))
             or parts == ("lock",)
         ):
             continue
@@ -146,7 +156,7 @@ def restore(archive: Path, directory: Path, now: datetime) -> ServerDirectory:
     layout = ServerDirectory(directory)
     durable.make_directory(layout.inbox)
     for fleet in layout.fleets():
-        mark_restored(layout.fleet(fleet))
+        mark_restored(layout, fleet)
         durable.write_atomic(layout.fleet(fleet).restored, encode({"at": instant(now)}))
     _sync(directory)
     durable.write_atomic(layout.settings, settings)

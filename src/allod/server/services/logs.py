@@ -8,6 +8,7 @@ that came back from a backup, is not gone on with: it could fork. A successor fo
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,6 +24,8 @@ from allod.server.log.directory import DirectoryLogStorage
 from allod.server.log.ports import LogFiles, LogStorage
 from allod.server.log.queue import AppendQueue
 from allod.server.log.sequencer import Appended, Sequencer
+from allod.server.log.sql import SqlLogs, logs_in
+from allod.server.ports import Clock
 from allod.tlog.note import Kind, NoteSigner, VerifierKey, parse_key
 from allod.tlog.tiles import (
     ENTRIES,
@@ -52,6 +55,16 @@ def place_of(origin: str) -> str:
 def directory_storage(fleet: FleetDirectory, place: str) -> DirectoryLogStorage:
     """A log in the fleet's directory."""
     return DirectoryLogStorage(fleet.log(place), fleet.sequencer(place))
+
+
+def open_logs(layout: ServerDirectory, clock: Clock) -> SqlLogs:
+    """The database of a server's logs.
+
+    Only one process serves a directory, and names itself by it: after a crash it has its logs back
+    at once.
+    """
+    holder = f"{socket.gethostname()} {layout.root.resolve()}"
+    return SqlLogs(layout.logs_database, holder=holder[-255:], clock=clock)
 
 
 def newest_log(statement: TrustStatement | None, name: str) -> Log | None:
@@ -211,7 +224,14 @@ def read_tile(files: LogFiles, tile: Tile) -> bytes | None:
     return b"".join(split_hashes(whole, WIDTH)[: tile.width])
 
 
-def mark_restored(fleet: FleetDirectory) -> None:
+def mark_restored(layout: ServerDirectory, fleet: FleetId) -> None:
     """Say of every log of a fleet that it came back from a backup."""
-    for head in (fleet.root / "sequencers").glob("**/head"):
-        durable.write_atomic(head.parent / "restored", b"")
+    directory = layout.fleet(fleet)
+    marked = [head.parent for head in (directory.root / "sequencers").glob("**/head")]
+    for name in logs_in(layout.logs_database):
+        owner, _, place = name.partition("/")
+        if owner == fleet:
+            marked.append(directory.sequencer(place))
+    for private in marked:
+        durable.make_directory(private)
+        durable.write_atomic(private / "restored", b"")
