@@ -31,6 +31,8 @@ from allod.wire.desired import STATE_CAP
 if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
+    from allod.trust.verified import Verified
+
 _Checked = TypeVar("_Checked")
 _ONLINE: Final = frozenset({ROOT, SNAPSHOT, TIMESTAMP})
 
@@ -139,6 +141,28 @@ class Past:
         return read_state(data, self.picture.base.fleet_id, scope)
 
     # -- files ---------------------------------------------------------------------------------
+
+    def signed(self, role: str, version: int) -> Verified[Targets] | None:
+        """One version of a role, with the keys that signed it; None: the server lacks it.
+
+        Raises:
+            Untrusted: it is not the owner's.
+        """
+        fleet = self.picture.base.fleet_id
+
+        def check(data: bytes) -> Verified[Targets]:
+            return check_past_targets(data, role, version, fleet, self._roots)
+
+        return self._file(metadata_path(role, version), TARGETS_CAP, check)
+
+    def content(self, path: str, info: TargetFile) -> bytes | None:
+        """A target's bytes, as a version of a role once listed it.
+
+        Raises:
+            Untrusted: `mix-and-match`.
+            Unavailable: `withheld`.
+        """
+        return self._content(path, info)
 
     @cached_property
     def _roots(self) -> list[Root]:

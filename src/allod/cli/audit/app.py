@@ -16,3 +16,6 @@ app.command(
 app.command(
     "allod.cli.audit.watch:watch", name="watch", help="Look again and again; say each alarm once."
 )
+app.command(
+    "allod.cli.audit.explain:explain", name="explain", help="What runs there, and who allowed it."
+)
