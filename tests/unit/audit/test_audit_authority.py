@@ -193,6 +193,20 @@ def test_witnesses_are_named_and_asked_for(tmp_path: Path) -> None:
     assert fleet.codes() == ["no-quorum"]
 
 
+def test_other_processes_come_to_the_same(
+    fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is much to do, processes beside this one read; what they find is the same."""
+    fleet.log.sign("targets", 9, sha256(b"x"), [key_from("stranger")])
+    fleet.junk(40)
+    fleet.sim.rotate_targets([key_from("targets 2")])
+    alone = fleet.audit(scratch=True)
+    monkeypatch.setattr("allod.cli.audit.run.MANY", 10)
+    together = fleet.audit(scratch=True)
+    assert together == alone
+    assert len(alone.findings) == 41
+
+
 def test_a_successor_goes_on_where_the_lost_log_ended(fleet: SimulatedFleet) -> None:
     """The root names another log: what counted before still counts, lost or served."""
     fleet.audit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,7 +19,7 @@ from allod.cli.audit.logs import LogAudit, open_log
 from allod.cli.audit.reports import ActivityRun
 from allod.cli.audit.source import Source
 from allod.cli.audit.state import FINDINGS, AuditDirectory, EntryTable, State
-from allod.cli.audit.workers import Reader, Workers, workers
+from allod.cli.audit.workers import Reader, Workers
 from allod.domain.ids import FleetId
 from allod.errors import AllodError
 from allod.tlog.checkpoint import SignedCheckpoint
@@ -30,7 +31,7 @@ from allod.wire.trust import Log
 if TYPE_CHECKING:
     from allod.trust.floors import Floors
 
-MANY: Final = 8192  #: entries from which on other processes help
+MANY: Final = 20_000  #: new entries of a log from which on other processes help
 
 
 class LogProof(NamedTuple):
@@ -94,6 +95,7 @@ class Audit:
     result: Result = field(init=False)
     _ground: Ground = field(init=False)
     _table: EntryTable = field(init=False)
+    _staff: Workers = field(init=False)
     _known: dict[str, KnownEntries] = field(default_factory=dict)
 
     def run(self) -> Result:
@@ -110,12 +112,10 @@ class Audit:
         self.state.since = self.state.since or when(self._ground.first)
         self.result.since = self.state.since
         self.result.findings += findings
-        self._table = self.directory.table()
-        try:
+        reader = Reader(self.fleet, KeyRing(self._ground.candidates))
+        with closing(self.directory.table()) as self._table, Workers(reader) as self._staff:
             self._authority()
             self._activity()
-        finally:
-            self._table.close()
         self._conclude()
         return self.result
 
@@ -142,9 +142,7 @@ class Audit:
         begun = before.succeeded() if scratch else begun
         audit = AuthorityAudit(self.fleet, log.origin, {**self._ground.roots}, begun, whole=whole)
         table = self._table.of(log.origin)
-        reader = Reader(self.fleet, KeyRing(self._ground.candidates))
-        with workers(reader, many=opened.fresh > MANY) as staff:
-            known = self._drain(opened, self._judged(opened, audit, table, documents, staff))
+        known = self._drain(opened, self._judged(opened, audit, table, documents))
         if known is not None and last:
             answer(self.source, audit.finish(self._ground.served))
         table.close()
@@ -163,18 +161,17 @@ class Audit:
         audit: AuthorityAudit,
         table: EntryTable,
         documents: Documents,
-        staff: Workers,
     ) -> Iterator[int]:
         """Judge entries, and compare the files that they name."""
 
         def named() -> Iterator[Named]:
-            for entries in opened.read(staff):
+            for entries in opened.read(self._staff):
                 found = answer(self.source, audit.take(entries))
                 table.add((one.role, one.version, one.at) for one in found if one.newest)
                 self.progress(len(entries))
                 yield from found
 
-        for one, digest in documents.digests(named(), staff):
+        for one, digest in documents.digests(named(), self._staff):
             audit.compared(one, digest)
             yield 1
 
@@ -201,11 +198,9 @@ class Audit:
             opened = self._open(log, last=last)
             if opened is None:
                 continue
-            reader = Reader(self.fleet, KeyRing(()))
-            with workers(reader, many=opened.fresh > MANY) as staff:
-                known = self._drain(opened, run.entries(opened, staff))
-                if last and known is not None:
-                    known = self._catch_up(run, opened, known, staff)
+            known = self._drain(opened, run.entries(opened, self._staff))
+            if last and known is not None:
+                known = self._catch_up(run, opened, known)
             self._say(opened, known, run.audit.counts)
         run.finish()
         self.result.findings += run.findings
@@ -219,16 +214,14 @@ class Audit:
         opened = open_log(self.source, self.fleet, log, None)
         return opened.entries() if isinstance(opened, LogAudit) else None
 
-    def _catch_up(
-        self, run: ActivityRun, opened: LogAudit, known: KnownLog, staff: Workers
-    ) -> KnownLog:
+    def _catch_up(self, run: ActivityRun, opened: LogAudit, known: KnownLog) -> KnownLog:
         """Reports that came while the log was read: they stand in its newest checkpoint."""
-        run.rest(staff)
+        run.rest(self._staff)
         if not run.open:
             return known
         again = open_log(self.source, self.fleet, opened.log, known)
         if isinstance(again, LogAudit) and again.fresh > 0:
-            more = self._drain(again, run.entries(again, staff))
+            more = self._drain(again, run.entries(again, self._staff))
             opened.findings += again.findings
             opened.signed = again.signed
             return known if more is None else more
@@ -253,6 +246,8 @@ class Audit:
                 )
             return None
         opened.check_genesis()
+        if opened.fresh > MANY:
+            self._staff.start()
         if last:
             opened.check_witnesses(self._ground.statement.witnesses, self.now)
         return opened

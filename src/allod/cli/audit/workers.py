@@ -9,9 +9,8 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from securesystemslib.signer import Key
 
@@ -78,11 +77,25 @@ def _call(method: str, job: object) -> Any:
 
 
 class Workers:
-    """Applies the methods of a `Reader` to jobs."""
+    """Applies the methods of a `Reader` to jobs; with little to do, in this process alone.
 
-    def __init__(self, reader: Reader, pool: ProcessPoolExecutor | None) -> None:
+    Use it as a context manager: what it started ends with it.
+    """
+
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._pool = pool
+        self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """There is much to do: it is worth the second that it takes to start others."""
+        if self._pool is None:
+            keys = [(key.keyid, key.to_dict()) for key in self._reader.ring.keys]
+            self._pool = ProcessPoolExecutor(
+                PROCESSES,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._reader.fleet, keys),
+            )
 
     def ordered(
         self, method: Callable[[Reader, _Job], _Done], jobs: Iterable[_Job]
@@ -100,21 +113,9 @@ class Workers:
         while waiting:
             yield waiting.popleft().result()
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def workers(reader: Reader, *, many: bool) -> Iterator[Workers]:
-    """Workers; with little to do, none but this process."""
-    if not many:
-        yield Workers(reader, None)
-        return
-    keys = [(key.keyid, key.to_dict()) for key in reader.ring.keys]
-    pool = ProcessPoolExecutor(
-        PROCESSES,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(reader.fleet, keys),
-    )
-    try:
-        yield Workers(reader, pool)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
