@@ -160,6 +160,9 @@ def strike_each_write(
                 assert at
             calls = calls or list(faults.calls)
             rig.restart()
+            if strike is Strike.KILL_AFTER:
+                # The projection then knows of files whose entry was never logged.
+                rig.server.rebuild(rig.fleet)
             bring(rig, sent)
             assert len(entries_in(rig, "activity")) == entries, f"{faults.struck} {strike}"
             rig.server.close()

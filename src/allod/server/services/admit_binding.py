@@ -107,6 +107,8 @@ class AdmitBinding:
         kept = self._read(state.fleet, binding.device, record.epoch)
         if kept is not None and known is not None and known.epoch >= record.epoch:
             if kept.record.payload == file.record.payload:
+                # A rebuild may know a record that a crash kept from the log.
+                self._log_binding(state.fleet, binding, file)
                 return BindingReceipt(
                     device=binding.device, epoch=record.epoch, surplus=kept.surplus
                 )
@@ -181,15 +183,7 @@ class AdmitBinding:
         )
         path = self._stores.layout.fleet(fleet).binding(binding.device, record.epoch)
         self._stores.files.write(path, encode(entry))
-        self._logs.record(
-            fleet,
-            log.BindingEntry(
-                fleet=fleet,
-                device=binding.device,
-                epoch=record.epoch,
-                digest=sha256(payload_of(file.record)),
-            ),
-        )
+        self._log_binding(fleet, binding, file)
         if surplus:
             self._raise(
                 fleet,
@@ -200,6 +194,18 @@ class AdmitBinding:
         self._stores.database.apply(bound_event(fleet, binding, entry))
         _log.info("device-bound", fleet=fleet, device=binding.device, surplus=surplus)
         return BindingReceipt(device=binding.device, epoch=record.epoch, surplus=surplus)
+
+    def _log_binding(self, fleet: FleetId, binding: Binding, file: BindingFile) -> None:
+        """An entry that is among the newest is not logged twice."""
+        self._logs.record(
+            fleet,
+            log.BindingEntry(
+                fleet=fleet,
+                device=binding.device,
+                epoch=binding.record.epoch,
+                digest=sha256(payload_of(file.record)),
+            ),
+        )
 
     def _read(self, fleet: FleetId, device: DeviceId, epoch: int) -> BindingEntry | None:
         path = self._stores.layout.fleet(fleet).binding(device, epoch)

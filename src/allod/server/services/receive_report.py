@@ -155,23 +155,16 @@ class ReceiveReport:
 
         followed = place(head, signed, older, taken)
         if followed.link is Link.DUPLICATE:
+            if newest is not None and newest.digest == signed.digest:
+                # After a crash a rebuild may know a file that never came to the log. Reports of a
+                # device come one by one, so it is the newest; what is logged is not logged twice.
+                self._log_change(fleet, row, signed)
             return ReportReceipt(sequence=report.sequence, duplicate=True)
         self._room.take(f"{fleet}/{row.device}", len(raw) // 1024 + 1)
         received = self._stores.clock.now()
         self._write(fleet, row, signed, raw, received)
-        if report.kind == "change":
-            # Before the database knows it: a report that comes again is logged then.
-            self._logs.record(
-                fleet,
-                ReportEntry(
-                    fleet=fleet,
-                    device=row.device,
-                    epoch=row.epoch,
-                    sequence=report.sequence,
-                    previous=report.previous,
-                    digest=signed.digest,
-                ),
-            )
+        # Before the database knows it: a report that comes again is logged then.
+        self._log_change(fleet, row, signed)
         if followed.link is Link.FORKED:
             self._forked(fleet, row, report.sequence)
         database.apply(
@@ -192,6 +185,22 @@ class ReceiveReport:
         )
         self._prune(fleet, row)
         return ReportReceipt(sequence=report.sequence)
+
+    def _log_change(self, fleet: FleetId, row: DeviceRow, signed: SignedReport) -> None:
+        report = signed.report
+        if report.kind != "change":
+            return
+        self._logs.record(
+            fleet,
+            ReportEntry(
+                fleet=fleet,
+                device=row.device,
+                epoch=row.epoch,
+                sequence=report.sequence,
+                previous=report.previous,
+                digest=signed.digest,
+            ),
+        )
 
     def _write(
         self, fleet: FleetId, row: DeviceRow, signed: SignedReport, raw: bytes, received: datetime
