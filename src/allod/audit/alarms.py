@@ -54,6 +54,11 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str | None = None
 
     @property
+    def about(self) -> str:
+        """The device, if it is about one; an audit says which binding of it, too."""
+        return self.subject.partition(" ")[0]
+
+    @property
     def key(self) -> str:
         """The same thing seen again has the same; of what happened, the words say which it is."""
         about = f"{self.code} {self.subject} {'' if self.index is None else self.index}"
@@ -105,7 +110,7 @@ def step(
         now: of the look.
     """
     after, events = dict(known), []
-    current = {one.key: one for one in seen}
+    current = _telling(known, seen)
     for key, one in current.items():
         before = after.get(key)
         again = one.lasting and before is not None and before.resolved is not None
@@ -128,6 +133,18 @@ def step(
             after[key] = msgspec.structs.replace(standing, resolved=instant(now))
             events.append(_event(fleet, "resolved", after[key], now))
     return _kept(after), _bounded(events, fleet, now)
+
+
+def _telling(known: Mapping[str, Known], seen: Iterable[Sight]) -> dict[str, Sight]:
+    """By key; whom a proven fork speaks of needs no other word for the same."""
+    current = {one.key: one for one in seen}
+    sights = (*(one.sight for one in known.values()), *current.values())
+    forked = {one.about for one in sights if one.code == "log-fork"}
+    return {
+        key: one
+        for key, one in current.items()
+        if one.code != "other-history" or one.about not in forked
+    }
 
 
 def standing(known: Mapping[str, Known]) -> tuple[Known, ...]:

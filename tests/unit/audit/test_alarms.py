@@ -91,3 +91,13 @@ def test_what_stands_is_never_forgotten() -> None:
     assert len(monitor.known) == KEPT
     assert len(standing(monitor.known)) == 1
     assert monitor.look(entry(KEPT + 49), STALE) == []
+
+
+def test_a_proven_fork_needs_no_other_word() -> None:
+    """The audit's suspicion of the same device is not raised beside the proof, nor after it."""
+    guess = Sight(code="other-history", subject="d (binding 2)", says="?", source="log")
+    other = Sight(code="other-history", subject="e", says="?", source="log")
+    proof = Sight(code="log-fork", subject="d", says="!", source="devices")
+    monitor = Monitor()
+    assert monitor.look(guess, proof) == [("raised", "log-fork")]
+    assert monitor.look(guess, other) == [("raised", "other-history")]

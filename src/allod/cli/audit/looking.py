@@ -96,7 +96,15 @@ def look_at(fleet: LocalFleet, audit: AuditPass) -> Look:
             _failed(look, "devices", error)
         else:
             look.looked.add("devices")
+    look.sights = _once(look.sights)
     return look
+
+
+def _once(sights: Iterable[Sight]) -> list[Sight]:
+    """What the audit found in the log, where no past is taken back, is not said again by reports."""
+    found = list(sights)
+    audited = {(one.code, one.about) for one in found if one.source == "log"}
+    return [one for one in found if one.source != "devices" or (one.code, one.about) not in audited]
 
 
 def _server(fleet: LocalFleet, look: Look) -> View | None:
@@ -133,10 +141,12 @@ def _refused(fleet: LocalFleet, look: Look, error: AllodError) -> None:
         _fork(look, "server", fleet, fork, says)
 
 
-def _fork(look: Look, source: Source, fleet: LocalFleet, fork: Fork, says: str) -> None:
+def _fork(
+    look: Look, source: Source, fleet: LocalFleet, fork: Fork, says: str, *, subject: str = ""
+) -> None:
     code = "log-fork" if fork.proven else "log-fork-unproven"
     path = str(save_fork(fleet, fork))
-    look.see(source, code, fork.origin, says, lasting=False, evidence=path)
+    look.see(source, code, subject or fork.origin, says, lasting=False, evidence=path)
 
 
 def _failed(look: Look, source: Source, error: AllodError) -> bool:
@@ -215,8 +225,8 @@ def _against_log(
         seen += [one for one in sightings(report) if one.origin == log.origin]
         for fork, proven in evidence_in(report, {log.origin: key}):
             shown = "two histories" if proven else "checkpoints that it could not bring together"
-            says = f"device {report.device} was shown {shown}, and reports the evidence"
-            _fork(look, "devices", view.fleet, fork, says)
+            says = f"the device was shown {shown}, and reports the evidence"
+            _fork(look, "devices", view.fleet, fork, says, subject=report.device)
     for one in compare(seen, _entries(view, log, own), own, key):
         _compared(view, look, one)
 
@@ -225,7 +235,7 @@ def _compared(view: View, look: Look, one: Compared) -> None:
     device = one.sighting.device
     match one.verdict:
         case "fork" if one.fork is not None:
-            _fork(look, "devices", view.fleet, one.fork, f"device {device}: {one.says}")
+            _fork(look, "devices", view.fleet, one.fork, one.says, subject=device)
         case "other-history":
             look.see("devices", "other-history", device, one.says)
         case "ahead":
