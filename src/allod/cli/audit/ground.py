@@ -11,7 +11,7 @@ from securesystemslib.signer import Key
 from allod.audit.findings import Finding
 from allod.cli.audit.source import Source
 from allod.domain.ids import FleetId, sha256
-from allod.errors import AllodError, Unavailable, Untrusted
+from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.trust.anchor import anchor_at
 from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import Keep, Steps, drive
@@ -94,7 +94,8 @@ def settle(
 
     Raises:
         Untrusted: the roots are not this fleet's, or not signed; statements likewise.
-        Unavailable: `withheld`, `no-log`.
+        InvalidInput: `no-log`.
+        Unavailable: `withheld`.
     """
     findings: list[Finding] = []
     unchecked: list[str] = []
@@ -158,7 +159,9 @@ def _statements(
     chain = drive(walk(anchor, nothing, roots[max(roots)].signed, {}, None), get, _keep)
     raw = walked.get(_FIRST)
     if chain.statement is None or raw is None or not chain.statement.logs:
-        raise Unavailable("no-log", "cannot audit: the fleet's owner names no log")
+        raise InvalidInput(
+            "no-log", "cannot audit: the fleet's owner names no log; run 'allod trust log begin'"
+        )
     digest = sha256(payload_of(decode_envelope(raw)))
     return chain, read_pinned(raw, fleet, 1, digest)
 

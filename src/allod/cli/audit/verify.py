@@ -25,7 +25,7 @@ UNCHECKED: Final = 6  #: exit status: something could not be checked
 def verify(
     *,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
-    scratch: bool = False,
+    scratch: Annotated[bool, Parameter(negative="")] = False,
     fleet_id: str | None = None,
     root: Path | None = None,
     options: Options = OPTIONS,
