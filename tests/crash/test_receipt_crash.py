@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from tests.crash.test_engine_crash import left_behind
 
 from allod import durable
+from allod.domain.desired import Restart
 from allod.domain.ids import Digest
-from allod.testing.device import FakeDevice, Owner
+from allod.testing.agent import START
+from allod.testing.device import TOASTER, FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
 
 ORDERED = 2  #: the change, and so the index of the entry, under which version 2 is ordered
@@ -75,3 +78,42 @@ def test_a_receipt_outlives_a_kill_at_every_moment(
         if acted:
             assert receipt["logIndex"] == ORDERED, f"struck at {at}"
     assert acted_before
+
+
+def test_restarts_and_healing_give_receipts(swift_directory: Path) -> None:
+    """A restart names the order under which it was begun, though the log has grown when the
+    machine is up again; healing names what decides on the package.
+    """
+    device, owner = FakeDevice(swift_directory / "restart"), Owner()
+    owner.deploy(device.publish("1.0"))
+    device.run(owner.view())
+    restart = Restart("r1", START, START + timedelta(hours=1))
+    owner.replace(owner.document(), restarts=(restart,))
+    owner.changes += 1
+    ordered = owner.changes
+    device.run(owner.view())
+    assert device.hardware.restarter.reasons
+    owner.changes += 5
+    device.reboot()
+    device.run(owner.view())
+    receipt = told(device, "restarted")
+    assert receipt["logIndex"] == ordered
+    assert receipt["checkpoint"]["size"] == ordered + 1
+
+    running = device.runs()
+    assert running is not None
+    device.hardware.installer.damage(TOASTER, running[0])
+    device.pass_time(days=2)
+    device.run(owner.view())
+    assert told(device, "healed")["logIndex"] == owner.changes
+
+
+def told(device: FakeDevice, what: str) -> dict[str, Any]:
+    """The receipt of the one change of a kind."""
+    (found,) = [
+        change["authority"]
+        for report in device.said()
+        for change in report.get("changes", [])
+        if change["what"] == what
+    ]
+    return dict(found)

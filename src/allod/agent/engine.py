@@ -39,11 +39,11 @@ from allod.domain.resolution import (
     ResolvedSoftware,
     resolve,
 )
-from allod.domain.restarts import Decision, RestartState
+from allod.domain.restarts import Decision, RestartState, restart_key
 from allod.domain.window import next_opening
 from allod.errors import AllodError
 from allod.wire.codec import instant, parse_instant
-from allod.wire.report import ChangeReport, RestartReport
+from allod.wire.report import Authority, ChangeReport, RestartReport
 from allod.wire.trust import ProviderDocument
 
 SELF: Final = Purl("pkg:generic/allod/agent")  #: the agent is a package under the same rules
@@ -70,7 +70,9 @@ class Outcome:
     findings: Findings
     inhibitions: tuple[Inhibition, ...]
     restarts: list[RestartReport] = field(default_factory=list)
-    restart: tuple[str, Restart] | None = None  #: one that is due now: see `Engine.restart`
+    restart: tuple[str, Restart, Authority | None] | None = (
+        None  #: one that is due now: see `Engine.restart`
+    )
     handed_over: bool = False  #: a new agent is in place and goes on
 
 
@@ -170,7 +172,7 @@ class Engine:
         self.findings.refusals.extend(plan.refusals)
         if not outcome.handed_over:
             self._look_after(view, resolved, inhibitions, boot)
-            self._restarts(resolved, outcome, boot)
+            self._restarts(view, resolved, outcome, boot)
             self._keep_documents(resolved)
         outcome.observed = self._observe(resolved)
         return outcome
@@ -288,12 +290,20 @@ class Engine:
                 continue
             try:
                 self.warden.heal(package, self._now, bandwidth=self._carrier.bandwidth)
-                self._note_healed(package)
+                self._note_healed(package, view, resolved)
             except (AllodError, OSError) as error:
                 self.findings.failed("heal", package, error)
 
-    def _note_healed(self, package: Purl) -> None:
-        change = ChangeReport(at=instant(self._now), package=package, what="healed")
+    def _note_healed(self, package: Purl, view: View, resolved: Resolved) -> None:
+        """It is again what the document wants that decides on the package."""
+        wanted = resolved.packages.get(package)
+        scope = None if wanted is None else wanted.software.scope
+        change = ChangeReport(
+            at=instant(self._now),
+            package=package,
+            what="healed",
+            authority=None if scope is None else view.authorities.get(scope),
+        )
         self._ledger.record(f"{package}#healed#{self._ledger.state.sequence}", change, path=None)
 
     def _ensure_services(self) -> None:
@@ -316,17 +326,22 @@ class Engine:
 
     # -- restarts
 
-    def _restarts(self, resolved: Resolved, outcome: Outcome, boot: str) -> None:
+    def _restarts(self, view: View, resolved: Resolved, outcome: Outcome, boot: str) -> None:
         """Decide on scheduled restarts; the one that is due is done by `restart`, after the report."""
         why = resolved.holds[0] if resolved.holds else ""
         why = why or busy(outcome.inhibitions, resolved.override_inhibitors)
+        receipts = {restart_key(s, one): view.authorities.get(s) for s, one in resolved.restarts}
         decided = self._book.decide(resolved.restarts, now=self._now, boot=boot, busy=bool(why))
         for key, restart, decision in decided:
             if decision is Decision.FINISH:
                 self._ledger.record(
                     f"restart#{key}",
                     ChangeReport(
-                        at=instant(self._now), package="", what="restarted", after=restart.id
+                        at=instant(self._now),
+                        package="",
+                        what="restarted",
+                        after=restart.id,
+                        authority=self._book.authority(key),
                     ),
                     path=None,
                 )
@@ -334,7 +349,7 @@ class Engine:
             elif decision is Decision.MISS:
                 self._book.write(key, RestartState.MISSED, boot, self._now)
             elif decision is Decision.BEGIN and outcome.restart is None:
-                outcome.restart = (key, restart)
+                outcome.restart = (key, restart, receipts.get(key))
         outcome.restarts = self._book.report(resolved.restarts)
 
     def restart(self, outcome: Outcome) -> bool:
@@ -345,8 +360,9 @@ class Engine:
         """
         if outcome.restart is None or outcome.handed_over:
             return False
-        key, restart = outcome.restart
-        self._book.write(key, RestartState.BEGUN, self._world.clock.boot_id(), self._now)
+        key, restart, receipt = outcome.restart
+        boot = self._world.clock.boot_id()
+        self._book.write(key, RestartState.BEGUN, boot, self._now, receipt)
         self._world.restarter.restart(f"restart {restart.id}, ordered by the owner")
         return True
 

@@ -14,7 +14,7 @@ from allod.domain.desired import Restart
 from allod.domain.ids import Scope
 from allod.domain.restarts import Decision, RestartRecord, RestartState, decide, restart_key
 from allod.wire.codec import instant, parse_instant
-from allod.wire.report import RestartReport
+from allod.wire.report import Authority, RestartReport
 
 _REMEMBERED: Final = 1000
 
@@ -23,6 +23,7 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     state: RestartState
     boot: str
     at: str
+    authority: Authority | None = None  #: under which it was begun
 
 
 class RestartBook:
@@ -52,15 +53,29 @@ class RestartBook:
             return None
         return RestartRecord(entry.state, entry.boot, parse_instant(entry.at))
 
-    def write(self, key: str, state: RestartState, boot: str, now: datetime) -> None:
+    def write(
+        self,
+        key: str,
+        state: RestartState,
+        boot: str,
+        now: datetime,
+        authority: Authority | None = None,
+    ) -> None:
         """Remember what became of one; durable when it returns."""
-        entry = _Entry(state=state, boot=boot, at=instant(now))
+        entry = _Entry(
+            state=state, boot=boot, at=instant(now), authority=authority or self.authority(key)
+        )
         entries = {**self._entries, key: entry}
         for oldest in sorted(entries, key=lambda name: entries[name].at)[:-_REMEMBERED]:
             del entries[oldest]
         self._twin.save(msgspec.json.encode(entries))
         self._entries = entries
         self.damaged = False
+
+    def authority(self, key: str) -> Authority | None:
+        """The receipt of one that was begun."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.authority
 
     def decide(
         self,
