@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conformance.foreign import ForeignWitness, witnessed_home
+from tests.conformance.foreign import ForeignWitness
 from tests.e2e.home import Device
 from tests.e2e.log_keys import log_key
+from tests.e2e.witnessed import witnessed_home
 
 from allod.server.app import assemble
 from allod.server.settings import load_settings

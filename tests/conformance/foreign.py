@@ -19,13 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.home import Home
-from tests.e2e.log_keys import log_key
 from tests.e2e.owner_machine import free_port
 
-from allod.tlog.checkpoint import CHECKPOINT_CAP, open_checkpoint, vouched
 from allod.tlog.note import VerifierKey, parse_key
-from allod.wire.log import ACTIVITY, AUTHORITY
 
 READER = Path(__file__).with_name("foreign_reader.py")
 _BESIDE = Path(__file__).parents[2] / ".venv-foreign" / "bin" / "python"
@@ -126,24 +122,3 @@ class ForeignWitness:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-
-def witnessed_home(place: Path, witness: ForeignWitness, cosigner: VerifierKey) -> Home:
-    """A home whose devices need this witness, which runs and knows its logs."""
-
-    def ready(server: Path) -> None:
-        settings = json.loads((place / "laptop" / "fleets" / "home" / "fleet.json").read_bytes())
-        witness.know(log_key(server, settings["fleet"], name) for name in (AUTHORITY, ACTIVITY))
-        witness.start()
-
-    words = ("--witness", f"{cosigner}={witness.url}", "--quorum", "1", "--witness-age", "1h")
-    home = Home(place, words, ready)
-    fleet = home.fleet()
-    key = log_key(place / "server", fleet.id, AUTHORITY)
-    for _ in range(400):
-        raw = fleet.client.file("log/authority/checkpoint", cap=CHECKPOINT_CAP)
-        assert raw is not None
-        if vouched(open_checkpoint(raw, key.name, [key]), [cosigner]).as_of(1) is not None:
-            return home
-        time.sleep(0.05)
-    raise AssertionError("the server does not have its log cosigned")

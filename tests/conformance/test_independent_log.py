@@ -17,11 +17,11 @@ from tests.conformance.foreign import (
     ForeignWitness,
     interpreter,
     run_reader,
-    witnessed_home,
 )
 from tests.e2e.log_keys import log_key
 from tests.e2e.owner_machine import free_port
 from tests.e2e.server_process import Served
+from tests.e2e.witnessed import witnessed_home
 
 from allod.server.keys import load_log_key
 from allod.server.settings import save_settings

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,16 @@ class WitnessProcess:
     name: str = "witness.example/1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def know(self, logs: Iterable[VerifierKey]) -> None:
+        """Let it cosign these logs."""
+        for log in logs:
+            run("witness", "add-log", str(self.directory), str(log))
 
     def make(self) -> VerifierKey:
         """`allod witness init`; the key that it prints."""
