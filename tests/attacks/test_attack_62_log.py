@@ -104,6 +104,32 @@ def test_attack_62_log_restored_with_no_loss(
     WalkingDevice.bound_now(machine).accept()
 
 
+def test_attack_62_log_put_back_without_a_word(
+    fleet: tuple[Machine, ServerProcess], tmp_path: Path
+) -> None:
+    """The machine's disk was put back as it was yesterday, not by `server restore`: the server
+    cannot know. The owner's machine does, and tells it the newest checkpoint that it verified;
+    from then on the log is not gone on with, so that it never forks.
+    """
+    machine, server = fleet
+    device = WalkingDevice.bound_now(machine)
+    shutil.copytree(server.directory, tmp_path / "yesterday")
+    machine.do("group", "add", "kitchen", "--yes")
+    device.accept()
+    server.stop()
+    shutil.rmtree(server.directory)
+    shutil.move(tmp_path / "yesterday", server.directory)
+    server.start()
+    assert device.refusal() == "log-consistency"
+    assert machine.refused("group", "add", "attic", "--yes") == "log-consistency"
+    machine.do("server", "floors")
+    marks = ServerDirectory(server.directory).root.glob("fleets/*/sequencers/authority/1/restored")
+    assert list(marks), "it is marked, and only a successor goes on"
+    assert in_force(machine.do("trust", "log", "succeed", "--yes"))
+    device.accept()
+    assert {one["group"] for one in machine.do("group", "list")["groups"]} == {"kitchen"}
+
+
 def test_attack_62_log_floors_survive_a_backup_of_the_keys(
     fleet: tuple[Machine, ServerProcess], tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def floors(*, options: Options = OPTIONS) -> None:
 
 def known(fleet: LocalFleet) -> FloorsUpload:
     """The newest files that were verified here: roles with targets, roots, statements, blobs."""
+    from allod.tlog.known import parse_known
     from allod.trust.metadata import TIMESTAMP, cache_name, cached_target, read
     from allod.wire.api import FloorsUpload
 
@@ -69,4 +70,8 @@ def known(fleet: LocalFleet) -> FloorsUpload:
         trust=statements,
         blobs=fleet.history("blobs"),
         versions=dict(held.roles),
+        logs={
+            origin: parse_known(known.encode()).signed.encode()
+            for origin, known in held.logs.items()
+        },
     )

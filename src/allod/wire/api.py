@@ -56,6 +56,7 @@ class FloorsUpload(Document, frozen=True, kw_only=True):
     trust: dict[str, bytes] = {}
     blobs: dict[str, bytes] = {}
     versions: dict[str, int] = {}  #: floors for which the file itself is gone
+    logs: dict[str, bytes] = {}  #: log origin -> the newest checkpoint that was verified
 
 
 class FleetStatus(Document, frozen=True, kw_only=True):

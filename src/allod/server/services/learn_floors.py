@@ -20,6 +20,8 @@ from allod.server.services.fleets import FleetState
 from allod.server.services.publication import Publications, fleet_event
 from allod.server.services.publish import Publish
 from allod.server.services.refresh import resigned
+from allod.tlog.checkpoint import open_checkpoint
+from allod.tlog.note import parse_key
 from allod.trust.anchor import check_root
 from allod.trust.metadata import SNAPSHOT, TIMESTAMP, read, tuf_rules
 from allod.wire.api import ChangeReceipt, ChangeUpload, FloorsUpload
@@ -49,6 +51,7 @@ class LearnFloors:
         with publications.lock(fleet):
             publications.recover(fleet)
             state = publications.fleets.need(fleet)
+            self._check_logs(state, upload)
             above = self._above(state, upload)
             change = _newer(state, upload)
             if change.metadata or change.trust:
@@ -94,6 +97,20 @@ class LearnFloors:
             )
             self._publications.carry_out(pending)
             _log.info("floors-raised", fleet=fleet, above=above)
+
+    def _check_logs(self, state: FleetState, upload: FloorsUpload) -> None:
+        """A log that its owner has seen more of came back from a backup, whoever brought it back."""
+        logs = self._publications.logs
+        for log in state.statement.logs if state.statement is not None else ():
+            told = upload.logs.get(log.origin)
+            served = None if told is None else logs.reader(state.fleet, log.origin).published()
+            if told is None or served is None:
+                continue
+            theirs, ours = (
+                open_checkpoint(raw, log.origin, [parse_key(log.key)]) for raw in (told, served)
+            )
+            if theirs.size > ours.size or (theirs.size == ours.size and theirs.root != ours.root):
+                logs.give_up(state.fleet, log.origin)
 
     def _above(self, state: FleetState, upload: FloorsUpload) -> dict[str, int]:
         """Versions of the online roles that were seen: proved by our own keys, or told by the owner."""

@@ -172,6 +172,13 @@ class Logs:
         if origin is not None:
             self.append(fleet, origin, [encode_activity(entry) for entry in entries])
 
+    def give_up(self, fleet: FleetId, origin: str) -> None:
+        """A reader has seen more of this log than is here: going on with it would fork it."""
+        private = self._layout.fleet(fleet).sequencer(place_of(origin))
+        durable.make_directory(private)
+        durable.write_atomic(private / "restored", b"")
+        _log.error("log-behind", fleet=fleet, log=origin)
+
     def sequencer(self, fleet: FleetId, origin: str) -> Sequencer:
         """The one writer of a log."""
         return self._of(fleet, origin)[0]
