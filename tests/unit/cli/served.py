@@ -28,7 +28,7 @@ from allod.server.services.online import OnlineKeys
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
 from allod.tlog.tiles import parse_tile_path
-from allod.wire.api import UPLOAD_CAP, ChangeUpload
+from allod.wire.api import UPLOAD_CAP, BindingList, ChangeUpload, DeviceList
 from allod.wire.codec import decode, encode
 
 
@@ -125,6 +125,10 @@ class Served:
             publish = Publish(self.publications, lambda *_: None, Rate(self.clock, 1000, "changes"))
             upload = decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the change")
             return encode(publish(fleet, upload))
+        if path.startswith("/api/") and parts[1:] in (["bindings"], ["devices"]):
+            return encode(
+                DeviceList(devices=[]) if "devices" in parts else BindingList(bindings=[])
+            )
         wanted = "/".join(parts[1:])
         data = self.file(fleet, wanted, cap)
         if wanted in self.lie:

@@ -10,7 +10,7 @@ from tests.unit.cli.conftest import Owner
 
 from allod.cli import in_force
 from allod.cli.in_force import force_of, log_state
-from allod.cli.logbook import read_logbook
+from allod.cli.logbook import Logbook, read_logbook
 from allod.cli.refresh import View, refresh
 from allod.domain.ids import FleetId
 from allod.errors import Unavailable
@@ -168,3 +168,21 @@ def test_a_lost_logbook_is_read_from_the_log_again(begun: Owner) -> None:
             (one.role, one.version, one.index) for one in book.places
         ]
         assert again.counted["targets", view.versions["targets"]] == (again.known.signed.size - 1,)
+
+
+def test_without_a_log_the_words_stay(begun: Owner) -> None:
+    """A fleet that names no log, or named none when the change was made: it is published."""
+    change(begun)
+    view = refresh(begun.fleet())
+    newest = {"targets": view.versions["targets"]}
+    none = force_of(view, None, newest)
+    assert (none.state, none.says("Change 3"), none.brief) == (
+        "no-log", "Change 3 is published", "Published."
+    )  # fmt: skip
+    book = read_logbook(view)
+    assert book is not None
+    late = Logbook(book.known, tuple(one for one in book.places if one.version > 1))
+    before = force_of(view, late, {"targets": 1})
+    assert (before.state, before.why) == ("no-log", "the log begins after targets 1")
+    assert force_of(view, late, newest).state == "in-force"
+    assert log_state(view, None) is None
