@@ -284,4 +284,3 @@ def finish(stage: Stage) -> None:
 ACTS: tuple[Callable[[Stage], None], ...] = (
     own, publish, bind, deploy, configure, at_restart, goes_back, delete, stranger,
 )  # fmt: skip
-LAST_ACTS: tuple[Callable[[Stage], None], ...] = (undo, finish)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import secrets
 import ssl
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +24,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Metadata, TargetFile
 
+from allod.domain.ids import parse_fleet
+from allod.errors import AllodError
+from allod.server.keys import load_log_key
+from allod.server.layout import ServerDirectory
+from allod.server.log.directory import DirectoryLogStorage
+from allod.server.log.sequencer import Sequencer
 from allod.testing.attacker import OnlineAttacker
+from allod.tlog.asking import Heard, ask
+from allod.tlog.note import Kind, NoteSigner, VerifierKey, parse_key
+from allod.tlog.tiles import TileReader
 from allod.trust.metadata import read
+from allod.wire.log import log_origin
 
 
 class _Files:
@@ -53,6 +66,7 @@ class StolenServer:
 
     def __init__(self, server: Path, fleet: str, number: int, forged: dict[str, bytes]) -> None:
         self.server, self.number, self.forged = server, number, forged
+        self.fleet = parse_fleet(fleet)
         self.files = _Files(server / "fleets" / fleet)
         stamped = read(self.files["tuf/timestamp.json"], "timestamp").signed.snapshot_meta
         snapshot = self.files[f"tuf/{stamped.version}.snapshot.json"]
@@ -133,6 +147,48 @@ class StolenServer:
         new = target.hashes["sha256"]
         self.files[f"tuf/targets/state/devices/{new}.{device}.json"] = altered
         self.vouch({role: metadata.to_bytes()})
+
+    def fork(self, entries: int) -> None:
+        """Let the log go on with something else than the owner's server logged."""
+        sequencer, _ = self._log()
+        sequencer.append([secrets.token_bytes(24) for _ in range(entries)])
+        sequencer.close()
+
+    def ask(self, url: str, witness: str) -> str:
+        """Show the fork to a witness; what it says."""
+        sequencer, storage = self._log()
+        signed = sequencer.checkpoint()
+        sequencer.close()
+        reader = TileReader(signed.size, lambda tile: storage.read(tile.path) or b"")
+        talk = ask(signed, parse_key(witness), reader)
+        body = next(talk)
+        while True:
+            request = urllib.request.Request(f"{url}/add-checkpoint", body, method="POST")
+            try:
+                with urllib.request.urlopen(request, timeout=10) as reply:
+                    heard = Heard(reply.status, reply.read())
+            except urllib.error.HTTPError as error:
+                heard = Heard(error.code, error.read())
+            try:
+                body = talk.send(heard)
+            except StopIteration:
+                return "cosigned"
+            except AllodError as error:
+                return f"{heard.status}, {error.code}"
+
+    def _log(self) -> tuple[Sequencer, DirectoryLogStorage]:
+        """The newest authority log, with the server's key for it."""
+        fleet = ServerDirectory(self.server).fleet(self.fleet)
+        heads = sorted((fleet.root / "sequencers" / "authority").glob("*/head"))
+        number = heads[-1].parent.name
+        place = "authority" if number == "1" else f"authority/{number}"
+        storage = DirectoryLogStorage(fleet.log(place), fleet.sequencer(place))
+        key = load_log_key(ServerDirectory(self.server))
+        if key is None:
+            raise AssertionError("the server has no log key")
+        origin = log_origin(self.fleet, "authority", int(number))
+        signer = NoteSigner(VerifierKey(origin, Kind.ED25519, key.public), key.sign)
+        return Sequencer(storage, origin, signer), storage
 
 
 def serve(server: Path, port: int) -> None:

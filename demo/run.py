@@ -1,7 +1,7 @@
 """The main job, with real processes: `make demo`.
 
-A server, three devices and their owner, a provider of software, a stranger, and a thief of the
-whole server. Every step is checked; the exit status is 0 only if all of it held.
+A server, three devices and their owner, a provider of software, a stranger, a witness, and a thief
+of the whole server. Every step is checked; the exit status is 0 only if all of it held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo import acts, attacks
+from demo import acts, attacks, histories
 from demo.stage import Failed, Stage, show
 
 KEPT = Path(tempfile.gettempdir()) / "allod-demo"
@@ -32,10 +32,13 @@ It goes on running. In a shell:
 {python} demo/run.py --stop ends it."""
 
 
+ACTS = (*acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, acts.finish)
+
+
 def play(stage: Stage) -> None:
     """All acts, in order."""
     begun = time.monotonic()
-    for number, act in enumerate((*acts.ACTS, *attacks.ACTS, *acts.LAST_ACTS), 1):
+    for number, act in enumerate(ACTS, 1):
         title, _, rest = (act.__doc__ or "").partition("\n")
         print(f"\n{number}. {title}", flush=True)
         if rest.strip():

@@ -199,6 +199,16 @@ class Person:
             print(indent((done.stderr + done.stdout).strip()), flush=True)
         return done.stdout
 
+    def finds(self, *arguments: str | Path) -> str:
+        """What `allod …` prints when it ends with 7: it found something; empty: it did not."""
+        done = subprocess.run(
+            [str(BIN / "allod"), *map(str, arguments)], env=self.environment, capture_output=True,
+            text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+        if done.returncode not in {0, 7}:
+            raise Failed(f"allod {arguments}:\n{done.stdout}{done.stderr}")
+        return done.stdout if done.returncode else ""
+
     def ask(self, *arguments: str | Path) -> Any:
         """What `allod … --json` answers; not shown."""
         done = subprocess.run(
@@ -221,6 +231,9 @@ class Stage:
     bin: Path = BIN
     forged: dict[str, bytes] = field(default_factory=dict)  #: what thieves have shown, by role
     thefts: int = 0  #: how often the server was stolen
+    witness: subprocess.Popen[bytes] | None = None
+    witness_key: str = ""
+    witness_url: str = ""
     changes: dict[str, str] = field(default_factory=dict)  #: numbers of changes, by what they were
 
     def __post_init__(self) -> None:
@@ -288,15 +301,17 @@ class Stage:
 
     def keep(self) -> None:
         """Leave the processes running, and note how to end them."""
-        (self.root / "server.pid").write_text(str(self.server.pid if self.server else 0))
+        pids = [str(process.pid) for process in (self.server, self.witness) if process]
+        (self.root / "pids").write_text("\n".join(pids))
 
     @classmethod
     def end_kept(cls, root: Path) -> None:
         """End what `keep` left, and remove it."""
-        note = root / "server.pid"
+        note = root / "pids"
         if note.exists():
-            with contextlib.suppress(ProcessLookupError, ValueError):
-                os.killpg(int(note.read_text()), signal.SIGKILL)
+            for pid in note.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int(pid), signal.SIGKILL)
             for directory in (root / "devices").iterdir():
                 while kill_below(directory):
                     time.sleep(0.02)
@@ -307,6 +322,9 @@ class Stage:
         for device in self.devices.values():
             device.cut_power()
         self.stop_server()
+        if self.witness is not None:
+            self.witness.kill()
+            self.witness.wait()
 
 
 def kill_below(directory: Path) -> int:
