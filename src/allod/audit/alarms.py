@@ -17,6 +17,8 @@ from allod.domain.ids import sha256
 from allod.wire.codec import Document, instant, parse_instant
 
 TOLD: Final = 20  #: alarms of one code in one look that are named one by one
+FORKS: Final = frozenset({"log-fork", "log-fork-unproven", "other-history"})  #: once is enough
+_SUSPICIONS: Final = frozenset({"other-history", "log-consistency"})  #: that a proof replaces
 KEPT: Final = 10_000  #: alarms that are remembered
 PATIENCE: Final[Mapping[str, timedelta]] = {
     "no-quorum": timedelta(minutes=15),
@@ -62,7 +64,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """The same thing seen again has the same; of what happened, the words say which it is."""
         about = f"{self.code} {self.subject} {'' if self.index is None else self.index}"
-        return about if self.lasting else f"{about} {sha256(self.says.encode())}"
+        once = self.lasting or self.code in FORKS
+        return about if once else f"{about} {sha256(self.says.encode())}"
 
 
 class Known(Document, frozen=True, kw_only=True):
@@ -136,14 +139,14 @@ def step(
 
 
 def _telling(known: Mapping[str, Known], seen: Iterable[Sight]) -> dict[str, Sight]:
-    """By key; whom a proven fork speaks of needs no other word for the same."""
+    """By key; of whom, or of which log, a fork is proven, nothing less is said of it."""
     current = {one.key: one for one in seen}
     sights = (*(one.sight for one in known.values()), *current.values())
     forked = {one.about for one in sights if one.code == "log-fork"}
     return {
         key: one
         for key, one in current.items()
-        if one.code != "other-history" or one.about not in forked
+        if one.lasting or one.code not in _SUSPICIONS or one.about not in forked
     }
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from allod.audit.findings import Finding
+from allod.audit.findings import Finding, Findings
 from allod.audit.reading import Bundle, Entry, Expected, Part, TileCheck
 from allod.audit.receipts import KnownEntries, check_seen
 from allod.cli.audit.source import Source, read_tile
 from allod.cli.audit.state import AuditDirectory
 from allod.cli.audit.workers import Reader, Stretch, Workers
+from allod.cli.evidence import fork_name
 from allod.domain.ids import FleetId, sha256
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.tlog.checkpoint import (
@@ -52,7 +53,7 @@ class LogAudit:
     log: Log
     known: KnownLog | None
     signed: SignedCheckpoint
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     witnesses: list[tuple[str, str]] = field(default_factory=list)
     range: CompactRange = field(init=False)
     channels: int = 0
@@ -193,14 +194,14 @@ class LogAudit:
                 fork = fork_between(older, self.signed, self._nodes())
         except AllodError:
             fork = None
-        data = (fork or unproven(older, self.signed)).encode()
-        name = f"{self.log.name}-{sha256(data)[7:23]}.fork"
-        path = directory.evidence(name, data)
+        kept = fork or unproven(older, self.signed)
+        name = fork_name(kept) if fork is not None else f"unproven-{fork_name(kept)}"
+        path = directory.evidence(name, kept.encode())
         proven = "proves it" if fork is not None else "accuses, and proves nothing yet"
         self._found("log-consistency", f"{path} {proven}: 'allod audit fork' checks it")
 
     def _found(self, code: str, says: str) -> None:
-        self.findings.append(Finding(code, self.log.origin, says))
+        self.findings.found(code, self.log.origin, says)
 
 
 def _cut(tile: Tile, data: bytes, width: int) -> bytes:

@@ -237,7 +237,7 @@ def _compared(view: View, look: Look, one: Compared) -> None:
         case "fork" if one.fork is not None:
             _fork(look, "devices", view.fleet, one.fork, one.says, subject=device)
         case "other-history":
-            look.see("devices", "other-history", device, one.says)
+            look.see("devices", "other-history", device, one.says, lasting=False)
         case "ahead":
             look.see("devices", "log-withheld", device, one.says)
         case "unread":
