@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
     from allod.cli.genesis import Plan
     from allod.cli.keystore import KeyStore
+    from allod.cli.named_logs import Witness
     from allod.wire.api import ServerOffer
     from allod.wire.trust import Witnesses
 
@@ -112,8 +114,19 @@ def init(
         _begin_home(start, recovery_file, options)
     elif proposal is not None:
         _begin_production(start, roots, threshold, proposal, options)
+    _tell_witnesses(start, named, options)
+
+
+def _tell_witnesses(start: _Start, named: Sequence[Witness], options: Options) -> None:
+    """Let the server that is made here ask them; say what they, or another server, have to know."""
+    from allod.cli.named_logs import first_logs
+
+    if not named or start.offer.log is None:
+        return
+    for log in first_logs(_known(start.directory, options).id, start.offer.log):
+        options.output.say(f"On each witness: allod witness add-log DIRECTORY {log.key}")
     for one in named:
-        if one.url and (elsewhere := ask_witness(place, str(one.key), one.url)):
+        if one.url and (elsewhere := ask_witness(start.place, str(one.key), one.url)):
             options.output.say(elsewhere)
 
 

@@ -152,6 +152,7 @@ def test_init_names_witnesses(owner: Owner, tmp_path: Path) -> None:
     owner.do(
         *words, "--witness", f"{one}=https://w0.example:7", "--witness", two, "--witness-age", "2h"
     )
+    assert owner.said.count("On each witness: allod witness add-log DIRECTORY allod.dev/log/") == 2
     asked = json.loads((tmp_path / "server" / "witnesses.json").read_bytes())["witnesses"]
     assert asked == [{"key": one, "url": "https://w0.example:7"}]
     owner.served.down = False
