@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from allod.audit.chain import Chain, Named
-from allod.audit.findings import SHOWN, Finding
+from allod.audit.findings import Findings
 from allod.audit.reading import ActivityRead, Entry, Ignored
 from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.errors import AllodError
@@ -134,7 +134,7 @@ class ActivityAudit:
     bound: dict[Place, Bound] = field(default_factory=dict)
     chains: dict[Place, Chain] = field(default_factory=dict)
     logged: dict[Place, str] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     counts: dict[str, int] = field(default_factory=dict)
     said: list[RefusalEntry | AlarmEntry] = field(default_factory=list)
 
@@ -148,10 +148,12 @@ class ActivityAudit:
             held = verify_binding(file, roots.get).value
             record = held.record
             if (record.device, record.epoch) != place or record.fleet != self.fleet:
-                self._found("binding-refused", str(place), "it is the record of another device")
+                self.findings.found(
+                    "binding-refused", str(place), "it is the record of another device"
+                )
                 return
         except AllodError as error:
-            self._found("binding-refused", str(place), error.message)
+            self.findings.found("binding-refused", str(place), error.message)
             return
         self.bound[place] = Bound(
             record.key, sha256(payload_of(document.record)), held.invite.id, held.invite.uses
@@ -167,7 +169,7 @@ class ActivityAudit:
         for invite, found in sorted(devices.items())[:_SURPLUS_TOLD]:
             if len(found) > uses[invite]:
                 says = f"{len(found)} devices came with it; it allows {uses[invite]}"
-                self._found("surplus-binding", f"invite {invite}", says)
+                self.findings.found("surplus-binding", f"invite {invite}", says)
 
     # -- entries ---------------------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class ActivityAudit:
         for one in entries:
             if isinstance(one, Ignored):
                 self._count("ignored")
-                self._found("log-entry-ignored", self.origin, one.says, one.at)
+                self.findings.found("log-entry-ignored", self.origin, one.says, one.at)
             elif isinstance(one, ActivityRead):
                 self._count(str(one.entry.__struct_config__.tag))
                 match one.entry:
@@ -191,7 +193,7 @@ class ActivityAudit:
         for place, reports in named.items():
             chain = self.chains.setdefault(place, Chain(whole=self.whole))
             for code, says, index in chain.take(reports):
-                self._found(code, str(place), says, index)
+                self.findings.found(code, str(place), says, index)
         return named
 
     def _binding(self, index: int, entry: BindingEntry) -> None:
@@ -199,15 +201,15 @@ class ActivityAudit:
         known = self.logged.get(place)
         if known is not None and known != entry.digest:
             says = "the log has two binding records of one epoch: two machines have its key"
-            self._found("device-cloned", str(place), says, index)
+            self.findings.found("device-cloned", str(place), says, index)
             return
         self.logged[place] = entry.digest
         bound = self.bound.get(place)
         if bound is None:
-            self._found("withheld", str(place), "its binding record is not served", index)
+            self.findings.found("withheld", str(place), "its binding record is not served", index)
         elif bound.digest != entry.digest:
             says = "the log names another binding record than is served"
-            self._found("mix-and-match", str(place), says, index)
+            self.findings.found("mix-and-match", str(place), says, index)
 
     # -- documents -------------------------------------------------------------------------------
 
@@ -231,7 +233,9 @@ class ActivityAudit:
             if isinstance(one, tuple):
                 digest, why = one
                 entry = wanted.pop(digest, None)
-                self._found("report-refused", str(place), why, None if entry is None else entry.at)
+                self.findings.found(
+                    "report-refused", str(place), why, None if entry is None else entry.at
+                )
                 continue
             entry = wanted.pop(one.digest, None)
             if entry is not None and (entry.sequence, entry.previous) != (
@@ -239,13 +243,13 @@ class ActivityAudit:
                 one.previous,
             ):
                 says = f"the log says that report {one.sequence} is number {entry.sequence}"
-                self._found("mix-and-match", str(place), says, entry.at)
+                self.findings.found("mix-and-match", str(place), says, entry.at)
             good.append(one)
             for code, says, index in chain.heard(one, logged=entry is not None):
-                self._found(code, str(place), says, index)
+                self.findings.found(code, str(place), says, index)
         for entry in wanted.values():
             says = f"report {entry.sequence} is named by the log, and not served"
-            self._found("withheld", str(place), says, entry.at)
+            self.findings.found("withheld", str(place), says, entry.at)
         return good
 
     def finish(self) -> None:
@@ -253,18 +257,17 @@ class ActivityAudit:
         for place in sorted(self.chains):
             chain = self.chains[place]
             if place not in self.bound:
-                self._found("unknown-device", str(place), "it has no binding record that holds")
+                self.findings.found(
+                    "unknown-device", str(place), "it has no binding record that holds"
+                )
             for code, says, index in chain.finish():
-                self._found(code, str(place), says, index)
+                self.findings.found(code, str(place), says, index)
         if self.whole:
             for place in sorted(self.bound.keys() - self.logged.keys()):
-                self._found("unlogged-binding", str(place), "its binding is not in the log")
+                self.findings.found("unlogged-binding", str(place), "its binding is not in the log")
 
     def _count(self, kind: str) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1
-
-    def _found(self, code: str, subject: str, says: str, index: int | None = None) -> None:
-        self.findings.append(Finding(code, subject, says[:SHOWN], index))
 
 
 def read_binding(data: bytes, cap: int) -> BindingDocument:

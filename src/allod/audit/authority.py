@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from allod.audit.findings import SHOWN, Finding
+from allod.audit.findings import Findings
 from allod.audit.reading import Entry, Ignored, RoleEntry
 from allod.domain.ids import FleetId, sha256
 from allod.errors import AllodError
@@ -80,7 +80,7 @@ class AuthorityAudit:
     roots: Mapping[int, RoleFile]
     roles: Roles
     whole: bool
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     judged: int = 0
     counting: int = 0
     _holding: Holding = field(init=False)
@@ -94,7 +94,7 @@ class AuthorityAudit:
         named: list[Named] = []
         for entry in entries:
             if isinstance(entry, Ignored):
-                self._found("log-entry-ignored", self.origin, entry.says, entry.at)
+                self.findings.found("log-entry-ignored", self.origin, entry.says, entry.at)
             elif isinstance(entry, RoleEntry):
                 found = yield from self._judge(entry)
                 if found is not None:
@@ -134,19 +134,19 @@ class AuthorityAudit:
             self._lost.add(error.message)
             says = f"entries of {entry.role} cannot be judged from here on: {error.message}"
             code = error.code if error.code == "mix-and-match" else "withheld"
-            self._found(code, delegator_of(entry.role) or ROOT, says, entry.at)
+            self.findings.found(code, delegator_of(entry.role) or ROOT, says, entry.at)
 
     def _object(self, entry: RoleEntry, verdict: Verdict) -> None:
         what = f"{entry.role} version {entry.version}"
         if verdict is Verdict.BEYOND:
             says = f"the log has {what}, signed by who holds root, and it is not served"
-            self._found("root-withheld", entry.role, says, entry.at)
+            self.findings.found("root-withheld", entry.role, says, entry.at)
         elif verdict is Verdict.TWICE:
             says = f"{what} was signed with two contents; this is the second"
-            self._found("equivocation", entry.role, says, entry.at)
+            self.findings.found("equivocation", entry.role, says, entry.at)
         else:
             says = f"{what} is not signed by who held the role"
-            self._found("log-entry-ignored", entry.role, says, entry.at)
+            self.findings.found("log-entry-ignored", entry.role, says, entry.at)
 
     def _gap(self, entry: RoleEntry, current: Counted | None) -> None:
         """Versions have no gaps, but where the log begins, or succeeds one that was lost."""
@@ -163,7 +163,7 @@ class AuthorityAudit:
                 else f"{known + 1} to {entry.version - 1}"
             )
             says = f"the log lacks {entry.role} version {span}"
-            self._found("version-gap", entry.role, says, entry.at)
+            self.findings.found("version-gap", entry.role, says, entry.at)
 
     def finish(self, served: Mapping[str, int]) -> Steps[None]:
         """Judge the end of the log.
@@ -176,21 +176,21 @@ class AuthorityAudit:
                 try:
                     holders = yield from self._holders(role)
                 except AllodError as error:
-                    self._found("withheld", role, error.message)
+                    self.findings.found("withheld", role, error.message)
                     continue
                 if holders is not None and not holders.still(entry):
                     says = (
                         f"who signed {role} version {entry.version} does not hold the role any more"
                     )
-                    self._found("role-not-resigned", role, says, entry.index)
+                    self.findings.found("role-not-resigned", role, says, entry.index)
         for role, version in sorted(served.items()):
             highest = self.roles.highest.get(role, 0)
             if version > highest:
                 says = f"{role} version {version} is served; the log has {highest or 'none'}"
-                self._found("unlogged-file", path_of(role, version), says)
+                self.findings.found("unlogged-file", path_of(role, version), says)
             elif version < highest and role in self.roles.newest:
                 says = f"the log has {role} version {highest}; version {version} is shown as the newest"
-                self._found("withheld", path_of(role, highest), says)
+                self.findings.found("withheld", path_of(role, highest), says)
 
     def compared(self, named: Named, digest: str | None) -> None:
         """Say what came of comparing a file with its entry.
@@ -201,14 +201,11 @@ class AuthorityAudit:
         """
         if digest is None:
             says = f"the log names {named.role} version {named.version}, and it is not served"
-            self._found("withheld", named.path, says, named.at)
+            self.findings.found("withheld", named.path, says, named.at)
         elif digest != named.digest:
             says = f"the log names another content of {named.role} version {named.version}"
             code = "mix-and-match" if named.newest else "equivocation"
-            self._found(code, named.path, says, named.at)
-
-    def _found(self, code: str, subject: str, says: str, index: int | None = None) -> None:
-        self.findings.append(Finding(code, subject, says[:SHOWN], index))
+            self.findings.found(code, named.path, says, named.at)
 
 
 class Checked(NamedTuple):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+KEPT: Final = 200  #: findings of one code: who fills a log with them fills no memory
 SHOWN: Final = 1000  #: characters of `says`: what a log's key holder wrote may be anything
 
 
@@ -157,3 +159,34 @@ class Finding:
     def do(self) -> str:
         """What the owner should do."""
         return KINDS[self.code].do
+
+
+@dataclass(slots=True)
+class Findings:
+    """Takes findings; of one code no more than `KEPT`, and how many more there were."""
+
+    _kept: dict[str, list[Finding]] = field(default_factory=dict)
+    _more: dict[str, int] = field(default_factory=dict)
+
+    def found(self, code: str, subject: str, says: str, index: int | None = None) -> None:
+        """Take one."""
+        self.take([Finding(code, subject, says[:SHOWN], index)])
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Take several."""
+        for one in findings:
+            known = self._kept.setdefault(one.code, [])
+            if len(known) < KEPT:
+                known.append(one)
+            else:
+                self._more[one.code] = self._more.get(one.code, 0) + 1
+
+    @property
+    def all(self) -> list[Finding]:
+        """What was taken, code by code."""
+        found: list[Finding] = []
+        for code, known in self._kept.items():
+            found += known
+            if more := self._more.get(code, 0):
+                found.append(Finding(code, "", f"and {more} more of this kind"))
+        return found

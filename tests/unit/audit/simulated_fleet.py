@@ -26,6 +26,7 @@ class SimulatedFleet:
     sim: RepositorySimulator = field(init=False)
     hidden: set[str] = field(default_factory=set)
     age: timedelta = timedelta(minutes=1)
+    copy: bool = False
 
     def __post_init__(self) -> None:
         self.sim = RepositorySimulator(self.owner, log=self.log)
@@ -53,7 +54,14 @@ class SimulatedFleet:
             self.place.forget()
         now = self.sim.now + self.age
         return Audit(
-            self, self.sim.fleet, self.place, self.place.load(), None, now, lambda _: None
+            self,
+            self.sim.fleet,
+            self.place,
+            self.place.load(),
+            None,
+            now,
+            lambda _: None,
+            copy=self.copy,
         ).run()
 
     def found(self, *, scratch: bool = False) -> list[tuple[str, str]]:

@@ -54,6 +54,40 @@ def test_a_rewritten_log_leaves_evidence(fleet: SimulatedFleet) -> None:
     assert not fleet.audit().logs[0].proved, "it stays so"
 
 
+def test_what_is_not_proved_is_not_kept(fleet: SimulatedFleet) -> None:
+    """Entries that are not the log's change nothing of what the next audit goes on from."""
+    fleet.audit()
+    before = fleet.place.load()
+    good = dict(fleet.sim.files)
+    fleet.change("two")
+    honest = dict(fleet.sim.files)
+    path = f"log/authority/tile/entries/000.p/{len(fleet.log.entries)}"
+    fleet.sim.files[path] = fleet.sim.files[path].replace(b'"payload"', b'"Payload"')
+    assert fleet.codes() == ["bad-tile", "log-consistency"]
+    after = fleet.place.load()
+    assert (after.roles, after.logs) == (before.roles, before.logs)
+    fleet.sim.files = honest
+    assert fleet.codes() == []
+    assert good != honest
+
+
+def test_an_older_copy_accuses_nobody(fleet: SimulatedFleet) -> None:
+    """A stick of last week is read whole, and nothing that was verified since is forgotten."""
+    old = dict(fleet.sim.files)
+    fleet.change("two")
+    fleet.audit()
+    kept = fleet.place.load().logs
+    fleet.sim.files = old
+    fleet.copy = True
+    result = fleet.audit()
+    assert result.findings == []
+    assert result.logs[0].proved
+    assert any("whether they agree" in text for text in result.unchecked)
+    assert fleet.place.load().logs == kept
+    fleet.copy = False
+    assert "log-consistency" in fleet.codes(), "a server that shows it is accused"
+
+
 def test_a_log_that_went_back_is_found(fleet: SimulatedFleet) -> None:
     """Fewer entries than were verified before: the two checkpoints are kept."""
     fleet.audit()

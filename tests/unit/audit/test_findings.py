@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from allod.audit.findings import KINDS, Finding
+from allod.audit.findings import KEPT, KINDS, SHOWN, Finding, Findings
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "how-to" / "audit.md").read_text(encoding="utf-8")
-WRITTEN = {"Finding", "_found", "Trouble", "_say"}
+WRITTEN = {"Finding", "_found", "found", "Trouble"}
 
 
 def test_the_page_explains_every_kind() -> None:
@@ -40,3 +40,14 @@ def test_a_finding_says_what_to_do() -> None:
     finding = Finding("withheld", "tuf/2.targets.json", "it is not there")
     assert finding.means == KINDS["withheld"].means
     assert finding.do == KINDS["withheld"].do
+
+
+def test_who_fills_the_log_fills_no_memory() -> None:
+    """Of one code so many are kept, and the rest is a number; other codes have their own room."""
+    findings = Findings()
+    for index in range(3 * KEPT):
+        findings.found("log-entry-ignored", "authority", "junk", index)
+    findings.found("withheld", "x", "y" * 5000)
+    assert len(findings.all) == KEPT + 2
+    assert findings.all[KEPT].says == f"and {2 * KEPT} more of this kind"
+    assert len(findings.all[-1].says) == SHOWN

@@ -8,7 +8,7 @@ from typing import Final
 
 from allod.audit.activity import Run
 from allod.audit.authority import Checked, Named
-from allod.audit.findings import Finding
+from allod.audit.findings import Findings
 from allod.audit.releases import Releases
 from allod.cli.audit.source import Source
 from allod.cli.audit.workers import Reader, Workers
@@ -28,7 +28,7 @@ class Documents:
 
     source: Source
     releases: Releases
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     counts: dict[str, int] = field(default_factory=lambda: {"files": 0, "documents": 0})
     _newest: dict[str, str] = field(default_factory=dict)  #: path -> SHA-256
 
@@ -80,11 +80,11 @@ class Documents:
         data = self.source.file(where, STATE_CAP)
         if data is None:
             says = f"{named.role} version {named.version} lists it, and it is not served"
-            self.findings.append(Finding("withheld", where, says, named.at))
+            self.findings.found("withheld", where, says, named.at)
             return
         if sha256(data) != f"sha256:{digest}":
             says = f"{named.role} version {named.version} lists another content"
-            self.findings.append(Finding("mix-and-match", where, says, named.at))
+            self.findings.found("mix-and-match", where, says, named.at)
             return
         self.counts["documents"] += 1
         try:
@@ -92,7 +92,7 @@ class Documents:
         except AllodError:
             return  # devices refuse it, and say so
         said = f"{path} of {named.role} {named.version}"
-        self.findings += self.releases.named(_orders(document), said)
+        self.findings.take(self.releases.named(_orders(document), said))
 
 
 def _orders(document: StateDocument) -> Iterator[Run]:

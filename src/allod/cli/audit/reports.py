@@ -8,7 +8,7 @@ from typing import Final
 
 from allod.audit.activity import ActivityAudit, Place, Said
 from allod.audit.chain import Named
-from allod.audit.findings import KINDS, SHOWN, Finding
+from allod.audit.findings import KINDS
 from allod.audit.receipts import (
     FALSE_RECEIPT,
     KnownEntries,
@@ -52,7 +52,6 @@ class ActivityRun:
     judged: dict[str, int] = field(init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"reports": 0, "receipts": 0})
     unchecked: dict[str, None] = field(default_factory=dict)  #: in words, each once
-    _findings: list[Finding] = field(default_factory=list)
     _held: set[tuple[object, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -64,11 +63,6 @@ class ActivityRun:
             chains={Place.of(key): chain for key, chain in self.state.chains.items()},
             logged={Place.of(key): digest for key, digest in self.state.logged.items()},
         )
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All that was found."""
-        return [*self.audit.findings, *self._findings]
 
     @property
     def open(self) -> bool:
@@ -151,7 +145,7 @@ class ActivityRun:
     def _check(self, place: Place, said: Said) -> None:
         """Releases, receipts, and the checkpoints that the device saw."""
         where = f"report {said.sequence} of {place.device[:12]}"
-        self._findings += self.state.releases.named(said.runs, where)
+        self.audit.findings.take(self.state.releases.named(said.runs, where))
         try:
             self._seen(said.trust.logs)
             for authority in said.receipts:
@@ -162,7 +156,7 @@ class ActivityRun:
                 self.unchecked[error.message] = None
                 return
             says = f"report {said.sequence}: {error.message}"
-            self._findings.append(Finding(code, str(place), says[:SHOWN]))
+            self.audit.findings.found(code, str(place), says)
 
     def _seen(self, logs: Mapping[str, str]) -> None:
         """The checkpoints that a device holds; one of a log that is not served tells nothing."""

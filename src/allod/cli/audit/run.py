@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -83,6 +84,10 @@ class Audit:
         floors: what the owner's machine has verified by itself, if this is it.
         now: when it is made.
         progress: called with numbers of entries and documents that are done.
+        copy: the source is a copy of some moment, which may be long ago, and accuses nobody by it.
+
+    Attributes:
+        older: the copy is older than what was verified before; nothing is kept of it.
     """
 
     source: Source
@@ -92,6 +97,8 @@ class Audit:
     floors: Floors | None
     now: datetime
     progress: Callable[[int], None]
+    copy: bool = False
+    older: bool = False
     result: Result = field(init=False)
     _ground: Ground = field(init=False)
     _table: EntryTable = field(init=False)
@@ -110,12 +117,15 @@ class Audit:
         )
         self._ground, findings, self.result.unchecked = settle(self.source, self.fleet, self.floors)
         self.state.since = self.state.since or when(self._ground.first)
+        before = deepcopy(self.state)
         self.result.since = self.state.since
         self.result.findings += findings
         reader = Reader(self.fleet, KeyRing(self._ground.candidates))
         with closing(self.directory.table()) as self._table, Workers(reader) as self._staff:
             self._authority()
             self._activity()
+        if self.older or not all(log.proved for log in self.result.logs):
+            before.findings, self.state = self.state.findings, before  # what was read is not kept
         self._conclude()
         return self.result
 
@@ -127,7 +137,8 @@ class Audit:
         logs = self._ground.logs(AUTHORITY)
         for log in logs:
             roles = self._one_authority(log, roles, documents, last=log == logs[-1])
-        self.result.findings += documents.findings
+        if self._proved(AUTHORITY):
+            self.result.findings += documents.findings.all
         self._count(documents.counts)
 
     def _one_authority(self, log: Log, before: Roles, documents: Documents, *, last: bool) -> Roles:
@@ -151,7 +162,7 @@ class Audit:
         )
         self._say(opened, known, {"judged": audit.judged, "counting": audit.counting})
         if known is not None:
-            self.result.findings += audit.findings
+            self.result.findings += audit.findings.all
             self.state.roles[log.origin] = audit.roles
         return audit.roles
 
@@ -203,7 +214,8 @@ class Audit:
                 known = self._catch_up(run, opened, known)
             self._say(opened, known, run.audit.counts)
         run.finish()
-        self.result.findings += run.findings
+        if self._proved(ACTIVITY):
+            self.result.findings += run.audit.findings.all
         self.result.said += run.audit.said
         self.result.unchecked += list(run.unchecked)
         self._count(run.counts)
@@ -222,7 +234,7 @@ class Audit:
         again = open_log(self.source, self.fleet, opened.log, known)
         if isinstance(again, LogAudit) and again.fresh > 0:
             more = self._drain(again, run.entries(again, self._staff))
-            opened.findings += again.findings
+            opened.findings.take(again.findings.all)
             opened.signed = again.signed
             return known if more is None else more
         return known
@@ -260,12 +272,19 @@ class Audit:
         except AllodError as error:
             if error.code not in {"bad-tile", "withheld"}:
                 raise
-            opened.findings.append(Finding(error.code, opened.log.origin, error.message))
+            opened.findings.found(error.code, opened.log.origin, error.message)
             return None
         known = opened.finish(self.directory)
         if known is not None:
-            for older in self._verified_before(opened):
-                opened.check_before(older, self.directory)
+            for seen in self._verified_before(opened):
+                if self.copy and seen.size > opened.signed.size:
+                    self.older = True
+                    self.result.unchecked.append(
+                        f"{opened.log.origin}: this copy has {opened.signed.size} entries, and "
+                        f"{seen.size} were verified before; whether they agree is not seen from it"
+                    )
+                else:
+                    opened.check_before(seen, self.directory)
             self.state.logs[opened.log.origin] = known.encode().decode()
         return known
 
@@ -280,7 +299,7 @@ class Audit:
 
     def _say(self, opened: LogAudit, known: KnownLog | None, counts: Mapping[str, int]) -> None:
         begun = 0 if opened.known is None else opened.known.signed.size
-        self.result.findings += opened.findings
+        self.result.findings += opened.findings.all
         self.result.logs.append(
             LogProof(
                 opened.log.origin,
@@ -292,6 +311,10 @@ class Audit:
                 {**counts, "channels": opened.channels},
             )
         )
+
+    def _proved(self, name: str) -> bool:
+        """Whether the entries that were read are those of the logs; else they say nothing."""
+        return all(log.proved for log in self.result.logs if f"/{name}" in log.origin)
 
     def _count(self, counts: Mapping[str, int]) -> None:
         for name, number in counts.items():

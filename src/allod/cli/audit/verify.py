@@ -49,8 +49,16 @@ def verify(
     if scratch:
         directory.forget()
     with options.output.progress("Checking") as advance:
-        audit = Audit(source, fleet, directory, directory.load(), floors, clock(), advance)
-        result = audit.run()
+        result = Audit(
+            source,
+            fleet,
+            directory,
+            directory.load(),
+            floors,
+            clock(),
+            advance,
+            copy=from_ is not None,
+        ).run()
     options.output.result(as_data(result), in_words(result))
     return status_of(result)
 
