@@ -22,11 +22,12 @@ from allod.program import main
 from allod.testing.asgi import ask
 from allod.testing.repository import BUILD_TIME, DEFAULT_LOCATION
 from allod.testing.server import ServerRig, SimulatedDevice, upload_of
-from allod.testing.server_logs import entries_of, logged
+from allod.testing.server_logs import entries_of, naming
 from allod.trust.anchor import first_floors
 from allod.trust.authoring import Publication
 from allod.wire.api import ChangeUpload
 from allod.wire.report import TrustState
+from allod.wire.trust import Witnesses
 
 
 @dataclass
@@ -125,10 +126,15 @@ class Machine:
 
 @contextmanager
 def machine_of(
-    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    witnesses: Witnesses | None = None,
 ) -> Iterator[Machine]:
     """A fleet with both logs, and the machine of its owner."""
-    rig = logged(ServerRig.make(directory / "server"))
+    rig = ServerRig.make(directory / "server")
+    rig.server.publish(rig.fleet, naming(rig, witnesses=witnesses))
     machine = Machine(rig, directory / "laptop", capsys)
     monkeypatch.setenv("ALLOD_HOME", str(machine.home))
     monkeypatch.delenv("ALLOD_FLEET", raising=False)

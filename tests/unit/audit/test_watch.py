@@ -18,6 +18,7 @@ from tests.unit.audit.machine import Machine, machine_of
 
 from allod.cli.audit.hooks import PAUSE, CommandHook, Webhook
 from allod.server import keys
+from allod.testing.logs import note_signer
 from allod.testing.repository import key_from
 from allod.tlog.checkpoint import Checkpoint, sign_checkpoint
 from allod.tlog.fork import parse_fork, unproven
@@ -29,6 +30,7 @@ from allod.trust.dsse import make_envelope
 from allod.wire.envelope import LOG_ROLE
 from allod.wire.log import RoleStatement, encode_authority, encode_role_statement, log_origin
 from allod.wire.report import Alarm
+from allod.wire.trust import Witnesses
 
 FOUND = 7
 
@@ -204,6 +206,19 @@ def test_an_outage_is_no_alarm_until_it_lasts(machine: Machine) -> None:
     assert [(one["event"], one["code"]) for one in said["events"]] == [
         ("resolved", "server-unreachable")
     ]
+
+
+def test_a_quorum_that_is_missing_too_long_is_an_alarm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No witness vouches for the log: not at once, but after a quarter of an hour; said once."""
+    asleep = note_signer("w.example", Kind.COSIGNATURE)
+    terms = Witnesses(keys=[str(asleep.key)], quorum=1, max_age_seconds=3600)
+    with machine_of(tmp_path, capsys, monkeypatch, witnesses=terms) as machine:
+        assert look(machine) == []
+        machine.rig.clock.pass_time(minutes=16)
+        assert look(machine, status=FOUND) == ["no-quorum"] * 2, "of each log"
+        assert look(machine, status=FOUND) == []
 
 
 # -- hooks ----------------------------------------------------------------------------------------

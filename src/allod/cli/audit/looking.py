@@ -45,6 +45,7 @@ SAID: Final = frozenset(
         "wrong-log",
     }
 )
+_WITNESSES: Final = frozenset({"no-quorum", "stale"})
 RENAMED: Final[Mapping[str, str]] = {"clone": "device-cloned"}
 _HASH: Final = 32
 
@@ -101,10 +102,20 @@ def look_at(fleet: LocalFleet, audit: AuditPass) -> Look:
 
 
 def _once(sights: Iterable[Sight]) -> list[Sight]:
-    """What the audit found in the log, where no past is taken back, is not said again by reports."""
+    """One thing is said by one part of the look.
+
+    What the audit found in the log, where no past is taken back, is not said again by reports;
+    missing witnesses are the log's, and not the server's.
+    """
     found = list(sights)
     audited = {(one.code, one.about) for one in found if one.source == "log"}
-    return [one for one in found if one.source != "devices" or (one.code, one.about) not in audited]
+    unvouched = _WITNESSES & {one.code for one in found if one.source == "log"}
+    return [
+        one
+        for one in found
+        if not (one.source == "devices" and (one.code, one.about) in audited)
+        and not (one.source == "server" and one.code in unvouched)
+    ]
 
 
 def _server(fleet: LocalFleet, look: Look) -> View | None:
@@ -114,7 +125,7 @@ def _server(fleet: LocalFleet, look: Look) -> View | None:
         try:
             view = refresh(fleet)
         except Unavailable as error:
-            if error.code not in {"stale", "no-quorum"}:
+            if error.code not in _WITNESSES:
                 raise
             look.see("server", error.code, "server", error.message)
             view = refresh(fleet, allow_expired=True, allow_unwitnessed=True)
