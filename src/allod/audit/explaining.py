@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Declined:
     """Something that the device was told on the way and did not do."""
 
     refusal: Refusal
@@ -75,7 +75,7 @@ class Story:
     configured: Step | None = None
     steps: list[Step] = field(default_factory=list)
     failed: list[Step] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[Declined] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
     now: list[Refusal] = field(default_factory=list)
 
@@ -164,7 +164,7 @@ def _on_the_way(story: Story, reports: Sequence[Report], subjects: frozenset[str
     story.failed = [
         step for step in story.steps if step.change.outcome != "done" and begin <= step.report
     ]
-    found: dict[tuple[str, str], Refused] = {}
+    found: dict[tuple[str, str], Declined] = {}
     for report in reports:
         if not begin <= report.sequence < end:
             continue
@@ -172,7 +172,7 @@ def _on_the_way(story: Story, reports: Sequence[Report], subjects: frozenset[str
             if refusal.subject in subjects:
                 key = (refusal.code, refusal.subject)
                 first = found[key].first if key in found else report.sequence
-                found[key] = Refused(refusal, first, report.sequence)
+                found[key] = Declined(refusal, first, report.sequence)
     story.refused = list(found.values())
 
 
