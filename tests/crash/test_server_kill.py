@@ -18,11 +18,18 @@ from tests.e2e.server_process import Served
 
 from allod.domain.desired import StateDocument
 from allod.domain.ids import GroupName, group_scope, sha256
+from allod.server.settings import LogsIn
+from allod.testing.log_storage import served_log
 from allod.testing.repository import SimulatedClient
 from allod.testing.server import SimulatedDevice, signed_headers, upload_of
+from allod.testing.server_logs import entries_of, logged, named
+from allod.tlog.note import parse_key
+from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import drive
 from allod.trust.repository import descend
+from allod.wire.api import ChangeUpload
 from allod.wire.codec import encode
+from allod.wire.log import ACTIVITY, AUTHORITY, decode_activity, decode_authority
 
 DEVICES = 4
 REPORTS_A_ROUND = 50  # under a device's share of a minute
@@ -93,7 +100,13 @@ class Load:
             publication = simulator.set_state(document)
             roles = {name.split(".", 1)[1].removesuffix(".json") for name in publication.metadata}
             base = {role: self.versions[role] for role in roles if role in self.versions}
-            body = encode(upload_of(publication, base))
+            upload = upload_of(publication, base)
+            entries = entries_of(self.server.rig, upload.metadata, {})
+            body = encode(
+                ChangeUpload(
+                    base=base, metadata=upload.metadata, targets=upload.targets, entries=entries
+                )
+            )
         self.resend = body
         receipt = self.ask("POST", path, body, **self.signed("POST", path, body))
         self.resend = None
@@ -107,6 +120,42 @@ class Load:
         query = f"digest={sha256(data)}"
         self.ask("POST", path, data, query, **self.signed("POST", path, data, query))
         self.blobs[sha256(data)] = data
+
+
+@dataclass
+class ServedFiles:
+    """`LogFiles`, as the owner's program reads them."""
+
+    load: Load
+    name: str
+
+    def published(self) -> bytes | None:
+        """See the port."""
+        return self.read("checkpoint")
+
+    def read(self, path: str) -> bytes | None:
+        """See the port."""
+        address = f"/f/{self.load.server.rig.fleet}/log/{self.name}/{path}"
+        status, body = self.load.server.ask(
+            "GET", address, headers=self.load.signed("GET", address)
+        )
+        assert status in {200, 404}
+        return body if status == 200 else None
+
+
+def check_logs(load: Load) -> None:
+    """Both logs are whole; what was acknowledged is in them, and nothing twice."""
+    entries = {}
+    for log in named(load.server.rig):
+        _, found = served_log(ServedFiles(load, log.name), log.origin, parse_key(log.key))
+        assert len(set(found)) == len(found)
+        entries[log.name] = found
+    reported = {getattr(decode_activity(entry), "digest", None) for entry in entries[ACTIVITY]}
+    for body in load.reports.values():
+        assert sha256(payload_of(decode_envelope(body, what="a report"))) in reported
+    roles = [decode_authority(entry).role for entry in entries[AUTHORITY]]
+    versions = {role.version for role in roles if role is not None and role.role == "targets"}
+    assert load.versions["targets"] in versions
 
 
 def check(load: Load) -> None:
@@ -125,9 +174,13 @@ def check(load: Load) -> None:
         path = f"/v2/{rig.fleet}/me/toaster/blobs/{digest}"
         status, body = load.server.ask("GET", path, headers=load.signed("GET", path))
         assert (status, body) == (200, data)
+    check_logs(load)
     directory = rig.settings.layout.fleet(rig.fleet)
 
     def get(path: str, cap: int) -> bytes | None:
+        if path.startswith("log/"):
+            _, name, rest = path.split("/", 2)
+            return ServedFiles(load, name).read(rest)
         file = directory.served(path)
         return file.read_bytes() if file is not None and file.is_file() else None
 
@@ -150,14 +203,19 @@ def check(load: Load) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("rounds", [2, pytest.param(15, marks=pytest.mark.slow)])
-def test_a_kill_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path, rounds: int) -> None:
+@pytest.mark.parametrize("kept", ["directory", pytest.param("sql", marks=pytest.mark.slow)])
+def test_a_kill_under_load_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, rounds: int, kept: LogsIn
+) -> None:
     """Reports, changes and releases come in at once; the process is killed in the middle and
     started again. Everything it acknowledged is there byte for byte, nothing is doubled or
-    looks forked, what had no answer is sent again and taken, and devices accept what is served.
+    looks forked, what had no answer is sent again and taken, and devices accept what is served. Both
+    logs are whole after each kill, and have all of it once.
     """
-    server = Served.make(tmp_path)
+    server = Served.make(tmp_path, logs=kept)
     rig = server.rig
     rig.start()
+    logged(rig)
     devices = [rig.bound(f"device{n}", uses=DEVICES) for n in range(DEVICES)]
     load = Load(server, devices, dict(rig.versions))
     rig.server.close()

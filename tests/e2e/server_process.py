@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.e2e.owner_machine import free_port
 
-from allod.server.settings import save_settings
+from allod.server.settings import LogsIn, save_settings
 from allod.testing.server import ServerRig
 
 
@@ -33,10 +33,10 @@ class Served:
         self.log = self.rig.directory.parent / "serve.log"
 
     @classmethod
-    def make(cls, directory: Path) -> Served:
+    def make(cls, directory: Path, *, logs: LogsIn = "directory") -> Served:
         """A server with one fleet; the rig itself has let go of it."""
         port = free_port()
-        rig = ServerRig.make(directory / "server", url=f"http://127.0.0.1:{port}")
+        rig = ServerRig.make(directory / "server", url=f"http://127.0.0.1:{port}", logs=logs)
         save_settings(rig.settings)
         rig.server.close()
         return cls(rig, port)
