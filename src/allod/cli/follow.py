@@ -9,7 +9,7 @@ from typing import Final
 
 from allod.cli.options import Options
 from allod.cli.picture import take
-from allod.cli.status import look
+from allod.cli.status import log_of, look
 from allod.domain.ids import Purl, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState
 from allod.errors import Refused, Unavailable
@@ -38,7 +38,7 @@ def follow(
     told: dict[str, str] = {}
     while True:
         picture = take(fleet, reading=True)
-        seen = look(picture, picture.scope(scope), _SILENCE)
+        seen = look(picture, picture.scope(scope), _SILENCE, log_of(picture))
         found = tuple(one for one in seen if not one.member.surplus)
         rows = [(one, _row(one, package)) for one in found]
         for one, row in rows:

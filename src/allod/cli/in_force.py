@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from allod.cli.logbook import Logbook, read_logbook
+from allod.cli.logbook import Logbook, Place, read_logbook
 from allod.cli.output import Output
 from allod.cli.phrases import parse_span
 from allod.cli.refresh import View, refresh
@@ -44,12 +44,14 @@ State = Literal["in-force", "published", "no-log"]
 class Force(msgspec.Struct, frozen=True, kw_only=True):
     """What this machine can prove of a change.
 
-    `in-force`: entry `index` and those before it hold it, since a checkpoint of `size` entries.
+    `in-force`: entry `index` of `log` and those before it hold it, since a checkpoint of `size`
+    entries.
     `published`: not yet provable; `why` says what is missing. `no-log`: the fleet has no log, or
     had none then; nothing proves more than that the server shows it.
     """
 
     state: State
+    log: str | None = None  #: its origin
     index: int | None = None
     size: int | None = None
     why: str = ""
@@ -145,7 +147,8 @@ def force_of(view: View, book: Logbook | None, roles: Mapping[str, int]) -> Forc
     """What can be proved of the files of a change, by their roles and versions."""
     if book is None:
         return Force(state="no-log")
-    index = size = 0
+    newest: Place | None = None
+    size = 0
     for role, version in roles.items():
         place = book.place(role, version)
         if place is None:
@@ -157,9 +160,14 @@ def force_of(view: View, book: Logbook | None, roles: Mapping[str, int]) -> Forc
                 " log it, or sign it again",
             )
         if not place.size:
-            return Force(state="published", index=place.index, why=_unproved(view, book))
-        index, size = max(index, place.index), max(size, place.size)
-    return Force(state="in-force", index=index, size=size)
+            why = _unproved(view, book)
+            return Force(state="published", log=place.log, index=place.index, why=why)
+        size = max(size, place.size)
+        if newest is None or place.index > newest.index:
+            newest = place
+    if newest is None:
+        return Force(state="no-log", why="it has no signed file")
+    return Force(state="in-force", log=newest.log, index=newest.index, size=size)
 
 
 def _unproved(view: View, book: Logbook) -> str:

@@ -37,6 +37,7 @@ class Place(Document, frozen=True, kw_only=True):
 
     role: str
     version: int
+    log: str  #: its origin
     index: int
     size: int = 0  #: of the first checkpoint that proved it here; 0: none did yet
 
@@ -57,6 +58,7 @@ class BookFile(Document, frozen=True, kw_only=True):
     known: str = ""  #: a `tlog.known.KnownLog`
     counted: dict[str, CountedFile] = {}  # noqa: RUF012 — msgspec copies it
     places: list[Place] = []  # noqa: RUF012
+    past: list[Place] = []  # noqa: RUF012 — proved in logs that were succeeded
     odd: list[Odd] = []  # noqa: RUF012
 
 
@@ -67,16 +69,19 @@ class Logbook:
     Attributes:
         known: the newest checkpoint that was verified, and the range under it.
         places: all entries of the present log that counted, in order.
+        past: those that were proved in logs that were succeeded.
         odd: what was found in it beside them.
     """
 
     known: KnownLog
     places: tuple[Place, ...]
+    past: tuple[Place, ...] = ()
     odd: tuple[Odd, ...] = ()
     _by_role: dict[tuple[str, int], Place] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self._by_role = {(one.role, one.version): one for one in self.places}
+        listed = (*self.past, *self.places)
+        self._by_role = {(one.role, one.version): one for one in listed}
 
     @property
     def origin(self) -> str:
@@ -84,7 +89,7 @@ class Logbook:
         return self.known.signed.checkpoint.origin
 
     def place(self, role: str, version: int) -> Place | None:
-        """The newest entry of a version that counted."""
+        """The newest entry of a version that counted, in the present log if it is there."""
         return self._by_role.get((role, version))
 
     @cached_property
@@ -121,7 +126,7 @@ def read_logbook(view: View) -> Logbook | None:
     if view.unproved is None:
         book = _proved(book, known.signed.size)
     _save(view.fleet, book)
-    return Logbook(known, tuple(book.places), tuple(book.odd))
+    return Logbook(known, tuple(book.places), tuple(book.past), tuple(book.odd))
 
 
 def _read_on(view: View, book: BookFile) -> BookFile:
@@ -147,9 +152,11 @@ def _read_on(view: View, book: BookFile) -> BookFile:
     if after is None:
         raise RuntimeError("a log that was read is judged")
     began = parse_known(book.known.encode()).signed.checkpoint.origin if book.known else ""
-    same = began == after.signed.checkpoint.origin
+    origin = after.signed.checkpoint.origin
+    same = began == origin
+    proved = [] if same else [one for one in book.places if one.size]
     places = [
-        Place(role=role, version=entry.version, index=entry.index)
+        Place(role=role, version=entry.version, log=origin, index=entry.index)
         for role, entries in found.items()
         for entry in entries
     ]
@@ -159,6 +166,7 @@ def _read_on(view: View, book: BookFile) -> BookFile:
         known=repository.floors.counted_log,
         counted=_written(repository.floors.counted),
         places=[*(book.places if same else ()), *sorted(places, key=_index)],
+        past=[*book.past, *proved],
         odd=[*book.odd, *odd][-_REMARKS:],
     )
 

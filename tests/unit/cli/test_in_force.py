@@ -186,3 +186,21 @@ def test_without_a_log_the_words_stay(begun: Owner) -> None:
     assert (before.state, before.why) == ("no-log", "the log begins after targets 1")
     assert force_of(view, late, newest).state == "in-force"
     assert log_state(view, None) is None
+
+
+def test_what_was_proved_in_a_lost_log_stays_proved(begun: Owner) -> None:
+    """A successor holds the roles as they stand; of earlier versions this machine has the proof."""
+    old = change(begun)["force"]
+    change(begun, "kay")
+    begun.do("trust", "log", "succeed", "authority", "--yes")
+    view = refresh(begun.fleet())
+    book = read_logbook(view)
+    assert book is not None
+    version = view.versions["targets"]
+    now, before = (force_of(view, book, {"targets": one}) for one in (version, version - 1))
+    assert (before.state, before.log, before.index) == ("in-force", old["log"], old["index"])
+    assert (now.state, now.log) == ("in-force", f"{old['log']}/2")
+    assert ("targets", version - 1) not in book.counted
+    again = read_logbook(refresh(begun.fleet()))
+    assert again is not None
+    assert again.past == book.past
