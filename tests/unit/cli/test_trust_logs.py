@@ -283,3 +283,18 @@ def test_the_time_is_repaired_though_witnesses_ran_ahead(begun: Owner) -> None:
     assert device.floors.time.year == right.year
     assert floors_of(begun).time.year == right.year
     begun.do("keys", "rotate", "provider", "--yes")
+
+
+def test_one_log_alone_is_succeeded(begun: Owner) -> None:
+    """The activity log was lost: the authority log goes on, and gets the statement's entry only."""
+    device = Device(begun)
+    device.accept()
+    before = entries(begun, "authority")
+    lose(begun, "activity")
+    begun.do("trust", "log", "succeed", "activity", "--yes")
+    assert entries(begun, "authority") == [*before, ("trust", 2)]
+    statement = accepted(begun, device).statement
+    assert statement is not None
+    ends = [log.origin.partition(f"{statement.fleet}/")[2] for log in statement.logs]
+    assert ends == ["authority", "activity", "activity/2"]
+    begun.do("keys", "rotate", "provider", "--yes")
