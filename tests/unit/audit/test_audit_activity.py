@@ -180,3 +180,20 @@ def test_refusals_of_the_server_are_shown(scene: Scene) -> None:
     result = scene.auditor.audit()
     assert result.findings == []
     assert [said.code for said in result.said] == ["invite-expired"]
+
+
+def test_several_devices_and_processes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of many devices are read in one stream, and each is held against its own device."""
+    rig = scene.auditor.rig
+    others = [rig.bound(f"d{n}", invite=f"invite-d{n}") for n in range(3)]
+    for device in (*others, *others[:2]):
+        rig.server.receive_report(rig.fleet, device.id, device.report())
+    scene.auditor.source.hidden.add((Place(others[1].id, 1), 2))
+    scene.auditor.source.hidden.add((Place(others[2].id, 1), 1))
+    alone = scene.auditor.audit(scratch=True)
+    monkeypatch.setattr("allod.cli.audit.run.MANY", 3)
+    together = scene.auditor.audit(scratch=True)
+    assert together == alone
+    assert sorted(one.subject for one in alone.findings) == sorted(d.id for d in others[1:])
+    assert {one.code for one in alone.findings} == {"withheld"}
+    assert alone.counts["reports"] == 5

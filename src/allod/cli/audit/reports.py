@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -97,8 +98,7 @@ class ActivityRun:
 
     def rest(self, staff: Workers) -> None:
         """Read what devices handed in after the last report that the log names."""
-        for place in sorted(self.audit.bound):
-            self._one(place, [], staff)
+        self._compare({place: [] for place in sorted(self.audit.bound)}, staff)
 
     def finish(self) -> None:
         """Say what is open, and keep what the next audit needs."""
@@ -106,41 +106,59 @@ class ActivityRun:
         self.state.chains = {place.key: chain for place, chain in self.audit.chains.items()}
         self.state.logged = {place.key: digest for place, digest in self.audit.logged.items()}
 
-    def _compare(self, waiting: Mapping[Place, list[Named]], staff: Workers) -> int:
-        for place, named in waiting.items():
-            if place in self.audit.bound:
-                self._one(place, named, staff)
-        return len(waiting)
+    def _compare(self, wanted: Mapping[Place, list[Named]], staff: Workers) -> int:
+        """Compare the reports of several devices; of one device, up to the last that is named.
 
-    def _one(self, place: Place, named: Sequence[Named], staff: Workers) -> None:
-        """One device's reports, up to the last that is named; all the rest, if none is."""
+        Where none is named, all the rest is read.
+        """
+        places = [place for place in wanted if place in self.audit.bound]
+        asked: deque[list[Report]] = deque()
+
+        def jobs() -> Iterator[list[Report]]:
+            for batch in _batches(
+                report for place in places for report in self._served(place, wanted[place])
+            ):
+                asked.append(batch)
+                yield batch
+
+        waiting = deque(places)
+        served: list[Said | tuple[str, str]] = []
+        for batch in staff.ordered(Reader.reports, jobs()):
+            for report, said in zip(asked.popleft(), batch, strict=True):
+                while waiting[0] != report.place:
+                    self._one(waiting.popleft(), wanted, served)
+                    served = []
+                served.append(said)
+            self.progress(len(batch))
+        for place in waiting:
+            self._one(place, wanted, served)
+            served = []
+        return len(places)
+
+    def _served(self, place: Place, named: Sequence[Named]) -> Iterator[Report]:
+        """The reports of one device that are to be compared, as they are served."""
         chain = self.audit.chains.get(place)
         covered = 0 if chain is None else chain.covered
         first = min([covered, *(one.sequence - 1 for one in named)])
         last = max((one.sequence for one in named), default=None)
-        served: list[Said | tuple[str, str]] = []
-        for batch in staff.ordered(Reader.reports, self._jobs(place, first, last)):
-            served += batch
-            self.progress(len(batch))
-        good = self.audit.reports(place, named, served)
+        key = self.audit.bound[place].key
+        for sequence, raw in self.source.reports(place, first):
+            if last is not None and sequence > last:
+                return
+            yield Report(raw, key, place)
+
+    def _one(
+        self,
+        place: Place,
+        wanted: Mapping[Place, list[Named]],
+        served: Sequence[Said | tuple[str, str]],
+    ) -> None:
+        good = self.audit.reports(place, wanted[place], served)
         self.counts["reports"] += len(good)
         for said in good:
             self._check(place, said)
-        if good:
+        if good and good[-1].sequence == self.audit.chains[place].covered:
             self.state.releases.reported(place, good[-1].runs)
-
-    def _jobs(self, place: Place, after: int, last: int | None) -> Iterator[list[Report]]:
-        key = self.audit.bound[place].key
-        batch: list[Report] = []
-        for sequence, raw in self.source.reports(place, after):
-            if last is not None and sequence > last:
-                break
-            batch.append(Report(raw, key, place))
-            if len(batch) == _BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _check(self, place: Place, said: Said) -> None:
         """Releases, receipts, and the checkpoints that the device saw."""
@@ -198,3 +216,14 @@ class ActivityRun:
         if len(self._held) >= _REMEMBERED:
             self._held.clear()
         self._held.add(place)
+
+
+def _batches(reports: Iterable[Report]) -> Iterator[list[Report]]:
+    batch: list[Report] = []
+    for report in reports:
+        batch.append(report)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
