@@ -186,14 +186,14 @@ def read_log(written: Written, staff: Workers) -> None:
         sys.exit("not every entry counts")
 
 
-def peaks() -> tuple[float, float]:
-    """MB: the highest of this process, and of those that it started and that ended."""
-    whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    own, others = (resource.getrusage(one).ru_maxrss * 1024 / 1e6 for one in whom)
-    return own, others
+def spent_here() -> tuple[float, float, float]:
+    """Processor seconds of this process and of those that it started; the peaks of both, in MB."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, others = (use.ru_maxrss * 1024 / 1e6 for use in uses)
+    return sum(use.ru_utime + use.ru_stime for use in uses), own, others
 
 
-def verify_logs(logs: list[Written], done: Queue[tuple[float, float, float]]) -> None:
+def verify_logs(logs: list[Written], done: Queue[tuple[float, float, float, float]]) -> None:
     """Verify logs, in a process of its own: seconds, and its own and its workers' peaks."""
     ring = KeyRing([SIGNER.public_key, *ROOTS[1].signed.keys.values()])
     begin = time.perf_counter()
@@ -201,25 +201,25 @@ def verify_logs(logs: list[Written], done: Queue[tuple[float, float, float]]) ->
         staff.start()
         for log in logs:
             read_log(log, staff)
-        seconds = time.perf_counter() - begin
-    done.put((seconds, *peaks()))
+    seconds = time.perf_counter() - begin
+    done.put((seconds, *spent_here()))
 
 
 def whole(name: str, logs: list[Written], bare: float, signed: int) -> float:
     """Verify logs with two processes beside the one that judges; one line of the table."""
     context = multiprocessing.get_context("spawn")
-    done: Queue[tuple[float, float, float]] = context.Queue()
+    done: Queue[tuple[float, float, float, float]] = context.Queue()
     process = context.Process(target=verify_logs, args=(logs, done))
     process.start()
     process.join()
     if process.exitcode != 0:
         sys.exit(1)
-    seconds, own, others = done.get()
+    seconds, cpu, own, others = done.get()
     count = sum(int(log.raw.split(b"\n")[1]) for log in logs)
     rate = count / seconds
     ratio = f"{signed / seconds / bare:.2f}" if signed else "-"
     print(
-        f"| {name} | {count:,} | {signed:,} | {seconds:.1f} | {rate:,.0f} | {ratio} "
+        f"| {name} | {count:,} | {signed:,} | {seconds:.1f} | {rate:,.0f} | {cpu:.1f} | {ratio} "
         f"| {own:.0f} | {others:.0f} |",
         flush=True,
     )
@@ -317,8 +317,10 @@ def main() -> None:
     spent = tail([SIGNER.public_key])
     bare = bare_rate()
     print(f"bare Ed25519 verifications a second, two processes: {bare:,.0f}\n")
-    print("| log | entries | signatures | s | entries/s | of bare | MB here | MB of a worker |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    print(
+        "| log | entries | signatures | s | entries/s | CPU s | of bare | MB here | MB a worker |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     signed, plain = arguments.signed, arguments.entries - arguments.signed
     with tempfile.TemporaryDirectory(dir=".") as name:
         small, large = Path(name) / "small", Path(name) / "large"
