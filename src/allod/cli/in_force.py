@@ -25,7 +25,7 @@ from allod.errors import Unavailable, Untrusted
 from allod.tlog.checkpoint import vouched
 from allod.tlog.lines import write_base64
 from allod.tlog.note import parse_key
-from allod.trust.fork_evidence import EVIDENCE, alarm_of
+from allod.trust.fork_evidence import EVIDENCE, alarm_of, read_evidence
 from allod.wire.api import ChangeReceipt
 from allod.wire.codec import instant
 from allod.wire.log import TRUST_ROLE
@@ -120,8 +120,7 @@ def log_state(view: View, book: Logbook | None) -> LogState | None:
         return None
     signed = book.known.signed
     odd = [(one.code, one.says) for one in book.odd]
-    evidence = view.fleet.cached().get(EVIDENCE)
-    odd += [(one.code, one.says) for one in alarm_of(evidence)]
+    odd += _forks(view, book)
     named = statement.witnesses
     if named is None:
         return LogState(book.origin, signed.size, write_base64(signed.root), odd=tuple(odd))
@@ -137,6 +136,15 @@ def log_state(view: View, book: Logbook | None) -> LogState | None:
         as_of=None if as_of is None else _moment(as_of),
         odd=tuple(odd),
     )
+
+
+def _forks(view: View, book: Logbook) -> list[tuple[str, str]]:
+    """What this machine was shown beside the log that it goes by."""
+    raw = view.fleet.cached().get(EVIDENCE)
+    if read_evidence(raw, book.origin) is None:
+        return []
+    says = f"the log {book.origin} showed this machine two histories: 'allod audit fork'"
+    return [(one.code, says) for one in alarm_of(raw)]
 
 
 def _moment(seconds: int) -> datetime:

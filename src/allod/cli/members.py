@@ -71,6 +71,11 @@ class Read:
     received: str = ""
     remarks: tuple[Remark, ...] = ()
 
+    @property
+    def newest(self) -> int:
+        """The number of the newest; 0: there is none."""
+        return self.reports[-1].report.sequence if self.reports else 0
+
 
 @dataclass
 class Members:
@@ -222,8 +227,11 @@ class Members:
         if not self.reports:
             return Device(member, binding, None, summary)
         epoch, newest = binding.record.epoch, 0 if summary is None else summary.sequence
-        read = self.read(binding, begin_at(seen, epoch, newest)) if newest else Read()
         present = logged if logged is not None and logged.epoch == epoch else None
+        begin = begin_at(seen, epoch, newest) if newest else 0
+        read = self.read(binding, begin) if newest else Read()
+        if present is not None and read.newest < present.sequence:
+            read = self.read(binding, begin)  # it was logged first, and is shown a moment later
         followed = follow_on(read.reports, seen, present)
         doubts = [*read.remarks, *followed.remarks]
         signed = read.reports[-1] if read.reports else None

@@ -14,11 +14,16 @@ from allod.cli.logbook import Logbook, read_logbook
 from allod.cli.refresh import View, refresh
 from allod.domain.ids import FleetId
 from allod.errors import Unavailable
+from allod.server.keys import load_log_key
+from allod.server.layout import ServerDirectory
 from allod.server.services.logs import newest_log
 from allod.testing.logs import note_signer
-from allod.tlog.checkpoint import parse_checkpoint
-from allod.tlog.note import Kind
+from allod.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from allod.tlog.growth import Edge
+from allod.tlog.merkle import leaf_hash, range_over
+from allod.tlog.note import Kind, NoteSigner, VerifierKey
 from allod.tlog.witness import cosign, with_cosignatures
+from allod.wire.log import log_origin
 
 WITNESS = note_signer("w.example", Kind.COSIGNATURE)
 
@@ -204,3 +209,51 @@ def test_what_was_proved_in_a_lost_log_stays_proved(begun: Owner) -> None:
     again = read_logbook(refresh(begun.fleet()))
     assert again is not None
     assert again.past == book.past
+
+
+def test_the_log_shows_what_should_not_be_in_it(begun: Owner) -> None:
+    """Entries that do not count and a fork are shown at every look, not only at the first; they
+    take nothing out of force.
+    """
+    fleet = begun.fleet()
+    signer = server_signer(begun, fleet.id)
+    publications = begun.served.publications
+    publications.logs.append(FleetId(fleet.id), signer.key.name, [b"nonsense"])
+    roles = {"targets": refresh(fleet).versions["targets"]}
+
+    def odd() -> set[str]:
+        view = refresh(begun.fleet())
+        book = read_logbook(view)
+        assert force_of(view, book, roles).state == "in-force"
+        state = log_state(view, book)
+        assert state is not None
+        return {code for code, _ in state.odd}
+
+    assert odd() == odd() == {"log-entry-ignored"}
+    begun.served.lie = another_history(begun, signer)
+    assert begun.refused("people", "list") == "log-consistency"
+    begun.served.lie = {}
+    assert odd() == odd() == {"log-entry-ignored", "log-fork"}
+
+
+def server_signer(owner: Owner, fleet: str) -> NoteSigner:
+    """What a thief of the server's log key signs with."""
+    key = load_log_key(ServerDirectory(owner.served.directory))
+    assert key is not None
+    name = log_origin(FleetId(fleet), "authority")
+    return NoteSigner(VerifierKey(name, Kind.ED25519, key.public), key.sign)
+
+
+def another_history(owner: Owner, signer: NoteSigner) -> dict[str, bytes | None]:
+    """A longer log of the same name that does not go on from the true one."""
+    floor = owner.fleet().floors.log_floor(signer.key.name)
+    assert floor is not None
+    entries = [f"{number}".encode() for number in range(floor.size + 2)]
+    root = range_over(map(leaf_hash, entries)).root()
+    lie = sign_checkpoint(Checkpoint(signer.key.name, len(entries), root), signer)
+    _, tiles = Edge().grown(entries)
+    shown: dict[str, bytes | None] = {
+        f"log/authority/{tile.path}": data for tile, data in tiles.items()
+    }
+    shown["log/authority/checkpoint"] = lie.encode()
+    return shown
