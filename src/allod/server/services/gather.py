@@ -17,6 +17,7 @@ import structlog
 from allod.errors import AllodError, Conflict, Unavailable, Untrusted
 from allod.server.log.ports import LogFiles
 from allod.server.log.sequencer import Sequencer
+from allod.server.services.logs import read_tile
 from allod.tlog.asking import Heard, ask
 from allod.tlog.checkpoint import SignedCheckpoint, vouched
 from allod.tlog.note import Note, Signature, VerifierKey
@@ -224,13 +225,7 @@ class Gather:
     ) -> None:
         failure: AllodError | None = None
         try:
-            cosigned = self._ask(signed, files, witness)
-            self.merge(sequencer, [witness.key], cosigned)
-        except Conflict as error:  # it has grown meanwhile: the next round asks again
-            failure = error
-        except AllodError as error:
-            failure = error
-            self._failed(signed, witness, error, pace)
+            failure = self._shown(sequencer, files, witness, signed, pace)
         except OSError as error:
             _log.error("not-published", log=signed.checkpoint.origin, exc_info=error)
         finally:
@@ -239,11 +234,30 @@ class Gather:
                 self._asked -= 1
             turn.ended(witness.key.name, failure)
 
+    def _shown(
+        self,
+        sequencer: Sequencer,
+        files: LogFiles,
+        witness: KnownWitness,
+        signed: SignedCheckpoint,
+        pace: Pace,
+    ) -> AllodError | None:
+        """Show the checkpoint to a witness, and serve what it signs; why not."""
+        try:
+            cosigned = self._ask(signed, files, witness)
+            self.merge(sequencer, [witness.key], cosigned)
+        except Conflict as error:  # it has grown meanwhile: the next round asks again
+            return error
+        except AllodError as error:
+            self._failed(signed, witness, error, pace)
+            return error
+        return None
+
     def _ask(
         self, signed: SignedCheckpoint, files: LogFiles, witness: KnownWitness
     ) -> SignedCheckpoint:
         def read(tile: Tile) -> bytes:
-            data = files.read(tile.path)
+            data = read_tile(files, tile)
             if data is None:
                 raise Conflict("log-grew", "cannot prove how the log grew: it grew meanwhile")
             return data
