@@ -246,8 +246,12 @@ class Gather:
         try:
             cosigned = self._ask(signed, files, witness)
             self.merge(sequencer, [witness.key], cosigned)
-        except Conflict as error:  # it has grown meanwhile: the next round asks again
-            return error
+        except Conflict as error:
+            seen = int(str(error.details.get("size", 0)))
+            if seen > sequencer.checkpoint().size:  # of this log, or of a fork of it
+                self._failed(signed, witness, error, pace)
+                self._refused(signed.checkpoint.origin, witness.key.name, error.message)
+            return error  # or it has grown meanwhile: the next round asks again
         except AllodError as error:
             self._failed(signed, witness, error, pace)
             return error

@@ -285,3 +285,21 @@ def test_what_others_bring_is_served_if_it_is_newer(
     with pytest.raises(Conflict) as refused:
         gather.merge(sequencer, keys, brought(signer.cosignature(text, 90)))
     assert refused.value.code == "log-grew"
+
+
+def test_a_witness_that_saw_more_than_there_is_is_told(
+    town: Town, log: tuple[Sequencer, DirectoryLogStorage]
+) -> None:
+    """The log went back, or was forked elsewhere: the owner has to look, and it is asked less often."""
+    sequencer, storage = log
+    witness = town.witness("w.example")
+    longer = NaiveLog([b"%d" % number for number in range(400)], note_signer(ORIGIN))
+    shown = AddCheckpoint(0, (), longer.checkpoint().note).encode()
+    assert town.post(witness.url, shown).status == 200
+    gather = town.gather()
+    done = gather(sequencer, storage, [witness], wait=20)
+    assert done.failed["w.example"].code == "witness-ahead"
+    assert [(origin, name) for origin, name, _ in town.refused] == [(ORIGIN, "w.example")]
+    calls = len(town.calls)
+    gather(sequencer, storage, [witness], wait=20)
+    assert len(town.calls) == calls
