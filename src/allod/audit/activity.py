@@ -191,7 +191,7 @@ class ActivityAudit:
                     case _:
                         self.said = [*self.said[1 - _SAID :], one.entry]
         for place, reports in named.items():
-            chain = self.chains.setdefault(place, Chain(whole=self.whole))
+            chain = self._chain(place)
             for code, says, index in chain.take(reports):
                 self.findings.found(code, str(place), says, index)
         return named
@@ -226,7 +226,7 @@ class ActivityAudit:
         Returns:
             Those that count.
         """
-        chain = self.chains.setdefault(place, Chain(whole=self.whole))
+        chain = self._chain(place)
         wanted = {one.digest: one for one in named}
         good: list[Said] = []
         for one in served:
@@ -265,6 +265,10 @@ class ActivityAudit:
         if self.whole:
             for place in sorted(self.bound.keys() - self.logged.keys()):
                 self.findings.found("unlogged-binding", str(place), "its binding is not in the log")
+
+    def _chain(self, place: Place) -> Chain:
+        """The chain; whole, if the log was there when the device was bound."""
+        return self.chains.setdefault(place, Chain(whole=self.whole or place in self.logged))
 
     def _count(self, kind: str) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1

@@ -54,7 +54,7 @@ class Chain(msgspec.Struct):
     """One chain.
 
     Attributes:
-        whole: the log was there from the fleet's beginning.
+        whole: the log was there from the beginning of this binding.
         head: digest of the last report with changes that the log has.
         last: its number.
         recent: number -> digest of the last ones.
@@ -160,7 +160,8 @@ class Chain(msgspec.Struct):
     def _known(self, said: Said) -> bool:
         """Whether the log has it, or began after it."""
         in_log = self.recent.get(said.sequence) == said.digest or said.digest in self.loose
-        return in_log or (not self.whole and said.sequence < self.first)
+        before = self.first == 0 or said.sequence < self.first
+        return in_log or (not self.whole and before)
 
     def finish(self) -> Iterator[Trouble]:
         """What is open at the end."""

@@ -11,7 +11,8 @@ import pytest
 from tests.unit.audit.fleet_source import Auditor, audited
 
 from allod.audit.activity import Place
-from allod.testing.server import SimulatedDevice
+from allod.testing.server import ServerRig, SimulatedDevice
+from allod.testing.server_logs import logged, naming
 from allod.wire.log import ReportEntry
 from allod.wire.report import TrustState
 
@@ -197,3 +198,39 @@ def test_several_devices_and_processes(scene: Scene, monkeypatch: pytest.MonkeyP
     assert sorted(one.subject for one in alone.findings) == sorted(d.id for d in others[1:])
     assert {one.code for one in alone.findings} == {"withheld"}
     assert alone.counts["reports"] == 5
+
+
+def test_a_lost_activity_log_accuses_no_device(scene: Scene) -> None:
+    """The owner named a successor: from scratch, what stood in the lost one is nowhere."""
+    rig = scene.auditor.rig
+    second = scene.auditor.source.file("trust/2.json", 1 << 20)
+    assert second is not None
+    rig.simulator.statements.append(second)
+    rig.server.publish(rig.fleet, naming(rig, 2))
+    scene.report()
+    assert scene.auditor.codes() == []
+    for path in ("checkpoint", "2/checkpoint"):
+        assert scene.auditor.source.file(f"log/activity/{path}", 1 << 20) is not None
+    scene.auditor.source.lie["log/activity/checkpoint"] = None
+    result = scene.auditor.audit(scratch=True)
+    assert result.findings == []
+    assert len(result.notes) == 1
+
+
+def test_a_log_that_begins_later(tmp_path: Path) -> None:
+    """What devices did before there was a log is no finding; what they do afterwards has to be in it."""
+    rig = ServerRig.make(tmp_path / "server")
+    auditor = Auditor(rig, tmp_path)
+    old = rig.bound("old")
+    for _ in range(2):
+        rig.server.receive_report(rig.fleet, old.id, old.report())
+    logged(rig)
+    assert auditor.codes() == []
+    rig.server.receive_report(rig.fleet, old.id, old.report())
+    new = rig.bound("new", invite="invite-2")
+    rig.server.receive_report(rig.fleet, new.id, new.report())
+    assert auditor.codes() == []
+    assert auditor.codes(scratch=True) == []
+    for device, number in ((old, 4), (new, 2)):
+        auditor.source.more.append((Place(device.id, 1), number, device.report()))
+    assert [one.subject for one in auditor.audit().findings] == sorted([old.id, new.id])

@@ -74,8 +74,13 @@ class LogAudit:
 
     # -- the checkpoint --------------------------------------------------------------------------
 
-    def check_witnesses(self, terms: Witnesses | None, now: datetime) -> None:
-        """Who vouches for the checkpoint, and whether the owner's terms are met."""
+    def check_witnesses(self, terms: Witnesses | None, now: datetime | None) -> None:
+        """Who vouches for the checkpoint, and whether the owner's terms are met.
+
+        Args:
+            terms: the owner's.
+            now: None: it is of some moment, and nobody asks how long ago that was.
+        """
         if terms is None:
             return
         votes = vouched(self.signed, [parse_key(key) for key in terms.keys])
@@ -84,7 +89,7 @@ class LogAudit:
         if as_of is None:
             says = f"{len(votes.times)} of {terms.quorum} witnesses vouch for it"
             self._found("no-quorum", says)
-        elif now.timestamp() - as_of > terms.max_age_seconds:
+        elif now is not None and now.timestamp() - as_of > terms.max_age_seconds:
             age = timedelta(seconds=int(now.timestamp()) - as_of)
             self._found("stale", f"the witnesses last vouched for it {age} ago")
 

@@ -56,6 +56,7 @@ class Result:
         earlier: those that an audit before this one found already.
         seen: all that this audit found, whether it is new or not.
         unchecked: what could not be checked, in words.
+        notes: what there is nothing to check of, in words.
         said: refusals and alarms that the server logged; its own word.
     """
 
@@ -68,6 +69,7 @@ class Result:
     earlier: list[Finding] = field(default_factory=list)
     seen: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     singletons: list[Single] = field(default_factory=list)
     said: list[RefusalEntry | AlarmEntry] = field(default_factory=list)
@@ -191,7 +193,7 @@ class Audit:
     def _activity(self) -> None:
         logs = self._ground.logs(ACTIVITY)
         if not logs:
-            self.result.unchecked.append("what devices did: the owner names no activity log")
+            self.result.notes.append("the owner names no log of what devices do")
             return
         roots = {version: root.data for version, root in self._ground.roots.items()}
         run = ActivityRun(
@@ -208,6 +210,8 @@ class Audit:
             last = log == logs[-1]
             opened = self._open(log, last=last)
             if opened is None:
+                if log.origin not in self.state.logs:
+                    run.audit.whole = False  # what stood in it is nowhere else
                 continue
             known = self._drain(opened, run.entries(opened, self._staff))
             if last and known is not None:
@@ -253,15 +257,16 @@ class Audit:
                 says = "the log's checkpoint is not served"
                 self.result.findings.append(Finding("withheld", log.origin, says))
             else:
-                self.result.unchecked.append(
-                    f"{log.origin}: it is not served any more; the owner named a successor"
+                self.result.notes.append(
+                    f"{log.origin} is not served any more; the owner named a successor"
                 )
             return None
         opened.check_genesis()
         if opened.fresh > MANY:
             self._staff.start()
         if last:
-            opened.check_witnesses(self._ground.statement.witnesses, self.now)
+            now = None if self.copy else self.now
+            opened.check_witnesses(self._ground.statement.witnesses, now)
         return opened
 
     def _drain(self, opened: LogAudit, steps: Iterable[int]) -> KnownLog | None:

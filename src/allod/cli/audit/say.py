@@ -37,6 +37,7 @@ def as_data(result: Result) -> dict[str, Any]:
         "findings": [_finding(one) for one in result.findings],
         "earlier": [_finding(one) for one in result.earlier],
         "unchecked": result.unchecked,
+        "notes": result.notes,
         "singletons": msgspec.to_builtins(result.singletons),
         "serverSays": msgspec.to_builtins(result.said),
         "witnessed": witnessed(result),
@@ -93,6 +94,8 @@ def _aside(result: Result) -> Iterator[str]:
         yield f"The server logged ({len(result.said)}; its own word):"
         for said in result.said[-_SHOWN:]:
             yield f"  {said.at} {said.code} {said.subject}: {said.says}"
+    for text in result.notes:
+        yield f"Note: {text}."
     for text in result.unchecked:
         yield f"Not checked: {text}"
 
