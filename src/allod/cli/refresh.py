@@ -7,6 +7,7 @@ and floors are durable before anything is used.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 STALE: Final = "stale"
+SETTLE: float = 5.0  #: seconds that a publication by somebody else may be under way
+_PAUSE: Final = 0.25
 #: What a server says to a key that it does not know (any more).
 NOT_KNOWN: Final = frozenset({"unauthenticated", "unknown-key", "bad-signature", "forbidden"})
 
@@ -114,6 +117,7 @@ def refresh(
     moment = clock() if at is None else at
     expired: str | None = None
     unproved = "the time floor is ahead of this machine's clock" if by_clock else None
+    limit = time.monotonic() + SETTLE
     while True:
         try:
             profile = ALLOD if unproved is None else UNWITNESSED
@@ -123,8 +127,12 @@ def refresh(
         except Untrusted as error:
             raise with_evidence(fleet, error) from error
         except Unavailable as error:
-            if unproved is None and _lacks_witnesses(error):
-                if not (allow_expired or allow_unwitnessed):
+            strict = not (allow_expired or allow_unwitnessed)
+            passes = error.code == "publishing" or (strict and error.code == "no-quorum")
+            if passes and time.monotonic() < limit:
+                time.sleep(_PAUSE)  # somebody publishes just now
+            elif unproved is None and _lacks_witnesses(error):
+                if strict:
                     raise
                 unproved = error.message
             elif error.code == STALE and allow_expired and expired is None:

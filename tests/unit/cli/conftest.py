@@ -91,6 +91,7 @@ def owner(
     monkeypatch.setattr(ApiClient, "_exchange", exchange)
     monkeypatch.setattr("allod.cli.client.FIRST_PAUSE", 0.0)
     monkeypatch.setenv("ALLOD_WITNESS_WAIT", "0s")
+    monkeypatch.setattr("allod.cli.refresh.SETTLE", 0.0)
     with (
         another_clock(clock.now),
         capture_logs(),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import Owner
+from tests.unit.cli.test_attack_60 import old_files
+from tests.unit.cli.test_attack_60_log import forgetful
 
 from allod.cli import in_force
 from allod.cli.in_force import force_of, log_state
@@ -257,3 +259,24 @@ def another_history(owner: Owner, signer: NoteSigner) -> dict[str, bytes | None]
     }
     shown["log/authority/checkpoint"] = lie.encode()
     return shown
+
+
+def test_what_is_being_published_is_waited_for(
+    begun: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Log and files differ while somebody publishes: a command looks again before it gives up."""
+    old = old_files(begun)
+    change(begun)
+    forgetful(begun)
+    begun.served.lie = dict(old)
+    monkeypatch.setattr("allod.cli.refresh.SETTLE", 30.0)
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            begun.served.lie = {}
+
+    monkeypatch.setattr("allod.cli.refresh.time.sleep", sleep)
+    refresh(begun.fleet())
+    assert len(waited) == 2
