@@ -21,7 +21,7 @@ from allod.domain.ids import FleetId
 from allod.wire.envelope import PublicKey
 
 PROCESSES: Final = 2
-AHEAD: Final = 3 * PROCESSES  #: jobs that wait or are under way
+AHEAD: Final = 2 * PROCESSES  #: jobs that wait or are under way
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
 
