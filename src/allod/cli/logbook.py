@@ -135,7 +135,7 @@ def _read_on(view: View, book: BookFile) -> BookFile:
     floors = replace(
         before.floors,
         counted=_counted(book.counted),
-        counted_log=book.known if book.counted else "",
+        counted_log=book.known,
     )
     repository = replace(
         before,
