@@ -13,6 +13,7 @@ from allod.cli.audit.state import AuditDirectory
 from allod.testing.authority import AuthorityLog
 from allod.testing.owner import TestOwner
 from allod.testing.repository import RepositorySimulator
+from allod.trust.floors import Floors
 from allod.wire.api import BindingEntry
 
 
@@ -27,6 +28,7 @@ class SimulatedFleet:
     hidden: set[str] = field(default_factory=set)
     age: timedelta = timedelta(minutes=1)
     copy: bool = False
+    floors: Floors | None = None
 
     def __post_init__(self) -> None:
         self.sim = RepositorySimulator(self.owner, log=self.log)
@@ -58,7 +60,7 @@ class SimulatedFleet:
             self.sim.fleet,
             self.place,
             self.place.load(),
-            None,
+            self.floors,
             now,
             lambda _: None,
             copy=self.copy,

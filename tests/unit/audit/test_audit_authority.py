@@ -285,3 +285,29 @@ def test_a_damaged_memory_is_no_first_run(fleet: SimulatedFleet) -> None:
         fleet.audit()
     assert caught.value.code == "bad-audit-state"
     assert fleet.codes(scratch=True) == []
+
+
+def test_less_than_the_owner_has_verified(fleet: SimulatedFleet) -> None:
+    """The owner's machine knows root and statement; a server that shows older ones is found out."""
+    fleet.sim.add_statement()
+    fleet.sim.rotate_root([key_from("root 2")])
+    fleet.floors = fleet.sim.observe().floors
+    assert fleet.codes() == []
+    fleet.hidden = {"tuf/2.root.json"}
+    assert "root-withheld" in fleet.codes()
+    fleet.hidden = {"trust/2.json"}
+    with pytest.raises(Unavailable) as caught:
+        fleet.audit()
+    assert caught.value.code == "withheld"
+    assert "trust statement 2 was verified here" in caught.value.message
+
+
+def test_another_log_than_the_owner_has_verified(fleet: SimulatedFleet) -> None:
+    """The first audit of a machine that has descended before: the log has to begin as it did then."""
+    fleet.floors = fleet.sim.observe().floors
+    assert fleet.codes() == []
+    fleet.place.forget()
+    fleet.rewritten([*fleet.log.entries[1:], fleet.log.entries[0], b"more"])
+    found = fleet.audit().findings
+    assert "log-consistency" in {one.code for one in found}
+    assert list((fleet.place.path / "evidence").iterdir())

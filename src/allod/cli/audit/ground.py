@@ -102,11 +102,13 @@ def settle(
     roots = _roots(source, fleet)
     newest = max(roots)
     if floors is not None:
-        findings += _below(roots, floors)
-    chain, first = _statements(source, fleet, roots)
-    if floors is not None and chain.floors.trust_number < floors.trust_number:
-        says = f"trust statement {floors.trust_number} was verified here, and is not served"
-        findings.append(Finding("withheld", f"trust/{floors.trust_number}.json", says))
+        findings += _below(source, roots, floors)
+    try:
+        chain, first = _statements(source, fleet, roots)
+    except Untrusted as error:
+        if findings:  # what would vouch for the statement may be held back
+            raise Unavailable("withheld", f"cannot audit: {findings[0].says}") from error
+        raise
     served = {ROOT: newest, TRUST_ROLE: chain.floors.trust_number}
     try:
         served |= _snapshot(source, roots[newest])
@@ -133,8 +135,8 @@ def _roots(source: Source, fleet: FleetId) -> dict[int, RoleFile]:
     return {number: open_role(data, ROOT) for number, data in enumerate(files, start=1)}
 
 
-def _below(roots: Mapping[int, RoleFile], floors: Floors) -> Iterator[Finding]:
-    """Whether the source shows less, or other, roots than this machine has verified."""
+def _below(source: Source, roots: Mapping[int, RoleFile], floors: Floors) -> Iterator[Finding]:
+    """Whether the source shows less, or other, than this machine has verified."""
     known = roots.get(floors.root_version)
     if known is None:
         says = f"root {floors.root_version} was verified here, and is not served"
@@ -142,6 +144,10 @@ def _below(roots: Mapping[int, RoleFile], floors: Floors) -> Iterator[Finding]:
     elif known.digest != floors.root_digest:
         says = f"root {floors.root_version} is not the one that was verified here"
         yield Finding("equivocation", ROOT, says)
+    path = f"trust/{floors.trust_number}.json"
+    if floors.trust_number and source.file(path, ENVELOPE_CAP) is None:
+        says = f"trust statement {floors.trust_number} was verified here, and is not served"
+        yield Finding("withheld", path, says)
 
 
 def _statements(
