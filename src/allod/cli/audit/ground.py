@@ -35,6 +35,7 @@ from allod.trust.metadata import (
 from allod.trust.past import MAX_ROOTS, check_root_chain
 from allod.trust.statements import TrustChain, read_pinned, walk
 from allod.wire.codec import instant, parse_instant
+from allod.wire.envelope import ENVELOPE_CAP
 from allod.wire.log import TRUST_ROLE
 from allod.wire.trust import Log, TrustStatement
 
