@@ -25,6 +25,7 @@ from allod.domain.ids import FleetId
 from allod.errors import AllodError
 from allod.tlog.checkpoint import SignedCheckpoint
 from allod.tlog.known import KnownLog, parse_known
+from allod.trust.metadata import ROOT
 from allod.wire.codec import instant
 from allod.wire.log import ACTIVITY, AUTHORITY, AlarmEntry, RefusalEntry
 from allod.wire.trust import Log
@@ -134,6 +135,12 @@ class Audit:
     # -- authority -------------------------------------------------------------------------------
 
     def _authority(self) -> None:
+        lost = self._lost_roots()
+        if lost:
+            says = f"root {max(lost)} counted in the log before, and is not served"
+            self.result.findings.append(Finding("root-withheld", ROOT, says))
+            self.result.unchecked.append("the authority log: who held its roles is not known")
+            return
         roles = Roles()
         documents = Documents(self.source, self.state.releases)
         logs = self._ground.logs(AUTHORITY)
@@ -142,6 +149,12 @@ class Audit:
         if self._proved(AUTHORITY):
             self.result.findings += documents.findings.all
         self._count(documents.counts)
+
+    def _lost_roots(self) -> set[int]:
+        """Roots that an earlier audit judged by, and that are not served now."""
+        counted = [roles.newest.get(ROOT) for roles in self.state.roles.values()]
+        versions = {root.version for root in counted if root is not None}
+        return versions - self._ground.roots.keys()
 
     def _one_authority(self, log: Log, before: Roles, documents: Documents, *, last: bool) -> Roles:
         begun = self.state.roles.get(log.origin)
