@@ -79,9 +79,13 @@ def test_attack_05_a_forged_all_ok_is_not_believed(home: Home) -> None:
         for one in value["devices"]:
             one["sequence"] = 0
 
-    _, member = seen(
-        **{"/devices": lambda data: data if b"reports" in data else twisted(nothing)(data)}
-    )
+    def said(data: bytes) -> bytes:
+        return data if b"reports" in data else twisted(nothing)(data)
+
+    _, member = seen(**{"/devices": said})
+    assert member.actual.sequence == 2, "the log says how many there are"
+    none = twisted(lambda value: value.update(reports=[]))
+    _, member = seen(**{"/devices": lambda data: none(data) if b"reports" in data else said(data)})
     assert member.actual is None
     assert "reports-withheld" in {one.code for one in member.alarms}
 
