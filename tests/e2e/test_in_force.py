@@ -12,7 +12,7 @@ def test_a_change_is_published_in_force_and_seen(home: Home) -> None:
     """The verb's answer, `status`, `history` and `show` agree; the device's receipts hold."""
     device = home.device("inforce", "force")
     before = home.do("status")["log"]["size"]
-    made = home.do("deploy", "force", home.app("grill", "1"), "-y", "-m", "for the summer")
+    made = home.do("deploy", "force", home.app("smoker", "1"), "-y", "-m", "for the summer")
     force = made["force"]
     assert (force["state"], force["why"]) == ("in-force", "")
     assert before <= force["index"] < force["size"]

@@ -43,8 +43,8 @@ class HttpWitnessCalls:
             with _Cut(connection, self._deadline) as cut:
                 fields = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
                 connection.request("POST", path, body, fields)
-                answer = connection.getresponse()
-                data = answer.read(RESPONSE_CAP + 1)
+                with connection.getresponse() as answer:
+                    data = answer.read(RESPONSE_CAP + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise unreachable(url, type(error).__name__) from error
         finally:
