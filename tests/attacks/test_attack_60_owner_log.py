@@ -85,6 +85,7 @@ def test_attack_60_log_an_old_base_with_its_old_log(home: Home) -> None:
     assert gone in take(home.fleet(), reports=False).base.fleet_document.revoked_invites
 
 
+@pytest.mark.slow
 def test_attack_60_log_old_files_beside_the_new_log(home: Home, tmp_path: Path) -> None:
     """A machine that has not seen the revocation is shown the files of before: their own floors
     would let them through. The log has the version that they hide: nothing is signed on them, and

@@ -57,6 +57,7 @@ def fleet(tmp_path: Path) -> Any:
     server.stop(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_attack_62_log_under_a_new_key(fleet: tuple[Machine, ServerProcess]) -> None:
     """The log's key may be stolen: the server makes another, and a successor is kept under it.
     Whoever has the old key can sign nothing that a device goes by any more.
@@ -85,6 +86,7 @@ def test_attack_62_log_under_a_new_key(fleet: tuple[Machine, ServerProcess]) -> 
     WalkingDevice.bound_now(machine).accept()
 
 
+@pytest.mark.slow
 def test_attack_62_log_restored_with_no_loss(
     fleet: tuple[Machine, ServerProcess], tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_attack_62_log_restored_with_no_loss(
     WalkingDevice.bound_now(machine).accept()
 
 
+@pytest.mark.slow
 def test_attack_62_log_put_back_without_a_word(
     fleet: tuple[Machine, ServerProcess], tmp_path: Path
 ) -> None:
@@ -130,6 +133,7 @@ def test_attack_62_log_put_back_without_a_word(
     assert {one["group"] for one in machine.do("group", "list")["groups"]} == {"kitchen"}
 
 
+@pytest.mark.slow
 def test_attack_62_log_floors_survive_a_backup_of_the_keys(
     fleet: tuple[Machine, ServerProcess], tmp_path: Path
 ) -> None:
@@ -149,6 +153,7 @@ def test_attack_62_log_floors_survive_a_backup_of_the_keys(
     assert dict(again.logs) == dict(decode_floors(known).logs) != {}
 
 
+@pytest.mark.slow
 def test_attack_62_log_and_keys_lost(fleet: tuple[Machine, ServerProcess], tmp_path: Path) -> None:
     """Server and laptop were one machine, and it is gone. Left are yesterday's backup and the sheet:
     one command makes new keys and names the successor of the log; devices that saw no more than

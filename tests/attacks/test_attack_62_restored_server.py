@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.e2e.owner_machine import ServerProcess, WalkingDevice, begin
 
 
+@pytest.mark.slow
 def test_attack_62_server_restored_from_yesterdays_backup(tmp_path: Path) -> None:
     """The backup lacks a new daily key, a new root and a group. Devices refuse the old state and
     keep what they have; the server publishes nothing before the owner brought the newest files,

@@ -69,6 +69,7 @@ def test_attack_63_wrong_sheet_and_wrong_server(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_attack_63_server_lost_its_authority(tmp_path: Path) -> None:
     """The spare authority, pinned since the first day, certifies the server anew: devices and
     owner go on; then the server's own new authority is pinned by a trust statement.

@@ -60,6 +60,7 @@ def test_threat_t5_names_that_could_be_one_are_refused(tmp_path: Path, items: li
     assert caught.value.code == "bad-payload"
 
 
+@pytest.mark.slow
 def test_threat_t8_replacing_the_payload_while_it_is_read_never_passes(tmp_path: Path) -> None:
     """1,000 races: a blob is overwritten between check and use, and while it is unpacked.
 

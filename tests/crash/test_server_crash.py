@@ -191,6 +191,7 @@ def test_a_failed_publication_needs_no_restart(past: ServerRig, tmp_path: Path) 
         rig.server.close()
 
 
+@pytest.mark.slow
 def test_an_admission_is_whole_or_repeated(past: ServerRig, tmp_path: Path) -> None:
     """Each write of a fleet's first publication is struck; the same genesis again succeeds."""
 
@@ -210,6 +211,7 @@ def test_an_admission_is_whole_or_repeated(past: ServerRig, tmp_path: Path) -> N
         rig.server.close()
 
 
+@pytest.mark.slow
 def test_bindings_and_reports_are_never_lost_nor_doubled(past: ServerRig, tmp_path: Path) -> None:
     """Each write of an admission and of a report is struck; both are sent again and stand once."""
 

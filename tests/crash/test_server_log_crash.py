@@ -57,6 +57,7 @@ def frail(rig: ServerRig, faults: Faults) -> None:
     faults.calls.clear()
 
 
+@pytest.mark.slow
 def test_what_devices_see_is_logged(past: ServerRig, tmp_path: Path) -> None:
     """A version stands under the timestamp only if its entry stands under the checkpoint."""
     whole = past.fork(tmp_path / "whole")
@@ -89,6 +90,7 @@ def test_what_devices_see_is_logged(past: ServerRig, tmp_path: Path) -> None:
             rig.server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", KINDS)
 def test_a_log_begins_once(kept: LogsIn, tmp_path: Path) -> None:
     """The statement that names the logs is struck at every write; both begin, with all roles."""
@@ -125,6 +127,7 @@ def test_an_acknowledged_report_is_logged(past: ServerRig, tmp_path: Path) -> No
     strike_each_write(ready, tmp_path, ready.device().report(), bring, entries=2)
 
 
+@pytest.mark.slow
 def test_an_acknowledged_binding_is_logged(past: ServerRig, tmp_path: Path) -> None:
     """The same for the record of a device."""
     ready = past.fork(tmp_path / "ready")

@@ -10,6 +10,7 @@ from tests.e2e.home import Home
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.mark.slow
 def test_what_a_real_device_runs_is_explained_and_watched(tmp_path: Path) -> None:
     """Two deployments and a configuration: which change allowed what, proved by the log; what is
     ordered and not there; what ran before. Meanwhile the monitor has nothing to say.

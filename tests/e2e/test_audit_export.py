@@ -16,6 +16,7 @@ def names(stick: Path) -> set[str]:
     return {path.relative_to(fleet).as_posix() for path in fleet.rglob("*") if path.is_dir()}
 
 
+@pytest.mark.slow
 def test_only_a_whole_export_is_for_auditors(home: Home) -> None:
     """A stick for some devices, or for devices alone, tells nobody what the others report; a whole
     one does, and written again it writes nothing.

@@ -17,6 +17,7 @@ from allod.wire.log import ACTIVITY, AUTHORITY
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.slow
 def test_in_force_comes_with_the_quorum(tmp_path: Path) -> None:
     """A change under an awake witness is in force at once; under a sleeping one it is published,
     with status 0, and `status` says what is missing; the next signature waits. Once the witness

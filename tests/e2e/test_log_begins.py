@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tests.e2e.home import Home
 from tests.e2e.owner_machine import Machine, ServerProcess, free_port
 
@@ -26,6 +27,7 @@ class OldHome(Home):
         self.machine.do("init", "home", "--public", "--server-offer", old, *paper)
 
 
+@pytest.mark.slow
 def test_devices_go_over_to_the_log_while_they_run(tmp_path: Path) -> None:
     """A real device, bound and running before; an invite from before; both go on under the log.
     Then a successor, and the device still goes on; the auditor finds everything in order.

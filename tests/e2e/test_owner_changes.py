@@ -72,6 +72,7 @@ def test_invite_deploy_configure_undo_delete(home: Home) -> None:
     assert look["inventory"] is not None
 
 
+@pytest.mark.slow
 def test_undo_of_undo(home: Home) -> None:
     """Taking the taking-back back leads to where the change had led."""
     machine = home
@@ -95,6 +96,7 @@ def test_undo_names_what_later_changes_touched(home: Home) -> None:
     assert any("pump: software" in one for one in said)
 
 
+@pytest.mark.slow
 def test_one_device_can_differ_from_its_group(home: Home) -> None:
     """A device's own entry keeps what its group had, and can be handed back."""
     machine, device = home, home.device("two", "hall")
@@ -307,6 +309,7 @@ def test_nothing_to_change_is_no_change(home: Home) -> None:
     assert machine.do("deploy", "twice", "fan@1", "-y") == {"changed": False}
 
 
+@pytest.mark.slow
 def test_others_who_are_always_faster(home: Home) -> None:
     """After a few rounds the owner is told, and nothing of theirs is published."""
     fleet = home.fleet()

@@ -194,6 +194,7 @@ def test_at_next_restart(home: Home, device: Running) -> None:
     assert device.runs("chiller") == "2"
 
 
+@pytest.mark.slow
 def test_a_scheduled_restart_is_never_repeated(home: Home, device: Running) -> None:
     """Once, by the owner's command; the power is cut in the middle of it; it is told as done."""
     home.do("restart", "larder", "--at", "now", "--latest", "1h", "-y")
@@ -208,6 +209,7 @@ def test_a_scheduled_restart_is_never_repeated(home: Home, device: Running) -> N
     assert device.restarts.read_text() == "restart\n"
 
 
+@pytest.mark.slow
 def test_who_must_not_be_disturbed_is_not(home: Home, device: Running) -> None:
     """What waits says for whom; it goes on when the command ends, or is killed with its holder."""
     home.do("deploy", "larder", device.app("hob", "1"), "-y")

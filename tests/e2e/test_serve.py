@@ -33,6 +33,7 @@ def waiting_polls(server: Served, answers: list[int]) -> list[threading.Thread]:
     return threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_time_with_open_polls(tmp_path: Path, how: signal.Signals) -> None:
     """Polls that wait are answered 'no news', the process ends within three seconds with status 0,
@@ -52,6 +53,7 @@ def test_it_ends_in_time_with_open_polls(tmp_path: Path, how: signal.Signals) ->
     assert [json.loads(line)["event"] for line in said.splitlines()][-1] == "stopping"
 
 
+@pytest.mark.slow
 def test_it_waits_for_nobody_who_dawdles(tmp_path: Path) -> None:
     """A client in the middle of a body that never comes does not keep the process."""
     with served(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:

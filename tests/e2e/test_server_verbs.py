@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from tests.e2e.server_process import Served
 
 from allod.testing.server import signed_headers
@@ -22,6 +23,7 @@ def listed(server: Served, device: str) -> list[int]:
     return [entry["sequence"] for entry in json.loads(body)["reports"]]
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_running_server_comes_back_elsewhere(tmp_path: Path) -> None:
     """Backup while it runs, restore into a new directory, serve: devices, reports and tokens are
     there; what was bound and reported after the backup is handed in again and taken.

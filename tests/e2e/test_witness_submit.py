@@ -61,13 +61,16 @@ def test_a_log_is_submitted_past_the_server(tmp_path: Path) -> None:
         witness.stop(signal.SIGKILL)
 
 
-def test_an_owner_has_the_log_cosigned_without_the_server(tmp_path: Path) -> None:
+def test_an_owner_has_the_log_cosigned_without_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server does not ask the witness that the fleet names, so nobody goes on; the owner shows
     it the log and brings the cosignature to the server, and from there on everybody does.
     """
     witness = WitnessProcess(tmp_path / "witness")
     key = witness.make()
     words = ("--witness", str(key), "--witness-age", "1h")
+    monkeypatch.setenv("ALLOD_WITNESS_WAIT", "0s")
     home = Home(tmp_path / "home", words)
     try:
         fleet = home.fleet()

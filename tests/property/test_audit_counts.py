@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import initialize, rule
 from tests.attacks.trust_world import DEVICE
@@ -70,10 +71,22 @@ class AuditMachine(CountingMachine):
         self.memory.cleanup()
 
 
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=15,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
 TestAuditCounts = AuditMachine.TestCase
-TestAuditCounts.settings = settings(
-    max_examples=15,
-    stateful_step_count=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestAuditCounts.settings = _settings(4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestAuditCountsLong(AuditMachine.TestCase):  # type: ignore[name-defined, misc]
+    """The same, more often."""
+
+    settings = _settings(40)

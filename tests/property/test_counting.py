@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -118,10 +119,22 @@ class CountingMachine(RuleBasedStateMachine):
             assert sizes == sorted(sizes)
 
 
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=15,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
 TestCounting = CountingMachine.TestCase
-TestCounting.settings = settings(
-    max_examples=30,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestCounting.settings = _settings(6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestCountingLong(CountingMachine.TestCase):  # type: ignore[name-defined, misc]
+    """The same, more often."""
+
+    settings = _settings(40)

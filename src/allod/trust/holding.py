@@ -131,7 +131,11 @@ class Holding:
     def judge_root(
         self, current: Counted | None, entry: Counted, signed: SignedBy
     ) -> tuple[Verdict, Counted | None]:
-        """Judge an entry of root: thresholds of N and N+1 (as `judge`)."""
+        """Judge an entry of root: thresholds of N and N+1 (as `judge`).
+
+        The first one in a log needs its own alone, also in a log that succeeds another: the chain
+        of roots has shown already that it follows.
+        """
         newest = max(self.roots)
         if entry.version > newest:
             beyond = bool(signed(self.of_root(newest)))
@@ -141,7 +145,8 @@ class Holding:
             return Verdict.OLDER, current
         by = signed(self.of_root(entry.version))
         grown = current is not None and entry.version > current.version
-        if grown and not signed(self.of_root(entry.version - 1)):
+        first = current is None or current.index < 0
+        if grown and not first and not signed(self.of_root(entry.version - 1)):
             by = frozenset()
         if not by:
             return Verdict.UNSIGNED, current

@@ -138,6 +138,7 @@ def machine_of(
     machine = Machine(rig, directory / "laptop", capsys)
     monkeypatch.setenv("ALLOD_HOME", str(machine.home))
     monkeypatch.delenv("ALLOD_FLEET", raising=False)
+    monkeypatch.setattr("allod.cli.refresh.SETTLE", 0.0)
 
     def exchange(client: ApiClient, *request: Any) -> bytes:
         return machine.exchange(client, *request)

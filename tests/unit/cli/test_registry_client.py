@@ -278,6 +278,7 @@ def peak() -> int:
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
+@pytest.mark.slow
 def test_memory_stays_small_whatever_the_size(api: Broken, tmp_path: Path) -> None:
     """300 MB go to the registry and back through chunks: the peak grows by less than 80 MB.
 

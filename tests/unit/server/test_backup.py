@@ -82,6 +82,7 @@ def test_everything_comes_back(rig: ServerRig, tmp_path: Path) -> None:
     copy.server.close()
 
 
+@pytest.mark.slow
 def test_a_backup_under_load_is_of_one_moment(tmp_path: Path) -> None:
     """While changes, refreshes, reports and releases come in without a pause, every archive
     restores to a fleet that a newcomer accepts whole, holds all that was acknowledged before it

@@ -108,6 +108,19 @@ def test_a_successor_goes_on_where_the_lost_log_ended() -> None:
     assert late.floors.counted == client.floors.counted
 
 
+def test_a_successor_begins_with_a_root_that_was_never_seen() -> None:
+    """The root was rotated after the device looked, and the log was lost: it follows both."""
+    sim, client = _pair()
+    client.accept()
+    sim.rotate_root([key_from("another root")])
+    assert sim.log is not None
+    sim.log.succeed()
+    sim.log_everything()
+    sim.add_statement()
+    client.accept()
+    assert client.floors.counted["root"].version == 2
+
+
 def test_a_successor_that_lacks_a_role_does_not_make_it_younger() -> None:
     """What counted in the lost log is a floor in the next, without an index there."""
     sim, client = _pair(AuthorityLog(witnesses=1))

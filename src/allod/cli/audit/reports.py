@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from allod.audit.activity import ActivityAudit, Place, Said
@@ -29,6 +30,7 @@ from allod.wire.report import Authority
 WINDOW: Final = 16_384  #: entries whose reports are compared together
 _BATCH: Final = 64
 _REMEMBERED: Final = 4096
+_SINCE: Final = "since report "
 
 
 @dataclass(slots=True)
@@ -54,8 +56,14 @@ class ActivityRun:
     counts: dict[str, int] = field(default_factory=lambda: {"reports": 0, "receipts": 0})
     unchecked: dict[str, None] = field(default_factory=dict)  #: in words, each once
     _held: set[tuple[object, ...]] = field(default_factory=set)
+    _accused: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._accused = {
+            (one.code, one.subject, one.says.partition(": ")[2])
+            for one in self.state.findings
+            if one.says.startswith(_SINCE)
+        }
         self.judged = {origin: known.checkpoint.size for origin, known in self.logs.items()}
         self.audit = ActivityAudit(
             self.fleet,
@@ -164,25 +172,32 @@ class ActivityRun:
         """Releases, receipts, and the checkpoints that the device saw."""
         where = f"report {said.sequence} of {place.device[:12]}"
         self.audit.findings.take(self.state.releases.named(said.runs, where))
-        try:
-            self._seen(said.trust.logs)
-            for authority in said.receipts:
-                self._receipt(authority)
-        except AllodError as error:
-            code = error.code if error.code in KINDS else FALSE_RECEIPT
-            if code == "bad-tile":
-                self.unchecked[error.message] = None
-                return
-            says = f"report {said.sequence}: {error.message}"
+        checks = [partial(self._seen, *one) for one in said.trust.logs.items()]
+        checks += [partial(self._receipt, authority) for authority in said.receipts]
+        for check in checks:
+            try:
+                check()
+            except AllodError as error:
+                self._accuse(place, said.sequence, error)
+
+    def _accuse(self, place: Place, sequence: int, error: AllodError) -> None:
+        """Say once what a device goes on to show in each of its reports."""
+        code = error.code if error.code in KINDS else FALSE_RECEIPT
+        if code == "bad-tile":
+            self.unchecked[error.message] = None
+            return
+        accusation = (code, str(place), error.message)
+        if accusation not in self._accused:
+            self._accused.add(accusation)
+            says = f"{_SINCE}{sequence}: {error.message}"
             self.audit.findings.found(code, str(place), says)
 
-    def _seen(self, logs: Mapping[str, str]) -> None:
-        """The checkpoints that a device holds; one of a log that is not served tells nothing."""
-        for origin, text in logs.items():
-            if origin in self.logs and (origin, text) not in self._held:
-                self._reach(origin, read_seen(text)[0])
-                check_logs({origin: text}, self.logs)
-                self._hold((origin, text))
+    def _seen(self, origin: str, text: str) -> None:
+        """A checkpoint that a device holds; one of a log that is not served tells nothing."""
+        if origin in self.logs and (origin, text) not in self._held:
+            self._reach(origin, read_seen(text)[0])
+            check_logs({origin: text}, self.logs)
+            self._hold((origin, text))
 
     def _receipt(self, authority: Authority) -> None:
         seen = authority.checkpoint

@@ -78,8 +78,8 @@ def _lines(result: Result) -> Iterator[str]:
         f"{_many(counts.get('reports', 0), 'report')}, "
         f"{_many(counts.get('receipts', 0), 'receipt')}"
     )
-    if not witnessed(result):
-        yield f"Note: {ALONE}."
+    if alone := [_name(log) for log in result.logs if log.proved and not log.witnesses]:
+        yield f"Note: nobody vouches for {', '.join(alone)}; {ALONE}."
     yield from _aside(result)
     yield from _found(result)
 
@@ -117,8 +117,12 @@ def _found(result: Result) -> Iterator[str]:
         yield f"  and {len(result.findings) - _SHOWN} more; --json says them all."
 
 
+def _name(log: LogProof) -> str:
+    return log.origin.split("/", 3)[-1]
+
+
 def _log(log: LogProof) -> Iterator[str]:
-    name = log.origin.split("/", 3)[-1]
+    name = _name(log)
     if not log.proved:
         yield f"Log {name}: {log.entries} entries are claimed, and not proved."
         return
