@@ -21,6 +21,7 @@ def in_force(answer: Any) -> bool:
     return bool(answer["force"]["state"] == "in-force")
 
 
+@pytest.mark.slow
 def test_attack_62_log_directory_lost(tmp_path: Path) -> None:
     """The disk lost both logs: a real device keeps what it runs and changes nothing, the owner
     signs nothing but the successor; under it the device takes the next release, and reports.
@@ -106,7 +107,6 @@ def test_attack_62_log_restored_with_no_loss(
     WalkingDevice.bound_now(machine).accept()
 
 
-@pytest.mark.slow
 def test_attack_62_log_put_back_without_a_word(
     fleet: tuple[Machine, ServerProcess], tmp_path: Path
 ) -> None:

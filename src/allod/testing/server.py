@@ -144,6 +144,7 @@ class ServerRig:
     clock: FakeServerClock
     settings: Settings
     server: Server = field(init=False)
+    _application: tuple[Server, Application] | None = field(init=False, default=None)
 
     @classmethod
     def make(
@@ -213,8 +214,10 @@ class ServerRig:
 
     @property
     def application(self) -> Application:
-        """The ASGI application of the server as it is now."""
-        return Application(self.server)
+        """The ASGI application of the server as it is now; it takes a while to make."""
+        if self._application is None or self._application[0] is not self.server:
+            self._application = (self.server, Application(self.server))
+        return self._application[1]
 
     @property
     def fleet(self) -> Any:
