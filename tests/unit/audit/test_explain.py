@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.attacks.trust_world import KITCHEN, PACKAGE
 from tests.unit.audit.machine import Machine, machine_of
@@ -21,9 +22,14 @@ from allod.domain.desired import (
     StateDocument,
 )
 from allod.domain.ids import Digest, ProviderName, Version, sha256
-from allod.testing.server import SimulatedDevice
+from allod.testing.server import ServerRig, SimulatedDevice
+from allod.testing.server_logs import entry_of, naming
 from allod.tlog.checkpoint import parse_checkpoint
+from allod.trust.dsse import decode_envelope, payload_of
+from allod.trust.metadata import SNAPSHOT, TIMESTAMP, open_role
+from allod.wire.api import ChangeUpload
 from allod.wire.codec import instant
+from allod.wire.log import TRUST_ROLE
 from allod.wire.report import (
     Authority,
     ChangeReport,
@@ -196,3 +202,44 @@ def test_what_is_not_known_is_said(kitchen: Kitchen) -> None:
     run = kitchen.machine.run
     assert run("audit", "explain", "0000", "toaster") == 2
     assert run("audit", "explain", kitchen.device.id[:12], "kettle") == 2
+
+
+def succeed(rig: ServerRig) -> None:
+    """The owner names successors of both logs; every role is logged anew as it stands."""
+    simulator = rig.simulator
+    published = rig.settings.layout.fleet(rig.fleet).root / "trust" / "2.json"
+    simulator.statements.append(published.read_bytes())
+    made = naming(rig, 2)
+    files = {
+        role: open_role(data, role)
+        for role, data in simulator.roles.items()
+        if role not in {SNAPSHOT, TIMESTAMP}
+    }
+    entries = [entry_of(rig, role, file.version, file.digest) for role, file in files.items()]
+    (statement,) = made.trust.values()
+    digest = sha256(payload_of(decode_envelope(statement)))
+    entries.append(entry_of(rig, TRUST_ROLE, 3, digest))
+    rig.server.publish(rig.fleet, ChangeUpload(trust=made.trust, entries=entries))
+
+
+def test_a_log_that_was_succeeded_keeps_what_was_proved(kitchen: Kitchen) -> None:
+    """The entry that the device names is in the log before; this machine proved it then."""
+    rig = kitchen.machine.rig
+    succeed(rig)
+    assert kitchen.machine.run("history") == 0
+    log = kitchen.explain()["allowed"]["log"]
+    assert (log["proved"], log["provedEarlier"]) == (False, True)
+    assert kitchen.machine.run("audit", "explain", kitchen.device.id[:12], "toaster") == 0
+    assert "proved here before another log followed" in kitchen.machine.out
+
+
+def test_a_false_entry_of_a_succeeded_log_was_proved_by_nobody(kitchen: Kitchen) -> None:
+    """A device cannot hide behind a log that is not read any more."""
+    authority = kitchen.deploy(THREE, "3.0", "soon")
+    rig = kitchen.machine.rig
+    succeed(rig)
+    kitchen.machine.run("history")
+    false = msgspec.structs.replace(authority, log_index=1)
+    kitchen.report(THREE, "3.0", kitchen.activated(THREE, false))
+    log = kitchen.explain()["allowed"]["log"]
+    assert (log["proved"], log["provedEarlier"]) == (False, False)

@@ -110,6 +110,21 @@ def test_two_histories_shown_to_a_device_and_the_owner_are_a_fork(machine: Machi
     assert look(machine) == []
 
 
+def test_a_device_is_accused_once_however_often_it_reports(machine: Machine) -> None:
+    """It says the same checkpoint in each report: one finding, also in the next audit."""
+    look(machine)
+    device = machine.rig.bound()
+    lie, _ = other_history(machine, 5)
+    seen = {lie.origin: f"5 {write_base64(lie.root)}"}
+    for _ in range(2):
+        machine.hand_in(device, trust=machine.trust(logs=seen))
+    said = machine.ask("audit", "verify", status=FOUND)
+    assert [one["code"] for one in said["findings"]].count("other-history") == 1
+    machine.hand_in(device, trust=machine.trust(logs=seen))
+    again = machine.ask("audit", "verify", status=0)
+    assert (again["findings"], len(again["earlier"])) == ([], 1)
+
+
 def standing(machine: Machine) -> bool:
     """Whether a condition stands."""
     file = json.loads((machine.fleet.directory / "audit" / "watch.json").read_bytes())

@@ -34,6 +34,7 @@ class Allowed:
         index: of the entry in the log, as this machine judged it; None: no log, or not there.
         size: of the first checkpoint under which this machine proved it.
         proved: whether the device's receipt fits the log.
+        earlier: whether this machine proved that entry in a log that has been succeeded since.
         orders: whether the document orders what the device did; None: it could not be read.
         doubts: what does not fit.
     """
@@ -44,6 +45,7 @@ class Allowed:
     index: int | None = None
     size: int | None = None
     proved: bool = False
+    earlier: bool = False
     orders: bool | None = None
     doubts: tuple[str, ...] = ()
 
@@ -78,6 +80,7 @@ class Allowed:
                 "entry": self.index,
                 "inForceSince": self.size,
                 "proved": self.proved,
+                "provedEarlier": self.earlier,
             },
             "doubts": list(self.doubts),
         }
@@ -98,6 +101,8 @@ class Allowed:
             yield "log: the device names no entry"
         else:
             word = "proved here" if self.proved else "NOT proved"
+            if self.earlier:
+                word = "proved here before another log followed that one"
             yield f"log: entry {authority.log_index} under a checkpoint of {seen.size} ({word})"
         yield from (f"! {says}" for says in self.doubts)
 
@@ -142,8 +147,14 @@ class Clerk:
                 doubts.append("the document that the device names does not order this")
         except AllodError as error:
             doubts.append(error.message)
-        index, size, proved = self._place(authority, doubts)
-        return Allowed(authority, note, keys, index, size, proved, orders, tuple(doubts))
+        return Allowed(
+            authority,
+            note,
+            keys,
+            **self._place(authority, doubts),
+            orders=orders,
+            doubts=tuple(doubts),
+        )
 
     def _document(self, authority: Authority) -> tuple[StateDocument | None, dict[str, str]]:
         """The document as that version of the role listed it, and who signed the role."""
@@ -166,23 +177,25 @@ class Clerk:
                 return f"{record.note or f'the {record.role} key'} {where}"
         return ""
 
-    def _place(
-        self, authority: Authority, doubts: list[str]
-    ) -> tuple[int | None, int | None, bool]:
+    def _place(self, authority: Authority, doubts: list[str]) -> dict[str, Any]:
         """Where the file stands in the log, and whether the device's receipt fits it."""
         book, entries = self._log.book, self._log.entries
         if book is None or entries is None:
-            return None, None, False
+            return {}
         place = book.place(authority.role, authority.version)
-        index, size = (None, None) if place is None else (place.index, place.size or None)
+        found: dict[str, Any] = {}
+        if place is not None:
+            found = {"index": place.index, "size": place.size or None}
         seen = authority.checkpoint
         if seen is not None and seen.origin in self._log.past:
-            return index, size, False
+            named = (authority.role, authority.version, seen.origin, authority.log_index)
+            known = {(one.role, one.version, one.log, one.index) for one in book.past}
+            return {**found, "earlier": named in known}
         try:
-            return index, size, check_receipt(authority, entries)
+            found["proved"] = check_receipt(authority, entries)
         except AllodError as error:
             doubts.append(error.message)
-            return index, size, False
+        return found
 
 
 def _entry(document: StateDocument, package: Purl) -> PackageEntry | None:
