@@ -214,7 +214,7 @@ def see_in_force(fleet: LocalFleet, upload: ChangeUpload) -> Force:
         Unavailable: `not-seen-in-force`: it was taken, and then the server could not be asked,
             or showed log and files that differ.
     """
-    limit = time.monotonic() + parse_span(os.environ.get(WAIT) or _WAIT).total_seconds()
+    limit = time.monotonic() + patience()
     force = _look(fleet, upload)
     if force.state != "published":
         return force
@@ -226,6 +226,11 @@ def see_in_force(fleet: LocalFleet, upload: ChangeUpload) -> Force:
             if force.state != "published":
                 break
     return force
+
+
+def patience() -> float:
+    """How many seconds witnesses have for a checkpoint that is new. Raises InvalidInput."""
+    return parse_span(os.environ.get(WAIT) or _WAIT).total_seconds()
 
 
 def _look(fleet: LocalFleet, upload: ChangeUpload) -> Force:

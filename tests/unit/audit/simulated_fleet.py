@@ -28,6 +28,7 @@ class SimulatedFleet:
     hidden: set[str] = field(default_factory=set)
     age: timedelta = timedelta(minutes=1)
     copy: bool = False
+    patience: float = 0.0
     floors: Floors | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +65,7 @@ class SimulatedFleet:
             now,
             lambda _: None,
             copy=self.copy,
+            patience=self.patience,
         ).run()
 
     def found(self, *, scratch: bool = False) -> list[tuple[str, str]]:

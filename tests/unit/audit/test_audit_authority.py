@@ -230,6 +230,26 @@ def test_witnesses_are_named_and_asked_for(tmp_path: Path) -> None:
     assert fleet.codes() == ["no-quorum"]
 
 
+def test_a_new_checkpoint_has_time_to_be_witnessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries come at any time, and witnesses a moment later; who has patience accuses nobody."""
+    fleet = SimulatedFleet(tmp_path, AuthorityLog(witnesses=1, quorum=1))
+    slow = fleet.log.cosigners.pop()
+    fleet.sim.publish_log()
+
+    def vouch(_: float) -> None:
+        fleet.log.cosigners.append(slow)
+        fleet.sim.publish_log()
+
+    monkeypatch.setattr("time.sleep", vouch)
+    assert fleet.codes() == ["no-quorum"]
+    fleet.patience = 60.0
+    (log,) = fleet.audit(scratch=True).logs
+    assert [name for name, _ in log.witnesses] == ["w0.example"]
+    assert fleet.codes(scratch=True) == []
+
+
 def test_other_processes_come_to_the_same(
     fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

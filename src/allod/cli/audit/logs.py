@@ -74,6 +74,13 @@ class LogAudit:
 
     # -- the checkpoint --------------------------------------------------------------------------
 
+    def vouched_by(self, terms: Witnesses | None) -> bool:
+        """Whether a quorum cosigned the checkpoint, at whatever time; or nobody has to."""
+        if terms is None:
+            return True
+        votes = vouched(self.signed, [parse_key(key) for key in terms.keys])
+        return votes.as_of(terms.quorum) is not None
+
     def check_witnesses(self, terms: Witnesses | None, now: datetime | None) -> None:
         """Who vouches for the checkpoint, and whether the owner's terms are met.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from copy import deepcopy
@@ -33,6 +34,7 @@ from allod.wire.trust import Log
 if TYPE_CHECKING:
     from allod.trust.floors import Floors
 
+_PAUSE: Final = 0.5  #: seconds between two looks for witnesses
 MANY: Final = 20_000  #: new entries of a log from which on other processes help
 
 
@@ -88,6 +90,7 @@ class Audit:
         now: when it is made.
         progress: called with numbers of entries and documents that are done.
         copy: the source is a copy of some moment, which may be long ago, and accuses nobody by it.
+        patience: seconds that witnesses have for a checkpoint that is new.
 
     Attributes:
         older: the copy is older than what was verified before; nothing is kept of it.
@@ -101,6 +104,7 @@ class Audit:
     now: datetime
     progress: Callable[[int], None]
     copy: bool = False
+    patience: float = 0.0
     older: bool = False
     result: Result = field(init=False)
     _ground: Ground = field(init=False)
@@ -274,12 +278,24 @@ class Audit:
                     f"{log.origin} is not served any more; the owner named a successor"
                 )
             return None
+        if last:
+            now = None if self.copy else self.now
+            opened = self._awaited(opened)
+            opened.check_witnesses(self._ground.statement.witnesses, now)
         opened.check_genesis()
         if opened.fresh > MANY:
             self._staff.start()
-        if last:
-            now = None if self.copy else self.now
-            opened.check_witnesses(self._ground.statement.witnesses, now)
+        return opened
+
+    def _awaited(self, opened: LogAudit) -> LogAudit:
+        """The log under a checkpoint that its witnesses had time to cosign."""
+        terms = self._ground.statement.witnesses
+        limit = time.monotonic() + self.patience
+        while not opened.vouched_by(terms) and time.monotonic() < limit:
+            time.sleep(_PAUSE)
+            again = open_log(self.source, self.fleet, opened.log, opened.known)
+            if isinstance(again, LogAudit):
+                opened = again
         return opened
 
     def _drain(self, opened: LogAudit, steps: Iterable[int]) -> KnownLog | None:

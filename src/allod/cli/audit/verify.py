@@ -44,6 +44,7 @@ def verify(
     """
     from allod.cli.audit.run import Audit
     from allod.cli.audit.say import as_data, in_words
+    from allod.cli.in_force import patience
 
     source, fleet, directory, floors = place_of(options, from_, fleet_id, root)
     if scratch:
@@ -58,6 +59,7 @@ def verify(
             clock(),
             advance,
             copy=from_ is not None,
+            patience=0.0 if from_ is not None else patience(),
         ).run()
     options.output.result(as_data(result), in_words(result))
     return status_of(result)
