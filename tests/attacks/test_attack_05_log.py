@@ -48,6 +48,7 @@ def test_attack_05_true_receipts_hold(home: Home) -> None:
     assert shown["unknown"] == []
 
 
+@pytest.mark.slow
 def test_attack_05_a_device_that_was_shown_another_history(home: Home) -> None:
     """The log's key signed two histories. The device accepted one of them and says so, in its
     report and in its receipt: the owner's machine, which was shown the other one, raises an alarm.

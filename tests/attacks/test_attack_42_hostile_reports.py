@@ -154,7 +154,7 @@ TEXT = st.text(max_size=60)
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     agent=TEXT,
@@ -184,7 +184,7 @@ def test_attack_42_any_words_are_taken_or_refused(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.binary(max_size=300), cut=st.integers(0, 2000), junk=st.binary(max_size=20))
 def test_attack_42_any_bytes_are_a_problem_and_no_failure(rig, device, data, cut, junk) -> None:

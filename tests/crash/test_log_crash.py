@@ -170,6 +170,7 @@ def test_every_failure_without_a_restart() -> None:
             assert run.check(storage) == len(BATCHES)
 
 
+@pytest.mark.slow
 def test_every_call_of_a_database(swift_directory: Path) -> None:
     """The same over SQLite; the process that comes after has the name of the one before."""
     clock = StoppedClock()

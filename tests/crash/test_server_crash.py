@@ -123,6 +123,7 @@ def each(calls: list[str], strikes=tuple(Strike)):
             yield at, strike
 
 
+@pytest.mark.slow
 def test_a_publication_is_old_or_new_and_the_retry_succeeds(
     past: ServerRig, tmp_path: Path
 ) -> None:

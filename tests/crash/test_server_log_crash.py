@@ -115,6 +115,7 @@ def test_a_log_begins_once(kept: LogsIn, tmp_path: Path) -> None:
             rig.server.close()
 
 
+@pytest.mark.slow
 def test_an_acknowledged_report_is_logged(past: ServerRig, tmp_path: Path) -> None:
     """A report is acknowledged only under a checkpoint; sent again it is logged once."""
     ready = past.fork(tmp_path / "ready")

@@ -43,6 +43,7 @@ def new_group(name: str, picture) -> Change:
     return Change({scope: edit.empty(picture.base.fleet_id, scope)})
 
 
+@pytest.mark.slow
 def test_attack_05_a_forged_all_ok_is_not_believed(home: Home) -> None:
     """The server alters a report, replays an older one, leaves the reports out, or hides the
     device: the owner's machine says so, and takes none of it for the device's word.
@@ -193,6 +194,7 @@ def test_attack_60_a_change_keeps_what_others_signed(home: Home) -> None:
     assert {one.subject for one in prepared.summary.differences} == {"groups/attack60c"}
 
 
+@pytest.mark.slow
 def test_attack_61_nothing_is_deleted_that_is_not_named(home: Home) -> None:
     """A group move, a handed-back package, a new first group: the device keeps what it has."""
     device = home.device("keeper", "attack61")

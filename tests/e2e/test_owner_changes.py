@@ -134,6 +134,7 @@ def test_waiting_is_one_answer(home: Home) -> None:
     assert (row["state"], row["active"]) == ("as wanted", "2")
 
 
+@pytest.mark.slow
 def test_devices_are_moved_replaced_and_retired(home: Home) -> None:
     """A successor gets groups, label and packages; the former one is retired."""
     machine = home
@@ -170,6 +171,7 @@ def test_rebase(home: Home) -> None:
     assert done.note.number == home.do("history")["changes"][-1]["number"]
 
 
+@pytest.mark.slow
 def test_a_stick_serves_a_device_without_network(home: Home) -> None:
     """Export, converge from the stick, carry the reports back; a second export adds nothing."""
     machine, device = home, home.device("far", "island")
@@ -275,6 +277,7 @@ def test_wrong_inputs(home: Home) -> None:
     assert home.do("device", "invites") == invites
 
 
+@pytest.mark.slow
 def test_a_revoked_invite_and_a_second_device(home: Home) -> None:
     """An invite for one device that two use is an alarm; a revoked one is shown as such."""
     machine = home

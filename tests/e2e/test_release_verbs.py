@@ -54,6 +54,7 @@ def test_foreign_software_becomes_the_owners_own(home: Home) -> None:
     assert home.do("release", "verify", "tool@3")["verdict"].startswith("Good")
 
 
+@pytest.mark.slow
 def test_a_provider_signs_elsewhere_and_the_owner_pushes(home: Home, tmp_path: Path) -> None:
     """With a key that never sees the fleet; under another key the same name is refused."""
     source = tmp_path / "oven"

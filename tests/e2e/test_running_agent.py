@@ -161,6 +161,7 @@ def test_report_what_is_installed(home: Home, device: Running) -> None:
     assert all(one["name"] and one["version"] for one in inventory["dpkg"] + inventory["pip"])
 
 
+@pytest.mark.slow
 def test_each_level_is_one_command(home: Home, device: Running) -> None:
     """Transfer only; install only; run now; delete. Each changes nothing but what it says."""
     home.do("deploy", "larder", device.app("grill", "1"), "--transfer-only", "-y")
@@ -177,6 +178,7 @@ def test_each_level_is_one_command(home: Home, device: Running) -> None:
     assert not list((device.state / "store").glob("generic~me~grill/*"))
 
 
+@pytest.mark.slow
 def test_at_next_restart(home: Home, device: Running) -> None:
     """Nothing changes until the machine restarts; then it does, by itself."""
     home.do("deploy", "larder", device.app("chiller", "1"), "-y")

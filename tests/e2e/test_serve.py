@@ -103,6 +103,7 @@ def refused(server: Served, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, said["code"], said["message"]
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
     """The server neither fails with a traceback nor shares the port unseen."""
     server = Served.make(tmp_path)

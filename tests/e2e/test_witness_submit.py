@@ -61,6 +61,7 @@ def test_a_log_is_submitted_past_the_server(tmp_path: Path) -> None:
         witness.stop(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_an_owner_has_the_log_cosigned_without_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

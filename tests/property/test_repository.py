@@ -241,7 +241,7 @@ class RepositoryMachine(RuleBasedStateMachine):
 
 TestRepository = RepositoryMachine.TestCase
 TestRepository.settings = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -156,6 +156,7 @@ def test_news_start_the_worker_over_tls_with_the_token(place: Place, tmp_path: P
         assert len(place.runs) == before + 1
 
 
+@pytest.mark.slow
 def test_a_server_that_cries_news_without_end_is_slowed_down(place: Place) -> None:
     """After a few, each run for news waits longer than the one before: no busy loop at its will."""
     count = [0]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests.quick_disk import quick_disk as quick_disk  # noqa: PLC0414 — a fixture
 from tests.unit.cli.served import Moment, Served
 
 from allod.cli.client import ApiClient

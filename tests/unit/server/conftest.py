@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.quick_disk import quick_disk as quick_disk  # noqa: PLC0414 — a fixture
 
 from allod.testing.server import ServerRig
 
