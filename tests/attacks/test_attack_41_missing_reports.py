@@ -46,7 +46,7 @@ def test_attack_41_a_device_that_went_back(home: Home) -> None:
         shown = speaker.shown()
         assert {one["code"] for one in shown["alarms"]} == {"device-went-back"}
         assert "targets" in shown["unknown"][0]
-        assert "a log of" in shown["unknown"][0]
+        assert " entries to " in shown["unknown"][0]
     speaker.look()
     speaker.say()
     assert speaker.shown()["unknown"] == []

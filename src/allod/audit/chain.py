@@ -178,25 +178,32 @@ class Chain(msgspec.Struct):
             yield Trouble("unlogged-report", says)
 
 
-def _went_back(before: TrustState, said: Said) -> Iterator[Trouble]:
-    """Floors never fall; a newer trust statement may have taken down versions of roles."""
-    after, fallen = said.trust, []
+def fallen(before: TrustState, after: TrustState) -> list[str]:
+    """What a device holds less of than it said before, in words.
+
+    Floors never fall; a newer trust statement may have taken down versions of roles.
+    """
+    lower = []
     if after.root < before.root:
-        fallen.append(f"root {before.root} to {after.root}")
+        lower.append(f"root {before.root} to {after.root}")
     if after.trust < before.trust:
-        fallen.append(f"trust statement {before.trust} to {after.trust}")
+        lower.append(f"trust statement {before.trust} to {after.trust}")
     if after.trust <= before.trust:
-        fallen += [
+        lower += [
             f"{role} {version} to {after.roles.get(role, 0)}"
             for role, version in sorted(before.roles.items())
             if after.roles.get(role, 0) < version
         ]
     for origin, text in sorted(before.logs.items()):
         had, has = _size(text), _size(after.logs.get(origin, ""))
-        if has < had and origin in after.logs:
-            fallen.append(f"{origin} of {had} entries to {has}")
-    if fallen:
-        yield Trouble("device-went-back", f"report {said.sequence}: {'; '.join(fallen)}")
+        if has < had:
+            lower.append(f"{origin} of {had} entries to {has}")
+    return lower
+
+
+def _went_back(before: TrustState, said: Said) -> Iterator[Trouble]:
+    if lower := fallen(before, said.trust):
+        yield Trouble("device-went-back", f"report {said.sequence}: {'; '.join(lower)}")
 
 
 def _size(text: str) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from allod.audit.chain import fallen
 from allod.domain.reported import Remark
 from allod.durable import write_atomic
 from allod.trust.report import ChainHead, Link, SignedReport, follow
@@ -159,30 +160,10 @@ def _back(before: TrustState | None, now: TrustState) -> list[Remark]:
     """Whether the device says that its floors are lower than it said; repairs may lower roles."""
     if before is None:
         return []
-    lower = []
-    if now.root < before.root:
-        lower.append(f"root {now.root} after {before.root}")
-    if now.trust < before.trust:
-        lower.append(f"trust statement {now.trust} after {before.trust}")
-    if now.trust <= before.trust:
-        lower += [
-            f"{role} {now.roles.get(role, 0)} after {version}"
-            for role, version in sorted(before.roles.items())
-            if now.roles.get(role, 0) < version
-        ]
-    lower += [
-        f"a log of {_size(now.logs.get(origin, ''))} entries after {_size(text)}"
-        for origin, text in sorted(before.logs.items())
-        if _size(now.logs.get(origin, "")) < _size(text)
-    ]
+    lower = fallen(before, now)
     if not lower:
         return []
     return [Remark("device-went-back", f"the device went back: {', '.join(lower)}")]
-
-
-def _size(text: str) -> int:
-    size = text.partition(" ")[0]
-    return int(size) if size.isdecimal() and len(size) < 20 else 0  # noqa: PLR2004
 
 
 def _withheld() -> Remark:

@@ -133,14 +133,14 @@ def test_the_log_has_the_order(sequence: int, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"roles": {"targets": 3}}, "targets 3 after 4"),
-        ({"roles": {}}, "targets 0 after 4"),
-        ({"root": 1}, "root 1 after 2"),
-        ({"trust": 1}, "trust statement 1 after 2"),
-        ({"logs": {"o": "7 AAAA"}}, "a log of 7 entries after 8"),
-        ({"logs": {}}, "a log of 0 entries after 8"),
-        ({"logs": {"o": "x" * 50}}, "a log of 0 entries after 8"),
-        ({"trust": 3, "logs": {}}, "a log of 0 entries after 8"),
+        ({"roles": {"targets": 3}}, "targets 4 to 3"),
+        ({"roles": {}}, "targets 4 to 0"),
+        ({"root": 1}, "root 2 to 1"),
+        ({"trust": 1}, "trust statement 2 to 1"),
+        ({"logs": {"o": "7 AAAA"}}, "o of 8 entries to 7"),
+        ({"logs": {}}, "o of 8 entries to 0"),
+        ({"logs": {"o": "x" * 50}}, "o of 8 entries to 0"),
+        ({"trust": 3, "logs": {}}, "o of 8 entries to 0"),
     ],
 )
 def test_a_device_that_went_back(fields: dict[str, Any], says: str) -> None:
