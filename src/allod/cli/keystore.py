@@ -201,7 +201,7 @@ class KeyStore:
                 f"cannot use {what}: its file {record.file} is damaged; "
                 "restore it with 'allod keys restore'",
             )
-        key = decrypt(pem, self.passphrase.read(), what=what)
+        key = decrypt(pem, self.passphrase.read(), what=what, whole=True)
         if public_key(key).keyid != record.id:
             raise InvalidInput("damaged-key", f"cannot use {what}: its file holds another key")
         return key

@@ -62,8 +62,16 @@ def encrypt(key: PrivateKey, passphrase: bytes) -> bytes:
     return _BEGIN + b"".join(lines) + _END
 
 
-def decrypt(pem: bytes, passphrase: bytes, *, what: str) -> PrivateKey:
+def decrypt(pem: bytes, passphrase: bytes, *, what: str, whole: bool = False) -> PrivateKey:
     """The inverse of `encrypt`; reads any other encrypted PKCS#8 file too.
+
+    One in 256 wrong passphrases leaves a padding that looks right, and bytes that are no key.
+
+    Args:
+        pem: the file.
+        passphrase: of its owner.
+        what: in messages.
+        whole: the file is known to be undamaged, so that only the passphrase can be wrong.
 
     Raises:
         Refused: `wrong-passphrase`.
@@ -79,7 +87,7 @@ def decrypt(pem: bytes, passphrase: bytes, *, what: str) -> PrivateKey:
     except UnsupportedAlgorithm as error:
         raise InvalidInput("damaged-key", f"cannot read {what}: {error}") from error
     except ValueError as error:
-        if "password" not in str(error).lower():
+        if not whole and "password" not in str(error).lower():
             raise InvalidInput(
                 "damaged-key", f"cannot read {what}: {error}; restore it from a backup"
             ) from error

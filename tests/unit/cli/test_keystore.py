@@ -71,6 +71,21 @@ def test_wrong_passphrase_is_said_plainly(store: KeyStore) -> None:
     assert caught.value.code == "wrong-passphrase"
 
 
+def test_a_wrong_passphrase_that_leaves_a_good_padding_is_one_too(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in 256 does; the bytes are no key then, and the file is not damaged for that."""
+    store.generate("targets", now=NOW)
+
+    def garbage(*_: object) -> None:
+        raise ValueError("Could not deserialize key data")
+
+    monkeypatch.setattr("allod.cli.pkcs8.load_pem_private_key", garbage)
+    with pytest.raises(Refused) as caught:
+        reopened(store, "wrong horse").signers("targets")
+    assert caught.value.code == "wrong-passphrase"
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "swap"])
 def test_damaged_file_is_said_plainly(store: KeyStore, damage: str) -> None:
     """A flipped byte, a cut, a missing or another key's file: 'damaged', with the way out."""
