@@ -9,7 +9,7 @@ from tests.attacks.trust_world import DEVICE, OWN, World, wants
 
 from allod.domain.desired import DeviceRecord, StateDocument
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 from allod.trust.metadata import BINS
 
 

@@ -7,7 +7,7 @@ from tests.attacks.trust_world import DEVICE, World, wants
 
 from allod.errors import Untrusted
 from allod.testing.repository import BUILD_TIME
-from allod.trust.authoring import snapshot_of, timestamp_of
+from allod.trust.online import snapshot_of, timestamp_of
 from allod.wire.trust import Repair
 
 HUGE = 2**62

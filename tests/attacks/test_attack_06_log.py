@@ -8,7 +8,8 @@ from tests.attacks.trust_world import DEVICE, World, wants
 
 from allod.errors import Untrusted
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import SimulatedClient, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import key_from
 from allod.wire.trust import Repair
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.attacks.trust_world import KITCHEN, World, wants
 
 from allod.errors import Unavailable, Untrusted
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 
 ANSWERS = {"nothing": None, "empty": b"", "page": b"<html>not found</html>", "null": b"null"}
 

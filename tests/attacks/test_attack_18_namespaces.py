@@ -7,8 +7,8 @@ import pytest
 from allod.domain.ids import ProviderName, Purl, Version, sha256
 from allod.errors import InvalidInput, Refused, Untrusted
 from allod.testing.repository import key_from
-from allod.trust.authoring import make_release_statement
 from allod.trust.keys import from_key
+from allod.trust.papers import make_release_statement
 from allod.trust.release import ReleaseIdentity, verify_release_statement
 from allod.wire.trust import ProviderDocument
 

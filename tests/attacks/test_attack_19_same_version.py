@@ -11,7 +11,7 @@ from allod.agent.transfer import Blobs
 from allod.domain.ids import ProviderName
 from allod.domain.observed import Facts
 from allod.errors import AllodError
-from allod.testing.agent import FakeClock
+from allod.testing.machine import FakeClock
 from allod.testing.payloads import PACKAGE, Item, payload
 from allod.testing.registry import FLEET, Publisher
 

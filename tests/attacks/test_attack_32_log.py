@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.attacks.trust_world import CELLAR, World, wants
 
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 
 
 def test_attack_32_online_keys_alone_show_nobody_an_older_state() -> None:

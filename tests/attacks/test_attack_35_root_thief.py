@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 
 from allod.errors import Refused, Untrusted
-from allod.testing.repository import (
-    RepositorySimulator,
-    SimulatedClient,
-    TestOwner,
-    key_from,
-    role_keys,
-)
-from allod.trust.authoring import make_statement, merge_roots, root_progress, sign_root
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, TestOwner, key_from, role_keys
+from allod.trust.ceremony import merge_roots, root_progress, sign_root
+from allod.trust.papers import make_statement
 
 
 def world() -> tuple[RepositorySimulator, SimulatedClient]:

@@ -11,8 +11,9 @@ from tests.attacks.trust_world import DEVICE, World, wants
 from allod.audit.receipts import KnownEntries
 from allod.audit.watching import Sighting, compare
 from allod.testing.authority import AuthorityLog
+from allod.testing.client import SimulatedClient
 from allod.testing.logs import NaiveLog
-from allod.testing.repository import RepositorySimulator, SimulatedClient
+from allod.testing.repository import RepositorySimulator
 from allod.tlog.checkpoint import open_checkpoint
 
 PROGRAM = Path(__file__).parents[2] / "demo" / "check_fork.py"

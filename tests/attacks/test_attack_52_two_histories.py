@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.attacks.trust_world import DEVICE, World, wants
 
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 
 
 def test_attack_52_two_histories_never_meet_again() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.attacks.trust_world import DEVICE, World, wants
 
 from allod.errors import Unavailable, Untrusted
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 
 
 def test_attack_55_three_epochs_of_which_only_the_floor_and_later_are_possible() -> None:

@@ -7,7 +7,8 @@ from tests.attacks.trust_world import DEVICE, KITCHEN, wants
 
 from allod.errors import Untrusted
 from allod.testing.attacker import OnlineAttacker
-from allod.testing.repository import RepositorySimulator, SimulatedClient, TestOwner, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, TestOwner, key_from
 from allod.wire.desired import encode_state
 
 

@@ -9,7 +9,7 @@ from tests.attacks.trust_world import World
 
 from allod.errors import Unavailable
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 from allod.trust.authoring import RepositoryDraft
 from allod.wire.codec import encode
 from allod.wire.trust import ProviderDocument

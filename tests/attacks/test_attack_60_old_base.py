@@ -6,7 +6,7 @@ import pytest
 from tests.attacks.trust_world import World
 
 from allod.errors import Untrusted
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 from allod.trust.authoring import RepositoryDraft
 from allod.wire.codec import encode
 from allod.wire.trust import ProviderDocument

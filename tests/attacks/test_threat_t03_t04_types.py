@@ -14,7 +14,7 @@ from allod.domain.desired import ReleaseOrder
 from allod.domain.ids import ProviderName, sha256
 from allod.domain.observed import Facts
 from allod.errors import AllodError
-from allod.testing.agent import FakeClock
+from allod.testing.machine import FakeClock
 from allod.testing.payloads import PACKAGE, Item, payload
 from allod.testing.registry import FLEET, Publisher
 from allod.wire import oci

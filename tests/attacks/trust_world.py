@@ -20,7 +20,8 @@ from allod.domain.ids import (
 from allod.errors import AllodError
 from allod.testing.attacker import OnlineAttacker
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, key_from
 from allod.trust.keys import device_id, from_key
 from allod.wire.codec import instant
 from allod.wire.trust import Repair

@@ -23,9 +23,9 @@ from allod import durable
 from allod.domain.desired import Level, PackageEntry, Restart, Software, When
 from allod.domain.ids import Digest, Purl, sha256
 from allod.domain.release import Apply, ConfigurationSpec, Data
-from allod.testing.agent import START
 from allod.testing.device import TOASTER, FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
+from allod.testing.machine import START
 
 BUTLER = Purl("pkg:generic/acme/butler")
 Configured = dict[Purl, set[tuple[Digest, str] | None]]

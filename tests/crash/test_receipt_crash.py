@@ -13,9 +13,9 @@ from tests.crash.test_engine_crash import left_behind
 from allod import durable
 from allod.domain.desired import Restart
 from allod.domain.ids import Digest
-from allod.testing.agent import START
 from allod.testing.device import TOASTER, FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
+from allod.testing.machine import START
 
 ORDERED = 2  #: the change, and so the index of the entry, under which version 2 is ordered
 

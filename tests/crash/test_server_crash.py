@@ -18,8 +18,8 @@ from allod.domain.ids import GroupName, Purl, group_scope, sha256
 from allod.server.blobs.directory import DirectoryBlobStore
 from allod.server.db.sqlite import SqliteDatabase
 from allod.server.files import DurableFiles
+from allod.testing.client import SimulatedClient
 from allod.testing.faults import Faults, Frail, Killed, Strike
-from allod.testing.repository import SimulatedClient
 from allod.testing.server import ServerRig, upload_of
 from allod.trust.effects import drive
 from allod.trust.repository import descend

@@ -19,8 +19,8 @@ from tests.e2e.server_process import Served
 from allod.domain.desired import StateDocument
 from allod.domain.ids import GroupName, group_scope, sha256
 from allod.server.settings import LogsIn
+from allod.testing.client import SimulatedClient
 from allod.testing.log_storage import served_log
-from allod.testing.repository import SimulatedClient
 from allod.testing.server import SimulatedDevice, signed_headers, upload_of
 from allod.testing.server_logs import entries_of, logged, named
 from allod.tlog.note import parse_key

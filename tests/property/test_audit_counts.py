@@ -16,7 +16,7 @@ from tests.property.test_counting import CountingMachine
 from allod.audit.activity import Place
 from allod.cli.audit.run import Audit
 from allod.cli.audit.state import AuditDirectory, State
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 from allod.wire.api import BindingEntry
 
 

@@ -12,7 +12,8 @@ from tests.attacks.trust_world import DEVICE, KITCHEN, OWN, wants
 
 from allod.domain.desired import DeviceRecord, StateDocument
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, key_from
 from allod.trust.metadata import SNAPSHOT, open_role
 
 ROLES = ["root", "targets", "devices", "devices-bins-0", "delegation-x", "trust", "snapshot"]

@@ -23,9 +23,9 @@ from allod.domain.desired import Accepts, ConfigurationOrder, Level, Software, W
 from allod.domain.ids import Digest, Purl
 from allod.domain.observed import Inhibition
 from allod.domain.release import Data
-from allod.testing.agent import START
 from allod.testing.device import FakeDevice, Owner
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
+from allod.testing.machine import START
 
 TOASTER = Purl("pkg:generic/acme/toaster")
 BUTLER = Purl("pkg:generic/acme/butler")

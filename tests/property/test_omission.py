@@ -35,7 +35,7 @@ from allod.domain.observed import Observed, Running
 from allod.domain.plan import Surroundings, make_plan
 from allod.domain.release import Kind, Release
 from allod.domain.resolution import ResolvedSoftware, resolve, scopes_of
-from allod.testing.agent import START
+from allod.testing.machine import START
 
 DEVICE = DeviceId("d" * 64)
 GROUPS = (GroupName("kitchen"), GroupName("house"))

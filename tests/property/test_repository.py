@@ -18,10 +18,11 @@ from allod.domain.desired import DeviceRecord, StateDocument
 from allod.domain.ids import GroupName
 from allod.errors import AllodError
 from allod.testing.attacker import OnlineAttacker
-from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
-from allod.trust.authoring import HOME
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, key_from
 from allod.trust.floors import Floors
 from allod.trust.metadata import BINS
+from allod.trust.role_keys import HOME
 from allod.wire.trust import Repair
 
 GROUPS = st.sampled_from(["kitchen", "cellar"])

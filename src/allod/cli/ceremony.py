@@ -71,7 +71,7 @@ def propose(
     from allod.cli.proposing import propose_root
     from allod.cli.publishing import daily_keys, online_keys
     from allod.cli.refresh import refresh
-    from allod.trust.authoring import RoleKeys
+    from allod.trust.role_keys import RoleKeys
 
     fleet = options.open()
     view = refresh(fleet, allow_expired=True)

@@ -24,9 +24,10 @@ from allod.cli.proposing import LIVES, unsigned_statement
 from allod.domain.ids import FleetId
 from allod.durable import make_directory, remove_file, write_atomic
 from allod.errors import Conflict, Unavailable, Untrusted
-from allod.trust.authoring import RepositoryDraft, RoleKeys
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, TARGETS
+from allod.trust.role_keys import RoleKeys
 from allod.wire.api import ENROLMENT_HEADER, ChangeUpload, ServerOffer
 from allod.wire.codec import Document, decode, encode, parse_instant
 from allod.wire.envelope import PublicKey

@@ -140,7 +140,7 @@ def _check_ceremony(
         Conflict: `exists`, the proposal's file.
     """
     from allod.cli.ceremony import read_public_key
-    from allod.trust.authoring import RoleKeys
+    from allod.trust.role_keys import RoleKeys
 
     if not root_key or proposal is None:
         raise InvalidInput(

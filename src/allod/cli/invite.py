@@ -125,7 +125,7 @@ def make(picture: Picture, groups: tuple[GroupName, ...], uses: int, until: date
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-    from allod.trust.authoring import make_invite
+    from allod.trust.papers import make_invite
 
     fleet, repository = picture.fleet, picture.base.view.repository
     secret = Ed25519PrivateKey.generate()

@@ -16,9 +16,10 @@ from allod.cli.proposal import Proposal
 from allod.cli.proposal_entries import unsigned_entries
 from allod.cli.refresh import View
 from allod.domain.ids import sha256
-from allod.trust.authoring import HOME, PRODUCTION, Lives, RepositoryDraft, RoleKeys
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.trust.role_keys import HOME, PRODUCTION, Lives, RoleKeys
 from allod.wire.codec import encode, instant
 from allod.wire.envelope import TRUST
 from allod.wire.trust import Location, Log, Repair, Transfer, TrustStatement, Witnesses

@@ -33,8 +33,9 @@ from allod.domain.desired import ChangeNote, StateDocument
 from allod.domain.edit import stamp
 from allod.domain.ids import Digest, Scope
 from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
-from allod.trust.authoring import HOME, PRODUCTION, RepositoryDraft
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, last_change, read
+from allod.trust.role_keys import HOME, PRODUCTION
 from allod.wire.api import ChangeReceipt, ChangeUpload
 from allod.wire.desired import change_to_wire, encode_state
 

@@ -25,9 +25,10 @@ from allod.cli.proposal_entries import begins_log, finished_entries, wanted
 from allod.cli.proposing import draft_with, holders_of, lives_of
 from allod.cli.refresh import View
 from allod.errors import Conflict, InvalidInput
-from allod.trust.authoring import RepositoryDraft, RoleKeys
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
+from allod.trust.role_keys import RoleKeys
 from allod.wire.api import ChangeReceipt, ChangeUpload, ServerOffer
 from allod.wire.codec import decode, instant
 from allod.wire.desired import ChangeNote

@@ -32,9 +32,9 @@ from allod.cli.rotation import provider_document, with_person
 from allod.domain.ids import FleetId, parse_fleet, parse_name
 from allod.errors import AllodError, Conflict, InvalidInput, Refused, Untrusted
 from allod.trust.anchor import Anchor, anchor_at, first_floors
-from allod.trust.authoring import RoleKeys
 from allod.trust.keys import to_key
 from allod.trust.metadata import ROOT, ROOT_CAP, TARGETS
+from allod.trust.role_keys import RoleKeys
 from allod.wire.api import ChangeReceipt
 from allod.wire.codec import encode
 from allod.wire.trust import Location, TrustStatement

@@ -29,9 +29,10 @@ from allod.cli.publishing import (
 )
 from allod.cli.refresh import View
 from allod.errors import InvalidInput, Refused
-from allod.trust.authoring import RepositoryDraft, RoleKeys
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.keys import key_id, to_key
 from allod.trust.metadata import ROOT, TARGETS
+from allod.trust.role_keys import RoleKeys
 from allod.wire.api import ChangeUpload
 from allod.wire.codec import encode
 from allod.wire.trust import FleetDocument, ProviderDocument

@@ -40,8 +40,9 @@ from allod.domain.ids import (
     sha256,
 )
 from allod.domain.release import Kind, Release, Service
-from allod.testing.agent import START, FakeKey, Hardware, make_hardware
+from allod.testing.agent import Hardware, make_hardware
 from allod.testing.faults import Faults, Frail
+from allod.testing.machine import START, FakeKey
 from allod.tlog.lines import write_base64
 from allod.tlog.merkle import EMPTY_ROOT
 from allod.wire.report import Authority, Report, SeenCheckpoint, TrustState

@@ -7,43 +7,38 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from securesystemslib.signer import CryptoSigner
 
 from allod.domain.desired import PackageEntry, StateDocument
-from allod.domain.ids import DeviceId, Digest, GroupName, ProviderName, Purl, Scope, Version
+from allod.domain.ids import Digest, GroupName, ProviderName, Purl, Scope, Version
 from allod.testing.authority import AuthorityLog
 from allod.testing.owner import TestOwner, key_from, role_keys
 from allod.trust import effects
 from allod.trust.anchor import Anchor, anchor_at, first_floors
-from allod.trust.authoring import (
-    HOME,
-    Lives,
-    Publication,
-    RepositoryDraft,
-    make_invite,
-    make_release_statement,
-    make_statement,
-    snapshot_of,
-    timestamp_of,
-)
+from allod.trust.authoring import Publication, RepositoryDraft
 from allod.trust.device_view import (
     FLEET_PATH,
     WITHDRAWN_PATH,
-    DeviceBinding,
-    DeviceView,
-    accept_for_device,
     provider_path,
 )
 from allod.trust.floors import Floors
-from allod.trust.keys import device_id, from_key
+from allod.trust.keys import from_key
 from allod.trust.metadata import SNAPSHOT, read
-from allod.trust.papers import resign_statement, statement_digest
+from allod.trust.online import snapshot_of, timestamp_of
+from allod.trust.papers import (
+    make_invite,
+    make_release_statement,
+    make_statement,
+    resign_statement,
+    statement_digest,
+)
 from allod.trust.release import ReleaseIdentity
 from allod.trust.repository import Repository, descend
+from allod.trust.role_keys import HOME, Lives
 from allod.wire.codec import encode
 from allod.wire.desired import encode_state
 from allod.wire.trust import (
@@ -61,14 +56,10 @@ __all__ = [
     "DEFAULT_LOCATION",
     "START",
     "RepositorySimulator",
-    "SimulatedClient",
     "TestOwner",
-    "drive",
     "key_from",
     "role_keys",
 ]
-
-_T = TypeVar("_T")
 
 START = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)  #: when every simulated fleet begins
 BUILD_TIME = datetime(2026, 10, 1, tzinfo=UTC)  #: of the simulated agent
@@ -368,65 +359,7 @@ class RepositorySimulator:
 
     def observe(self) -> Repository:
         """What somebody with no floors of their own would accept now."""
-        return SimulatedClient(self).descend()
-
-
-@dataclass(slots=True)
-class SimulatedClient:
-    """Somebody with floors and a cache in memory, who asks the simulator (or what replaces it)."""
-
-    source: RepositorySimulator
-    device: DeviceId | None = None
-    groups: tuple[str, ...] = ("kitchen",)
-    epoch: int = 1
-    accepted_groups: tuple[GroupName, ...] | None = None
-    anchor: Anchor = field(init=False)
-    floors: Floors = field(init=False)
-    cached: dict[str, bytes] = field(default_factory=dict)
-    kept: list[Floors] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Start from the fleet's first root."""
-        self.anchor = self.source.anchor
-        self.floors = first_floors(self.anchor, BUILD_TIME)
-
-    def keep(self, keep: effects.Keep) -> None:
-        """Store floors, then files."""
-        self.floors = keep.floors
-        self.kept.append(keep.floors)
-        for name in keep.forget:
-            self.cached.pop(name, None)
-        self.cached.update(keep.files)
-
-    def drive(self, steps: effects.Steps[_T]) -> _T:
-        """Answer every effect from the source and this client's memory."""
-        return effects.drive(steps, self.source.get, self.keep)
-
-    def descend(self, now: datetime | None = None) -> Repository:
-        """Walk to the newest proved state."""
-        return self.drive(
-            descend(
-                self.anchor, self.floors, self.cached, now or self.source.now, device=self.device
-            )
+        floors = first_floors(self.anchor, BUILD_TIME)
+        return effects.drive(
+            descend(self.anchor, floors, {}, self.now), self.get, lambda _keep: None
         )
-
-    def accept(self, now: datetime | None = None) -> DeviceView:
-        """Take over what the owner says to this device."""
-        binding = DeviceBinding(
-            self.device or device_id(from_key(key_from("device").public_key)),
-            self.epoch,
-            tuple(GroupName(group) for group in self.groups),
-            self.accepted_groups,
-        )
-        view = self.drive(
-            accept_for_device(
-                self.anchor, self.floors, self.cached, binding, now or self.source.now
-            )
-        )
-        self.accepted_groups = view.own_groups
-        return view
-
-
-def drive(steps: effects.Steps[_T], source: RepositorySimulator) -> _T:
-    """Answer every effect from a simulator; what is to be kept is forgotten."""
-    return effects.drive(steps, source.get, lambda _keep: None)

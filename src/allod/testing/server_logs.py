@@ -15,9 +15,9 @@ from allod.tlog.merkle import EMPTY_ROOT, CompactRange
 from allod.tlog.note import Kind, VerifierKey, parse_key
 from allod.tlog.tail import Tail
 from allod.tlog.tiles import ENTRIES, tile_at
-from allod.trust.authoring import make_statement
 from allod.trust.dsse import decode_envelope, make_envelope, payload_of
 from allod.trust.metadata import open_role
+from allod.trust.papers import make_statement
 from allod.wire.api import ChangeUpload
 from allod.wire.envelope import LOG_ROLE
 from allod.wire.log import (

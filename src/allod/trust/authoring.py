@@ -2,7 +2,7 @@
 
 Pure: keys are handed in as securesystemslib `Signer`s, times as values. What belongs to
 signing apart from TUF is in `papers`, the server's part in `online`, roots of several people in
-`ceremony`; all of it can be imported from here.
+`ceremony`, lives and thresholds in `role_keys`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from allod.domain.ids import FleetId
 from allod.errors import InvalidInput, Refused
 from allod.trust.accepted import Repository
 from allod.trust.ceremony import (
-    merge_roots,
     require_complete,
-    root_progress,
     same_but_for_life,
     sign_root,
 )
@@ -44,15 +42,8 @@ from allod.trust.metadata import (
     last_change,
     read,
 )
-from allod.trust.online import snapshot_of, timestamp_of
-from allod.trust.papers import (
-    make_invite,
-    make_release_statement,
-    make_statement,
-)
 from allod.trust.role_keys import (
     HOME,
-    PRODUCTION,
     Lives,
     RoleKeys,
     after,
@@ -61,23 +52,6 @@ from allod.trust.role_keys import (
     ids,
     set_root_keys,
 )
-
-__all__ = [
-    "HOME",
-    "PRODUCTION",
-    "Lives",
-    "Publication",
-    "RepositoryDraft",
-    "RoleKeys",
-    "make_invite",
-    "make_release_statement",
-    "make_statement",
-    "merge_roots",
-    "root_progress",
-    "sign_root",
-    "snapshot_of",
-    "timestamp_of",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from allod.domain.ids import Digest, ProviderName, Purl, Version, sha256
 from allod.domain.observed import Facts
 from allod.domain.release import ConfigurationSpec
 from allod.errors import AllodError, InvalidInput, Refused, Unavailable, Untrusted
-from allod.testing.agent import FakeClock
+from allod.testing.machine import FakeClock
 from allod.testing.payloads import PACKAGE, Item, MemoryTransport, payload
 from allod.testing.registry import FLEET, Publisher, other_version
 from allod.wire import oci

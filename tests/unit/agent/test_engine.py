@@ -24,9 +24,9 @@ from allod.domain.desired import (
 from allod.domain.ids import Digest, Purl, device_scope, group_scope
 from allod.domain.observed import Inhibition
 from allod.domain.release import Constraint, Data, Release
-from allod.testing.agent import START
 from allod.testing.device import ACME, DEVICE, KITCHEN, TOASTER, FakeDevice, Owner
 from allod.testing.faults import Killed
+from allod.testing.machine import START
 
 BUTLER = Purl("pkg:generic/acme/butler")
 Made = tuple[Release, Digest]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from allod.agent.ports import ServiceUnit
-from allod.agent.services import process
+from allod.agent.services import process, process_files
 from allod.agent.services.process import ProcessServiceManager, check_services
 from allod.agent.services.processes import look, parse_stat
 from allod.errors import InvalidInput
@@ -259,7 +259,7 @@ def test_a_full_log_moves_aside_while_the_service_writes_on(
     place = room / "services" / HOME
     assert (place / "log").stat().st_size < 10_000
     assert "last" in (place / "log.1").read_text()
-    assert (place / "log.1").stat().st_size <= process.LOG_CAP
+    assert (place / "log.1").stat().st_size <= process_files.LOG_CAP
     wait(lambda: "on" in log(room))
 
 

@@ -13,8 +13,8 @@ from allod import durable
 from allod.agent.reporting import MAX_HEARTBEATS, Ledger
 from allod.domain import journey
 from allod.errors import Unavailable
-from allod.testing.agent import START, FakeKey
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
+from allod.testing.machine import START, FakeKey
 from allod.wire.codec import instant
 from allod.wire.report import Boot, ChangeReport, Report, TrustState
 

@@ -10,7 +10,7 @@ import pytest
 from allod.agent.transfer import Bandwidth, Blobs
 from allod.domain.ids import sha256
 from allod.errors import Unavailable, Untrusted
-from allod.testing.agent import FakeClock
+from allod.testing.machine import FakeClock
 from allod.testing.payloads import MemoryTransport
 
 DATA = os.urandom(1_000_003)

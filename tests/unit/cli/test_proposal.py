@@ -22,9 +22,10 @@ from allod.cli.proposal_words import describe
 from allod.cli.proposing import unsigned_statement
 from allod.domain.ids import FleetId, sha256
 from allod.errors import InvalidInput, Refused
-from allod.trust.authoring import RepositoryDraft, RoleKeys
+from allod.trust.authoring import RepositoryDraft
 from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.metadata import ROOT, read
+from allod.trust.role_keys import RoleKeys
 from allod.wire.codec import instant
 from allod.wire.trust import Location, Repair, Transfer, TrustStatement
 

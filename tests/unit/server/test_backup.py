@@ -14,7 +14,7 @@ from allod.domain.ids import GroupName, group_scope, sha256
 from allod.errors import AllodError, Conflict, InvalidInput
 from allod.server.services.backup import backup, restore
 from allod.server.services.limits import Rate
-from allod.testing.repository import SimulatedClient
+from allod.testing.client import SimulatedClient
 from allod.testing.server import FakeServerClock, ServerRig
 from allod.trust.effects import drive
 from allod.trust.repository import descend

@@ -27,9 +27,9 @@ from allod.testing.server_logs import (
 from allod.tlog.checkpoint import vouched
 from allod.tlog.note import Kind, Signature, VerifierKey
 from allod.tlog.tiles import ENTRIES, Tile, split_bundle
-from allod.trust.authoring import make_statement
 from allod.trust.dsse import decode_envelope, make_envelope, payload_of
 from allod.trust.metadata import open_role
+from allod.trust.papers import make_statement
 from allod.wire.api import ChangeUpload
 from allod.wire.envelope import LOG_ROLE
 from allod.wire.log import (

@@ -7,7 +7,8 @@ import pytest
 from allod.domain.desired import StateDocument
 from allod.domain.ids import GroupName, group_scope
 from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
-from allod.testing.repository import RepositorySimulator, SimulatedClient, TestOwner, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, TestOwner, key_from
 from allod.testing.server import ServerRig, upload_of
 from allod.trust.effects import drive
 from allod.trust.repository import descend

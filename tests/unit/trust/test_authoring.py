@@ -7,24 +7,13 @@ from datetime import timedelta
 import pytest
 
 from allod.errors import InvalidInput, Refused
-from allod.testing.repository import (
-    RepositorySimulator,
-    SimulatedClient,
-    TestOwner,
-    key_from,
-    role_keys,
-)
-from allod.trust.authoring import (
-    PRODUCTION,
-    RepositoryDraft,
-    RoleKeys,
-    merge_roots,
-    root_progress,
-    sign_root,
-    snapshot_of,
-    timestamp_of,
-)
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, TestOwner, key_from, role_keys
+from allod.trust.authoring import RepositoryDraft
+from allod.trust.ceremony import merge_roots, root_progress, sign_root
 from allod.trust.metadata import fleet_id, read
+from allod.trust.online import snapshot_of, timestamp_of
+from allod.trust.role_keys import PRODUCTION, RoleKeys
 
 DELEGATE = key_from("delegate")
 

@@ -9,7 +9,8 @@ from tests.attacks.trust_world import KITCHEN, PACKAGE, wants
 
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.testing.authority import AuthorityLog
-from allod.testing.repository import RepositorySimulator, SimulatedClient, TestOwner, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, TestOwner, key_from
 from allod.trust.floors import decode_floors, encode_floors
 from allod.trust.metadata import open_role
 from allod.wire.trust import Repair

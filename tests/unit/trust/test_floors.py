@@ -9,7 +9,8 @@ import pytest
 
 from allod.domain.ids import FleetId
 from allod.errors import InvalidInput
-from allod.testing.repository import BUILD_TIME, RepositorySimulator, SimulatedClient
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import BUILD_TIME, RepositorySimulator
 from allod.trust.floors import Floors, decode_floors, encode_floors
 
 FLOORS = Floors(

@@ -11,17 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from securesystemslib.signer import CryptoSigner
 
 from allod.errors import AllodError, InvalidInput, Refused, Unavailable, Untrusted
-from allod.testing.repository import (
-    BUILD_TIME,
-    RepositorySimulator,
-    SimulatedClient,
-    TestOwner,
-    key_from,
-)
-from allod.trust.authoring import make_invite
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import BUILD_TIME, RepositorySimulator, TestOwner, key_from
 from allod.trust.dsse import make_envelope, payload_of
 from allod.trust.invite import check_not_revoked, open_invite, root_wanted
-from allod.trust.papers import short_invite
+from allod.trust.papers import make_invite, short_invite
 from allod.wire.binding import Invite, InviteFile
 from allod.wire.codec import decode, encode
 from allod.wire.envelope import INVITE

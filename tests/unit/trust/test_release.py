@@ -9,8 +9,8 @@ import pytest
 from tests.attacks.test_attack_18_namespaces import ACME, DIGEST, TOASTER, document
 
 from allod.errors import AllodError
-from allod.trust.authoring import make_release_statement
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
+from allod.trust.papers import make_release_statement
 from allod.trust.release import verify_release_statement
 from allod.wire.envelope import IN_TOTO
 

@@ -9,12 +9,11 @@ from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
 from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.testing.attacker import OnlineAttacker
+from allod.testing.client import SimulatedClient, drive
 from allod.testing.repository import (
     BUILD_TIME,
     RepositorySimulator,
-    SimulatedClient,
     TestOwner,
-    drive,
     key_from,
     role_keys,
 )

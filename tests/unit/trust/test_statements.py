@@ -9,11 +9,11 @@ import pytest
 from tests.attacks.trust_world import World
 
 from allod.errors import AllodError, Untrusted
-from allod.testing.repository import RepositorySimulator, SimulatedClient, key_from
+from allod.testing.client import SimulatedClient
+from allod.testing.repository import RepositorySimulator, key_from
 from allod.trust import statements
-from allod.trust.authoring import make_statement
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
-from allod.trust.papers import statement_digest
+from allod.trust.papers import make_statement, statement_digest
 from allod.trust.statements import check_statement
 from allod.wire.envelope import INVITE, TRUST
 

@@ -29,6 +29,7 @@ from typing import Any, Final, Self
 
 from allod.agent.ports import RunState, ServiceUnit
 from allod.agent.services.observe import observed_access, remember, undeclared
+from allod.agent.services.process_files import cap_log, encode_unit, last_words, read_json
 from allod.agent.services.processes import (
     KERNEL_BOOT_ID,
     Seen,
@@ -41,9 +42,8 @@ from allod.agent.services.processes import (
 )
 from allod.domain.ids import Purl, file_name
 from allod.durable import make_directory, remove_file, write_atomic
-from allod.errors import InvalidInput, Unavailable
+from allod.errors import Unavailable
 
-LOG_CAP: Final = 1024 * 1024  #: bytes of `log` before it becomes `log.1`
 FIRST_DELAY: Final = 1.0  #: seconds before the first start after a crash; doubled each time
 LAST_DELAY: Final = 60.0
 STEADY: Final = 60.0  #: seconds of running after which the delay begins anew
@@ -124,19 +124,19 @@ class ProcessServiceManager:
         """What it does now, without waiting for anybody."""
         place = self._directory / file_name(package)
         seen, _ = _find(place, self._boot_id_file)
-        watch = _read_json(place / _WATCH)
+        watch = read_json(place / _WATCH)
         ends = int(watch.get("ends", 0))
         if seen is not None:
             return RunState(running=True, restarts=ends, detail=f"process {seen.pid}")
         if not (place / _UNIT).exists():
             return RunState(running=False, restarts=ends, detail="stopped")
-        return RunState(running=False, restarts=ends, detail=_last_words(place))
+        return RunState(running=False, restarts=ends, detail=last_words(place))
 
     def missing_access(self, package: Purl) -> frozenset[str]:
         """Access ever seen in use that the unit does not declare (sampled, see `observe`)."""
         place = self._directory / file_name(package)
         seen, _ = _find(place, self._boot_id_file)
-        unit = _read_json(place / _UNIT)
+        unit = read_json(place / _UNIT)
         if not unit.get("complain"):
             return frozenset()
         known = (unit["directory"], unit["configuration"], unit["data"] or unit["directory"])
@@ -178,7 +178,7 @@ def check_services(
 
 
 def _check(place: Path, boot_id_file: str, now: float) -> float:
-    _cap_log(place)
+    cap_log(place)
     if not (place / _UNIT).exists():
         return CHECK_EVERY
     seen, _ = _find(place, boot_id_file)
@@ -230,7 +230,7 @@ class _Watched:
 
     def stop_seconds(self) -> float:
         """How long its unit lets it end by itself."""
-        return float(_read_json(self._place / _UNIT).get("stop_seconds", 10.0))
+        return float(read_json(self._place / _UNIT).get("stop_seconds", 10.0))
 
     def running(self) -> Seen | None:
         """Its first process, if it lives."""
@@ -244,9 +244,9 @@ class _Watched:
 
     def begin(self) -> None:
         """Make the process; when this returns it has written who it is."""
-        unit = _read_json(self._place / _UNIT)
+        unit = read_json(self._place / _UNIT)
         remove_file(self._place / _PROCESS)
-        _cap_log(self._place)
+        cap_log(self._place)
         _spawn(self._place, unit, self._lock, read_text(self._boot_id_file).strip())
         self._release()
         self._wait = True
@@ -254,10 +254,10 @@ class _Watched:
 
     def watch(self, now: float) -> float:
         """It does not run: count that, and start it again once its pause is over."""
-        if not _read_json(self._place / _UNIT).get("command") or self.running() is not None:
+        if not read_json(self._place / _UNIT).get("command") or self.running() is not None:
             return CHECK_EVERY  # a damaged unit waits for the worker, which writes it anew
         boot = read_text(self._boot_id_file).strip()
-        watch = _read_json(self._place / _WATCH)
+        watch = read_json(self._place / _WATCH)
         process = read_text(str(self._place / _PROCESS)).split("\n")
         if process[0] != boot:  # the machine restarted: that is no crash
             self.end()
@@ -349,61 +349,3 @@ def _inherited() -> list[int]:
             if fd > _LOCK and os.get_inheritable(fd):
                 found.append(fd)
     return found
-
-
-def encode_unit(unit: ServiceUnit) -> bytes:
-    """The unit as JSON; the same unit is always the same bytes.
-
-    Raises:
-        InvalidInput: `bad-service`: no command, or a NUL in a word.
-    """
-    words = (*unit.command, *unit.environment.keys(), *unit.environment.values())
-    if not unit.command or any("\0" in word for word in words):
-        raise InvalidInput("bad-service", f"cannot run {unit.package}: its command can't be used")
-    value = {
-        "package": unit.package,
-        "name": unit.name,
-        "command": list(unit.command),
-        "environment": dict(unit.environment),
-        "directory": str(unit.directory),
-        "data": None if unit.data is None else str(unit.data),
-        "configuration": str(unit.configuration),
-        "access": sorted(unit.access),
-        "stop_seconds": unit.stop_seconds,
-        "complain": unit.complain,
-    }
-    return json.dumps(value, sort_keys=True).encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A file that only the agent writes; one that is damaged counts as missing."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _last_words(place: Path) -> str:
-    """The end of the log, printable, to say why it does not run."""
-    try:
-        with (place / "log").open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 400))
-            tail = log.read(400).decode("utf-8", "replace")
-    except OSError:
-        return "not running"
-    line = tail.strip().rpartition("\n")[2]
-    return "not running: " + "".join(sign if sign.isprintable() else " " for sign in line)[-200:]
-
-
-def _cap_log(place: Path) -> None:
-    """Move a full log aside. The service keeps its descriptor: it appends, so the file is cut."""
-    with contextlib.suppress(OSError):
-        log = place / "log"
-        if log.stat().st_size <= LOG_CAP:
-            return
-        with log.open("r+b") as file:
-            file.seek(-LOG_CAP // 2, os.SEEK_END)
-            kept = file.read(LOG_CAP // 2)
-            file.truncate(0)
-        write_atomic(place / "log.1", kept)

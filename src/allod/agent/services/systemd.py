@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from allod.agent.ports import RunState, ServiceUnit
 from allod.agent.services.observe import observed_access, remember, undeclared
-from allod.agent.services.process import encode_unit
+from allod.agent.services.process_files import encode_unit
 from allod.agent.services.seccomp_log import privileges_tried
 from allod.agent.services.systemd_unit import (
     HIDDEN,
