@@ -20,7 +20,7 @@ from allod.server.ports import (
     TokenIssued,
     TokenRevoked,
 )
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 
 FLEET, OTHER = FleetId("f" * 64), FleetId("e" * 64)
 ONE, TWO = DeviceId("1" * 64), DeviceId("2" * 64)

@@ -37,7 +37,8 @@ from allod.trust.authoring import RepositoryDraft
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, last_change, read
 from allod.trust.role_keys import HOME, PRODUCTION
 from allod.wire.api import ChangeReceipt, ChangeUpload
-from allod.wire.desired import change_to_wire, encode_state
+from allod.wire.desired import encode_state
+from allod.wire.entry import change_to_wire
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer

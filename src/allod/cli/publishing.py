@@ -31,7 +31,7 @@ from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, read
 from allod.trust.role_keys import RoleKeys
 from allod.wire.api import ChangeReceipt, ChangeUpload, ServerOffer
 from allod.wire.codec import decode, instant
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from allod.domain.ids import (
     DeviceId,
@@ -21,6 +22,11 @@ from allod.domain.ids import (
     Version,
 )
 from allod.domain.release import HealthCheck
+
+if TYPE_CHECKING:
+    from allod.domain.approval import Approval
+    from allod.domain.condition import Term
+    from allod.domain.rollout import Rollout
 
 OWNER = "owner"  #: the manager who is no delegation
 
@@ -115,6 +121,9 @@ class PackageEntry:
     accepts: Accepts = field(default_factory=Accepts)
     overrides: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()  #: names of device secrets granted to the package
+    rollout: Rollout | None = None  #: what the entry says holds only where its plan has come to
+    approvals: tuple[bytes, ...] = ()  #: DSSE envelopes, as they were signed
+    approved: tuple[Approval, ...] = ()  #: those of them that hold; never read from a document
     change: ChangeNote | None = None
 
 
@@ -170,5 +179,7 @@ class StateDocument:
     settings: Settings = field(default_factory=Settings)
     restarts: tuple[Restart, ...] = ()
     hold: str | None = None  #: why nothing may change; None: no hold
+    terms: tuple[Term, ...] = ()  #: that hold in this scope for whoever decides, the owner too
+    author: str = OWNER  #: or the id of the delegation whose document it is
     device: DeviceRecord | None = None  #: only where scope.kind is "devices"
     change: ChangeNote | None = None  #: the last change of the document

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from allod.domain.ids import DeviceId, Digest, FleetId
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 
 
 class Clock(Protocol):

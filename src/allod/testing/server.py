@@ -29,7 +29,7 @@ from allod.trust.invite import open_invite
 from allod.trust.keys import device_id, from_key
 from allod.wire.api import ChangeReceipt, ChangeUpload
 from allod.wire.codec import encode, instant
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 from allod.wire.envelope import REPORT
 from allod.wire.httpsig import content_digest, sign_request
 from allod.wire.report import Boot, Report, TrustState

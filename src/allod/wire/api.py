@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from allod.wire.codec import Document
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 from allod.wire.envelope import Envelope, PublicKey
 
 UPLOAD_CAP: Final = 64 * 1024 * 1024

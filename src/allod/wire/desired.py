@@ -12,73 +12,21 @@ from typing import Any, Final, Literal
 import msgspec
 
 from allod.domain import desired, ids
-from allod.domain.access import parse_access
-from allod.domain.desired import Level, When
 from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import Document, convert, encode, instant, parse_instant, parse_strict
-from allod.wire.health import HealthWire, health_from_wire, health_to_wire
+from allod.wire.entry import (
+    ChangeNote,
+    PackageEntry,
+    change_from_wire,
+    change_to_wire,
+    entry_from_wire,
+    entry_to_wire,
+    without_defaults,
+)
 from allod.wire.settings import Settings, settings_from_wire, settings_to_wire
+from allod.wire.terms import TermWire, term_to_wire, terms_from_wire
 
 STATE_CAP: Final = 4 * 1024 * 1024
-
-
-class ChangeNote(Document, kw_only=True, frozen=True):
-    """A change's number, time, author and reason."""
-
-    number: int
-    id: str
-    at: str
-    by: str = ""
-    message: str = ""
-    ticket: str = ""
-
-
-class ReleaseOrder(Document, kw_only=True, frozen=True):
-    """One release of a package's list."""
-
-    provider: str
-    version: str
-    digest: str
-    level: Level
-    when: When = When.NOW
-
-
-class Software(Document, kw_only=True, frozen=True):
-    """Who manages the software; the list is read only if it is the owner."""
-
-    manager: str = desired.OWNER
-    releases: list[ReleaseOrder] = []
-
-
-class Configuration(Document, kw_only=True, frozen=True):
-    """Who manages the configuration, and the document that is to hold."""
-
-    manager: str = desired.OWNER
-    digest: str | None = None
-    size: int = 0
-    media_type: str = "application/json"
-    when: When = When.NOW
-
-
-class Accepts(Document, kw_only=True, frozen=True):
-    """What the owner accepts by name."""
-
-    access: list[str] = []
-    constraints: list[str] = []
-    one_way: list[str] = []
-
-
-class PackageEntry(Document, kw_only=True, frozen=True):
-    """One package, or a purl pattern."""
-
-    software: Software | None = None
-    configuration: Configuration | None = None
-    together: list[str] = []
-    health: list[HealthWire] = []
-    accepts: Accepts = Accepts()
-    overrides: list[str] = []
-    secrets: list[str] = []
-    change: ChangeNote | None = None
 
 
 class Restart(Document, kw_only=True, frozen=True):
@@ -111,6 +59,8 @@ class StateDocument(Document, kw_only=True, frozen=True):
     restarts: list[Restart] = []
     hold: str | None = None
     device: DeviceRecord | None = None
+    terms: list[TermWire] = []
+    delegation: str | None = None  #: whose it is; null: the owner's
     change: ChangeNote | None = None
 
 
@@ -128,7 +78,7 @@ def decode_state(data: bytes) -> desired.StateDocument:
     patterns: list[str] = []
     for key, value in wire.packages.items():
         try:
-            packages[key] = _entry(
+            packages[key] = entry_from_wire(
                 key, convert(value, PackageEntry, what=f"the entry {key[:80]!r}")
             )
             if ids.is_pattern(key):
@@ -142,7 +92,8 @@ def decode_state(data: bytes) -> desired.StateDocument:
                 "overlapping-patterns", f"cannot read {what}: {first} and {second} overlap"
             )
     scope = ids.parse_scope(wire.scope)
-    if (wire.device is None) == (scope.kind == "devices"):
+    owners = wire.delegation is None
+    if (wire.device is not None) != (owners and scope.kind == "devices"):
         raise InvalidInput(
             "bad-document", f"cannot read {what}: 'device' stands in documents of devices only"
         )
@@ -162,27 +113,21 @@ def decode_state(data: bytes) -> desired.StateDocument:
         ),
         hold=wire.hold,
         device=None if wire.device is None else _device(wire.device),
+        terms=terms_from_wire(wire.terms, strict=True),
+        author=_author(wire),
         change=None if wire.change is None else change_from_wire(wire.change),
     )
 
 
-def change_from_wire(wire: ChangeNote) -> desired.ChangeNote:
-    """A change's note as a domain value."""
-    return desired.ChangeNote(
-        wire.number, wire.id, parse_instant(wire.at), wire.by, wire.message, wire.ticket
-    )
-
-
-def change_to_wire(note: desired.ChangeNote) -> ChangeNote:
-    """The inverse of `change_from_wire`."""
-    return ChangeNote(
-        number=note.number,
-        id=note.id,
-        at=instant(note.at),
-        by=note.by,
-        message=note.message,
-        ticket=note.ticket,
-    )
+def _author(wire: StateDocument) -> str:
+    """Who signs: what only the owner can say stands in no delegate's document."""
+    if wire.delegation is None:
+        return desired.OWNER
+    if wire.settings != Settings() or wire.terms or wire.hold is not None:
+        raise InvalidInput(
+            "owners-word", "cannot read a delegate's document: only the owner sets what it sets"
+        )
+    return ids.parse_name(wire.delegation, "a delegation's id")
 
 
 def _device(wire: DeviceRecord) -> desired.DeviceRecord:
@@ -194,63 +139,6 @@ def _device(wire: DeviceRecord) -> desired.DeviceRecord:
         else tuple(ids.parse_group(name) for name in wire.groups),
         label=wire.label,
         replaces=None if wire.replaces is None else ids.parse_device(wire.replaces),
-    )
-
-
-def _manager(value: str) -> str:
-    return value if value == desired.OWNER else ids.parse_name(value, "a delegation's id")
-
-
-def _entry(key: str, wire: PackageEntry) -> desired.PackageEntry:
-    pattern = ids.is_pattern(key)
-    if not pattern:
-        ids.parse_purl(key)
-    software = None
-    if wire.software is not None:
-        orders = tuple(
-            desired.ReleaseOrder(
-                ids.parse_provider(order.provider),
-                ids.parse_version(order.version),
-                ids.parse_digest(order.digest),
-                order.level,
-                order.when,
-            )
-            for order in wire.software.releases
-        )
-        software = desired.Software(_manager(wire.software.manager), orders)
-        if sum(order.level is Level.ACTIVE for order in orders) > 1:
-            raise InvalidInput("two-active", f"cannot have two active releases of {key}")
-        if len({order.digest for order in orders}) != len(orders):
-            raise InvalidInput("bad-document", f"cannot name one release of {key} twice")
-        if orders and (pattern or software.manager != desired.OWNER):
-            raise InvalidInput(
-                "bad-document",
-                f"cannot list releases for {key}: only the owner does, by exact name",
-            )
-    configuration = None
-    if wire.configuration is not None:
-        configuration = desired.ConfigurationOrder(
-            _manager(wire.configuration.manager),
-            None
-            if wire.configuration.digest is None
-            else ids.parse_digest(wire.configuration.digest),
-            wire.configuration.size,
-            wire.configuration.media_type,
-            wire.configuration.when,
-        )
-    return desired.PackageEntry(
-        software=software,
-        configuration=configuration,
-        together=tuple(ids.parse_purl(name) for name in wire.together),
-        health=tuple(health_from_wire(check) for check in wire.health),
-        accepts=desired.Accepts(
-            parse_access(wire.accepts.access),
-            frozenset(wire.accepts.constraints),
-            frozenset(ids.parse_digest(digest) for digest in wire.accepts.one_way),
-        ),
-        overrides=frozenset(wire.overrides),
-        secrets=frozenset(ids.parse_name(name, "a secret's name") for name in wire.secrets),
-        change=None if wire.change is None else change_from_wire(wire.change),
     )
 
 
@@ -270,7 +158,7 @@ def encode_state(document: desired.StateDocument) -> bytes:
     wire = StateDocument(
         fleet=document.fleet,
         scope=str(document.scope),
-        packages={key: _entry_to_wire(entry) for key, entry in document.packages.items()},
+        packages={key: entry_to_wire(entry) for key, entry in document.packages.items()},
         settings=settings_to_wire(document.settings),
         restarts=[
             Restart(id=entry.id, at=instant(entry.at), latest=instant(entry.latest))
@@ -286,57 +174,8 @@ def encode_state(document: desired.StateDocument) -> bytes:
             label=document.device.label,
             replaces=document.device.replaces,
         ),
+        terms=[term_to_wire(term) for term in document.terms],
+        delegation=None if document.author == desired.OWNER else document.author,
         change=None if document.change is None else change_to_wire(document.change),
     )
-    return encode(_without_defaults(msgspec.to_builtins(wire), keep={"type", "format"}))
-
-
-def _without_defaults(value: Any, keep: set[str]) -> Any:
-    """Drop nulls and empty containers: absent and empty mean the same in every field."""
-    if isinstance(value, dict):
-        slim = {key: _without_defaults(part, keep) for key, part in value.items()}
-        return {key: part for key, part in slim.items() if part is not None or key in keep}
-    if isinstance(value, list):
-        return [_without_defaults(part, keep) for part in value]
-    return value
-
-
-def _entry_to_wire(entry: desired.PackageEntry) -> PackageEntry:
-    software = None
-    if entry.software is not None:
-        software = Software(
-            manager=entry.software.manager,
-            releases=[
-                ReleaseOrder(
-                    provider=order.provider,
-                    version=order.version,
-                    digest=order.digest,
-                    level=order.level,
-                    when=order.when,
-                )
-                for order in entry.software.releases
-            ],
-        )
-    configuration = None
-    if entry.configuration is not None:
-        configuration = Configuration(
-            manager=entry.configuration.manager,
-            digest=entry.configuration.digest,
-            size=entry.configuration.size,
-            media_type=entry.configuration.media_type,
-            when=entry.configuration.when,
-        )
-    return PackageEntry(
-        software=software,
-        configuration=configuration,
-        together=list(entry.together),
-        health=[health_to_wire(check) for check in entry.health],
-        accepts=Accepts(
-            access=sorted(entry.accepts.access),
-            constraints=sorted(entry.accepts.constraints),
-            one_way=sorted(entry.accepts.one_way),
-        ),
-        overrides=sorted(entry.overrides),
-        secrets=sorted(entry.secrets),
-        change=None if entry.change is None else change_to_wire(entry.change),
-    )
+    return encode(without_defaults(msgspec.to_builtins(wire), keep={"type", "format"}))

@@ -17,6 +17,9 @@ TOKEN_REQUEST: Final = "application/vnd.allod.token-request.v1+json"  # noqa: S1
 SERVER_OFFER: Final = "application/vnd.allod.server-offer.v1+json"
 LOG_ROLE: Final = "application/vnd.allod.log-role.v1+json"
 CHANNEL: Final = "application/vnd.allod.channel.v1+json"
+GATE: Final = "application/vnd.allod.gate.v1+json"
+APPROVAL: Final = "application/vnd.allod.approval.v1+json"
+PROPOSAL: Final = "application/vnd.allod.proposal.v1+json"
 IN_TOTO: Final = "application/vnd.in-toto+json"  #: the provider's statement about a release
 
 ENVELOPE_CAP: Final = 2 * 1024 * 1024

@@ -36,7 +36,8 @@ class Settings(Document, kw_only=True, frozen=True):
     override_inhibitors: list[str] | None = None
 
 
-def _window(wire: Window) -> desired.Window:
+def window_from_wire(wire: Window) -> desired.Window:
+    """A window as a domain value. Raises InvalidInput `bad-window`."""
     start = _START.fullmatch(wire.start)
     if start is None or not 0 < wire.minutes <= _WEEK_MINUTES:
         raise InvalidInput(
@@ -49,6 +50,15 @@ def _window(wire: Window) -> desired.Window:
     )
 
 
+def window_to_wire(window: desired.Window) -> Window:
+    """The inverse of `window_from_wire`."""
+    return Window(
+        days=[_DAYS[day] for day in sorted(window.days)],
+        start=f"{window.start // 60:02d}:{window.start % 60:02d}",
+        minutes=window.minutes,
+    )
+
+
 def _optional_checks(wire: list[HealthWire] | None) -> tuple[HealthCheck, ...] | None:
     return None if wire is None else tuple(health_from_wire(check) for check in wire)
 
@@ -56,7 +66,9 @@ def _optional_checks(wire: list[HealthWire] | None) -> tuple[HealthCheck, ...] |
 def settings_from_wire(wire: Settings) -> desired.Settings:
     """A scope's settings as a domain value. Raises InvalidInput `bad-window`, or a bad check."""
     return desired.Settings(
-        windows=None if wire.windows is None else tuple(_window(window) for window in wire.windows),
+        windows=None
+        if wire.windows is None
+        else tuple(window_from_wire(window) for window in wire.windows),
         drift=wire.drift,
         retention_releases=wire.retention_releases,
         health=_optional_checks(wire.health),
@@ -72,14 +84,7 @@ def settings_to_wire(settings: desired.Settings) -> Settings:
     return Settings(
         windows=None
         if settings.windows is None
-        else [
-            Window(
-                days=[_DAYS[day] for day in sorted(window.days)],
-                start=f"{window.start // 60:02d}:{window.start % 60:02d}",
-                minutes=window.minutes,
-            )
-            for window in settings.windows
-        ],
+        else [window_to_wire(window) for window in settings.windows],
         drift=settings.drift,
         retention_releases=settings.retention_releases,
         health=None if settings.health is None else [health_to_wire(c) for c in settings.health],

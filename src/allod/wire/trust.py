@@ -71,6 +71,7 @@ class Person(Document, kw_only=True, frozen=True):
     name: str
     key: PublicKey
     role: Literal["admin", "read", "publish", "approver"]
+    kinds: list[str] = []  #: as whom they approve changes: qa, operations, …
 
 
 class Defaults(Document, kw_only=True, frozen=True):
@@ -107,6 +108,8 @@ class ProviderDocument(Document, kw_only=True, frozen=True):
     namespaces: list[str]  #: purl prefixes ending in "/"
     access: list[str] | None = None  #: the most that its releases may need; None: any
     distrusted: str | None = None  #: why; running releases stay lawful
+    distrusted_after: int | None = None  #: index in the authority log; None: all of their word
+    adopted: str | None = None  #: why the owner signs for its namespaces
 
 
 class Withdrawal(Document, kw_only=True, frozen=True):

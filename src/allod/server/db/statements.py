@@ -24,7 +24,7 @@ from allod.server.ports import (
     TokenRevoked,
 )
 from allod.wire.codec import shaped
-from allod.wire.desired import ChangeNote
+from allod.wire.entry import ChangeNote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

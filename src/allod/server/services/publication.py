@@ -53,7 +53,8 @@ from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import drive
 from allod.wire.api import UPLOAD_CAP
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
-from allod.wire.desired import ChangeNote, decode_state
+from allod.wire.desired import decode_state
+from allod.wire.entry import ChangeNote
 from allod.wire.envelope import ENVELOPE_CAP
 from allod.wire.trust import FleetDocument, TrustStatement
 
