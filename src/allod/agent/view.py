@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from allod.agent.twin import Damaged, TwinFile
+from allod.domain.delegation import Delegate
 from allod.domain.desired import StateDocument
 from allod.domain.ids import (
     DeviceId,
@@ -66,6 +67,10 @@ class View:
     accepted_at: datetime  #: by the time that the device decided by
     refusals: tuple[Refusal, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    delegates: Mapping[str, Delegate] = field(default_factory=dict)  #: id -> its proved word
+    delegate_authorities: Mapping[tuple[str, Scope], Authority] = field(default_factory=dict)
+    gates: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: rollout -> open stages
+    witnessed: datetime | None = None  #: time of the newest evidence of freshness
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from allod.domain.desired import ReleaseOrder
 from allod.domain.ids import Digest, Purl
@@ -31,6 +32,7 @@ class Transfer:
 
     package: Purl
     order: ReleaseOrder
+    reasons: tuple[str, ...] = field(default=(), compare=False)  #: what the terms said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Install:
     package: Purl
     order: ReleaseOrder
     attempt: str
+    reasons: tuple[str, ...] = field(default=(), compare=False)  #: what the terms said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Member:
     attempt: str
     snapshot: bool = False  #: copy the data before
     restore: int | None = None  #: put back this copy of the data
+    reasons: tuple[str, ...] = field(default=(), compare=False)  #: what the terms said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a release: the owner's list lacks it."""
+    """Remove a release: the list of whoever decides on it lacks it."""
 
     package: Purl
     digest: Digest
+    reasons: tuple[str, ...] = field(default=(), compare=False)  #: what the terms said of it
 
 
 Action = Describe | FetchDocument | Transfer | Install | Activate | Cancel | Delete
@@ -90,3 +95,4 @@ class Waiting:
     version: str = ""
     digest: Digest | None = None
     waits_for: str = ""
+    until: datetime | None = None  #: when to look again; None: when something happens

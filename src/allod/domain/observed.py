@@ -77,3 +77,12 @@ class Inhibition:
     name: str
     why: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a device remembers of a package besides what it has: facts for terms."""
+
+    seen: Mapping[Digest, datetime] = field(default_factory=dict)  #: release -> known since
+    activated: tuple[datetime, ...] = ()  #: when its present manager changed what runs
+    consent: Mapping[str, bool] = field(default_factory=dict)  #: attempt -> what was answered

@@ -34,7 +34,7 @@ from allod.domain.actions import (
 from allod.domain.desired import ConfigurationOrder, Level, ReleaseOrder, When
 from allod.domain.ids import Digest, ProviderName, Purl
 from allod.domain.judgement import Finding, ProviderLimits, Situation, data_steps, objections
-from allod.domain.observed import Facts, Inhibition, Observed
+from allod.domain.observed import Facts, Grounds, Inhibition, Observed
 from allod.domain.resolution import (
     Resolved,
     ResolvedConfiguration,
@@ -67,6 +67,8 @@ class Surroundings:
     withdrawn: Mapping[Digest, str] = field(default_factory=dict)  #: why
     providers: Mapping[ProviderName, ProviderLimits] = field(default_factory=dict)
     documents: frozenset[Digest] = frozenset()  #: configuration documents that are on the device
+    grounds: Mapping[Purl, Grounds] = field(default_factory=dict)
+    witnessed: datetime | None = None  #: time of the newest evidence of freshness
 
 
 def make_plan(resolved: Resolved, observed: Mapping[Purl, Observed], around: Surroundings) -> Plan:

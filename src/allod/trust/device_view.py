@@ -6,10 +6,11 @@ Steps 6 to 8 of the order of acceptance, as far as they need no delegation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
+from allod.domain.delegation import Delegate
 from allod.domain.desired import StateDocument
 from allod.domain.ids import (
     DeviceId,
@@ -86,6 +87,10 @@ class DeviceView:
     floors: Floors
     decided: datetime
     own_groups: tuple[GroupName, ...] | None = None  #: of the device's document; None: it has none
+    delegates: Mapping[str, Delegate] = field(default_factory=dict)  #: id -> its proved word
+    delegate_authorities: Mapping[tuple[str, Scope], Authority] = field(default_factory=dict)
+    gates: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: rollout -> open stages
+    witnessed: datetime | None = None  #: time of the quorum on the newest checkpoint
 
     @property
     def retired(self) -> bool:
