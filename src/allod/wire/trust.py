@@ -72,6 +72,7 @@ class Person(Document, kw_only=True, frozen=True):
     key: PublicKey
     role: Literal["admin", "read", "publish", "approver"]
     kinds: list[str] = []  #: as whom they approve changes: qa, operations, …
+    approval: PublicKey | None = None  #: the key of their approvals; `key` never counts for them
 
 
 class Defaults(Document, kw_only=True, frozen=True):
