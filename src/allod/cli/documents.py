@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from allod.cli.preview import read_state
 from allod.cli.refresh import View, refresh
+from allod.domain.delegation import Delegation
 from allod.domain.desired import StateDocument
 from allod.domain.ids import (
     Digest,
@@ -23,6 +24,7 @@ from allod.domain.ids import (
 )
 from allod.errors import Untrusted
 from allod.trust.metadata import read
+from allod.wire.delegation import decode_delegation
 from allod.wire.trust import (
     FleetDocument,
     ProviderDocument,
@@ -133,6 +135,23 @@ class Base:
                 if document.provider != name:
                     raise Untrusted("wrong-address", f"cannot use {path}: it is another provider's")
                 found[name] = self._own(document)
+        return found
+
+    @cached_property
+    def delegations(self) -> Mapping[str, Delegation]:
+        """Whom the owner lets decide, by id."""
+        found: dict[str, Delegation] = {}
+        for path in sorted(self.targets):
+            name = path.removeprefix("delegations/").removesuffix(".json")
+            data = self.content(path) if path.startswith("delegations/") else None
+            if data is None:
+                continue
+            fleet, delegation = decode_delegation(data)
+            if fleet != self.fleet_id:
+                raise Untrusted("wrong-fleet", f"cannot use {path}: it is another fleet's")
+            if delegation.id != name:
+                raise Untrusted("wrong-address", f"cannot use {path}: it is another delegation's")
+            found[name] = delegation
         return found
 
     @cached_property

@@ -22,7 +22,8 @@ _SIZE: Final = re.compile(r"(\d{1,15})\s*([kmg]?)(?:i?b)?(?:/s)?", re.ASCII | re
 _POWERS: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 _CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _WINDOW: Final = re.compile(
-    r"(?:(?P<days>[a-z,-]+)\s+)?(?P<start>\d\d:\d\d)\s*(?:-\s*(?P<end>\d\d:\d\d)|\s(?P<span>\S+))",
+    r"(?:(?P<days>[a-z,-]+)(?:\s+|:))?(?P<start>\d\d:\d\d)"
+    r"\s*(?:-\s*(?P<end>\d\d:\d\d)|[\s+](?P<span>\S+))",
     re.ASCII,
 )
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -81,7 +82,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_window(text: str) -> Window:
-    """A window in UTC, like `02:00-04:00`, `sat,sun 22:00-06:00`, `mon-fri 02:00 90m`.
+    """A window in UTC, like `02:00-04:00`, `sat,sun 22:00-06:00`, `mon-fri 02:00 90m`, `sun:02:00+2h`.
 
     Raises:
         InvalidInput: `bad-window`.

@@ -85,6 +85,7 @@ class Change:
     files: Mapping[str, bytes] = field(default_factory=dict)  #: other documents, by target path
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()  #: what the verb itself has to say about it
+    also: Callable[[RepositoryDraft], None] | None = None  #: roles that come or go, and targets
 
 
 Plan = Callable[[Picture], Change]
@@ -203,6 +204,8 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
             draft.set_target(scope.target_path, encode_state(stamp(before, document, note)))
     for path, data in change.files.items():
         draft.set_target(path, data)
+    if change.also is not None:
+        change.also(draft)
     if not draft.touched:
         return None
     draft.renew(now, root=False)
