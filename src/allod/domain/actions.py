@@ -96,3 +96,4 @@ class Waiting:
     digest: Digest | None = None
     waits_for: str = ""
     until: datetime | None = None  #: when to look again; None: when something happens
+    asks: str = ""  #: the attempt about which somebody at the device is asked; empty: nobody is

@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -250,7 +250,8 @@ def _delegated_restarts(reading: _Reading) -> Iterator[tuple[Scope, Restart]]:
         for document in reading.ordered:
             own = delegate.documents.get(document.scope)
             if own is not None and document.scope in delegation.scopes:
-                yield from ((document.scope, restart) for restart in own.restarts)
+                for restart in own.restarts:
+                    yield document.scope, replace(restart, manager=delegation.id)
 
 
 def _first(settings: Iterable[Settings], pick: Callable[[Settings], _T | None]) -> _T | None:

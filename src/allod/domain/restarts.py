@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from allod.domain.desired import Restart
+from allod.domain.desired import OWNER, Restart
 from allod.domain.ids import Scope
 
 
@@ -42,7 +42,9 @@ class Decision(StrEnum):
 
 
 def restart_key(scope: Scope, restart: Restart) -> str:
-    """Under what it is remembered."""
+    """Under what it is remembered; a delegate's are apart from the owner's, whatever their ids."""
+    if restart.manager != OWNER:
+        return f"by/{restart.manager}/{scope}#{restart.id}"
     return f"{scope}#{restart.id}"
 
 

@@ -62,7 +62,9 @@ class Pending(Document, kw_only=True, frozen=True):
     what: str
     version: str | None = None
     digest: str | None = None
-    waits_for: str = ""  #: "restart", "window", an inhibitor, …
+    waits_for: str = ""  #: "restart", "window", an inhibitor, a term, …
+    until: str | None = None  #: when it is looked at again; None: when something happens
+    asks: bool = False  #: somebody at the device is asked
     progress: float | None = None  #: 0 … 1 of a transfer
 
 
@@ -91,6 +93,15 @@ class SeenCheckpoint(Document, kw_only=True, frozen=True):
     root: str  #: base64
 
 
+class ApprovalSeen(Document, kw_only=True, frozen=True):
+    """A person's approval that the device verified."""
+
+    kind: str
+    person: str
+    ticket: str = ""
+    at: str = ""
+
+
 class Authority(Document, kw_only=True, frozen=True):
     """Why a change was lawful: the receipt that a device gives."""
 
@@ -102,7 +113,8 @@ class Authority(Document, kw_only=True, frozen=True):
     delegation: str | None = None
     log_index: int | None = None  #: of the entry of that version of the role
     checkpoint: SeenCheckpoint | None = None  #: the newest that it had accepted when it acted
-    reasons: list[str] = []
+    reasons: list[str] = []  #: what each term said: `code: words`
+    approvals: list[ApprovalSeen] = []
 
 
 class ChangeReport(Document, kw_only=True, frozen=True):
@@ -111,7 +123,8 @@ class ChangeReport(Document, kw_only=True, frozen=True):
     at: str
     package: str
     what: (
-        str  #: transferred, installed, activated, configured, reverted, deleted, restarted, healed
+        str  #: transferred, installed, activated, configured, reverted, deleted, restarted, healed,
+        #: agreed, declined
     )
     before: str | None = None
     after: str | None = None
