@@ -256,3 +256,41 @@ class Problem(Document, frozen=True, kw_only=True):
     code: str
     reasons: list[str] = []
     details: dict[str, Any] = {}
+
+
+class ChannelUpload(Document, frozen=True, kw_only=True):
+    """A provider's channel document, as it was signed (a DSSE envelope)."""
+
+    document: bytes
+
+
+class ChannelReceipt(Document, frozen=True, kw_only=True):
+    """The document is logged and published. The same again gets the same sequence."""
+
+    provider: str
+    channel: str
+    sequence: int
+    news: int
+
+
+class ChannelStatus(Document, frozen=True, kw_only=True):
+    """A channel that the fleet follows, as the server sees it."""
+
+    provider: str
+    channel: str
+    delegations: list[str]  #: ids of those that follow it
+    source: str = ""  #: where the server copies it from; empty: it is handed in
+    sequence: int = 0  #: of the newest document; 0: there is none yet
+    digest: str | None = None  #: of its payload
+    at: str | None = None  #: as the provider says
+    expires: str | None = None
+    received: str | None = None
+    witnessed: bool = False  #: a checkpoint that witnesses vouch for lies beside it
+    polled: str | None = None  #: when the source was last read
+    failure: str = ""  #: why it could not be, at the last attempt
+
+
+class ChannelList(Document, frozen=True, kw_only=True):
+    """Channels by provider and name."""
+
+    channels: list[ChannelStatus]

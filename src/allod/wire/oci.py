@@ -29,6 +29,8 @@ STATEMENT: Final = (
     "application/vnd.allod.release.statement.v1+json"  #: artifactType of the referrer
 )
 ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"  #: media type of the referrer's one layer
+CHANNEL: Final = "application/vnd.allod.channel.v1+json"  #: artifactType of a channel's document
+CHANNELS: Final = "channels"  #: the repository beside the packages; a tag is a channel's name
 
 SCHEMA_VERSION: Final = 2
 MANIFEST_CAP: Final = 4 * 1024 * 1024  #: OCI distribution 1.1 asks registries for this much
@@ -248,9 +250,29 @@ def statement_manifest(envelope: bytes, subject: Descriptor) -> Manifest:
     )
 
 
+def channel_manifest(envelope: bytes) -> Manifest:
+    """The manifest under which a registry has a channel's newest document."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        media_type=MANIFEST,
+        artifact_type=CHANNEL,
+        config=EMPTY_DESCRIPTOR,
+        layers=[Descriptor(media_type=ENVELOPE, digest=sha256(envelope), size=len(envelope))],
+    )
+
+
+def channel_layer(document: Manifest, *, what: str = "the channel") -> Layer:
+    """The one layer of such a manifest: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
+    return _envelope_layer(document, CHANNEL, f"cannot read {what}: it is no channel's document")
+
+
 def statement_layer(document: Manifest, *, what: str = "the provider's statement") -> Layer:
     """The one layer of such a referrer: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
-    if document.artifact_type != STATEMENT or len(document.layers) != 1:
-        raise InvalidInput("bad-manifest", f"cannot read {what}: it is no release statement")
+    return _envelope_layer(document, STATEMENT, f"cannot read {what}: it is no release statement")
+
+
+def _envelope_layer(document: Manifest, kind: str, otherwise: str) -> Layer:
+    if document.artifact_type != kind or len(document.layers) != 1:
+        raise InvalidInput("bad-manifest", otherwise)
     layer = document.layers[0]
-    return Layer(parse_digest(layer.digest), _size(layer, what), layer.media_type)
+    return Layer(parse_digest(layer.digest), _size(layer, "the envelope"), layer.media_type)
