@@ -7,7 +7,6 @@ It is taken from documents that were read back from the very bytes that will be 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from allod.domain.desired import (
@@ -25,23 +24,17 @@ from allod.domain.desired import (
 )
 from allod.domain.ids import Scope
 from allod.domain.release import HealthCheck
+from allod.domain.said import Difference as Difference
+from allod.domain.said import names, plain, simple
+from allod.domain.term_words import (
+    approval_differences,
+    rollout_differences,
+    term_differences,
+)
 
 NOTE: Final = "note"  #: `what` of a difference that is only a change's note
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as it was."""
-
-    subject: str  #: a scope ("groups/kitchen") or a file ("fleet.json")
-    what: str  #: stable kebab-case name of what differs
-    says: str  #: one line for people
-    package: str | None = None
-    before: str | None = None
-    after: str | None = None
-    path: str = ""  #: which field, where a document is compared field by field
 
 
 def differences(
@@ -54,10 +47,18 @@ def differences(
     return tuple(found)
 
 
+def subject_of(document: StateDocument) -> str:
+    """How differences name a document: its scope, and whose it is where it is not the owner's."""
+    if document.author == OWNER:
+        return str(document.scope)
+    return f"by/{document.author}/{document.scope}"
+
+
 def _document(
     scope: Scope, old: StateDocument | None, new: StateDocument | None
 ) -> Iterator[Difference]:
-    subject = str(scope)
+    known = new if new is not None else old
+    subject = str(scope) if known is None else subject_of(known)
     if old is None and new is not None:
         yield Difference(
             subject, "document-new", f"{_named(scope)} is decided on for the first time"
@@ -71,11 +72,11 @@ def _document(
     first = old if old is not None else _blank(new)
     second = new if new is not None else _blank(old)
     if first.fleet != second.fleet:
-        yield _plain(subject, "fleet", "fleet", first.fleet, second.fleet)
+        yield plain(subject, "fleet", "fleet", first.fleet, second.fleet)
     for key in sorted(first.packages.keys() | second.packages.keys()):
         yield from _entry(subject, key, first.packages.get(key), second.packages.get(key))
     for key in sorted(first.unreadable.keys() | second.unreadable.keys()):
-        yield from _simple(
+        yield from simple(
             subject,
             "unreadable",
             f"an entry that this program cannot read, {key}",
@@ -84,7 +85,10 @@ def _document(
         )
     yield from _settings(subject, first.settings, second.settings)
     yield from _restarts(subject, first.restarts, second.restarts)
-    yield from _simple(subject, "hold", "hold", first.hold, second.hold)
+    yield from simple(subject, "hold", "hold", first.hold, second.hold)
+    if first.author != second.author:
+        yield plain(subject, "author", "signed by", first.author, second.author)
+    yield from term_differences(subject, first.terms, second.terms)
     yield from _device(subject, first.device, second.device)
     yield from _note(subject, None, first.change, second.change)
 
@@ -95,39 +99,7 @@ def _named(scope: Scope) -> str:
 
 def _blank(like: StateDocument | None) -> StateDocument:
     assert like is not None  # noqa: S101 — one of the two is there
-    return StateDocument(like.fleet, like.scope)
-
-
-def _plain(
-    subject: str, what: str, name: str, before: str | None, after: str | None, **more: Any
-) -> Difference:
-    if before is None:
-        says = f"{name}: {after}"
-    elif after is None:
-        says = f"{name}: no longer {before}"
-    else:
-        says = f"{name}: {before} → {after}"
-    return Difference(subject, what, says, before=before, after=after, **more)
-
-
-def _simple(
-    subject: str, what: str, name: str, before: Any, after: Any, **more: Any
-) -> Iterator[Difference]:
-    """One difference if the two differ, shown as texts."""
-    if before != after:
-        old, new = (None if value is None else str(value) for value in (before, after))
-        yield _plain(subject, what, name, old, new, **more)
-
-
-def _names(
-    subject: str, what: str, name: str, before: Iterable[str], after: Iterable[str], **more: Any
-) -> Iterator[Difference]:
-    """One difference a name that came or went."""
-    old, new = frozenset(before), frozenset(after)
-    for gone in sorted(old - new):
-        yield Difference(subject, f"{what}-gone", f"{name}: {gone} no longer", before=gone, **more)
-    for came in sorted(new - old):
-        yield Difference(subject, f"{what}-new", f"{name}: {came}", after=came, **more)
+    return StateDocument(like.fleet, like.scope, author=like.author)
 
 
 def _entry(
@@ -147,26 +119,33 @@ def _entry(
     yield from _configuration(subject, key, first.configuration, second.configuration)
     about: dict[str, Any] = {"package": key}
     if first.together != second.together:
-        yield _plain(
+        yield plain(
             subject, "together", f"{key} goes together with",
             ", ".join(first.together) or None, ", ".join(second.together) or "nothing", **about,
         )  # fmt: skip
     yield from _checks(subject, f"{key} health check", first.health, second.health, **about)
     one, two = first.accepts, second.accepts
-    yield from _names(subject, "access", f"{key} accepted access", one.access, two.access, **about)
-    yield from _names(
+    yield from names(subject, "access", f"{key} accepted access", one.access, two.access, **about)
+    yield from names(
         subject, "constraint", f"{key} accepted constraint",
         one.constraints, two.constraints, **about,
     )  # fmt: skip
-    yield from _names(
+    yield from names(
         subject, "one-way", f"{key} accepted as one-way", one.one_way, two.one_way, **about
     )
-    yield from _names(
-        subject, "override", f"{key} overrides", first.overrides, second.overrides, **about
+    yield from names(
+        subject,
+        "override",
+        f"{key} sets aside the term",
+        first.overrides,
+        second.overrides,
+        **about,
     )
-    yield from _names(
+    yield from names(
         subject, "secret", f"{key} is granted the secret", first.secrets, second.secrets, **about
     )
+    yield from rollout_differences(subject, key, first.rollout, second.rollout)
+    yield from approval_differences(subject, key, first.approvals, second.approvals)
     yield from _note(subject, key, first.change, second.change)
 
 
@@ -177,7 +156,7 @@ def _software(
         return
     first, second = old or Software(), new or Software()
     if (old is None) != (new is None) or first.manager != second.manager:
-        yield _plain(
+        yield plain(
             subject, "manager", f"{key} software is decided by",
             None if old is None else first.manager,
             "whoever else names it" if new is None else second.manager, package=key,
@@ -197,14 +176,14 @@ def _software(
                 subject, "release-new", f"{key} {_order(order)}", key, after=_order(order)
             )
         elif had[digest] != order:
-            yield _plain(
+            yield plain(
                 subject, "release-changed", f"{key} {order.version}",
                 _order(had[digest]), _order(order), package=key,
             )  # fmt: skip
     if new is not None and second.manager == OWNER and old is not None:
         yield from _left(subject, key, first, second)
     if had == has and tuple(had) != tuple(has):
-        yield _plain(
+        yield plain(
             subject, "release-order", f"{key} releases stand as",
             ", ".join(o.version for o in first.releases),
             ", ".join(o.version for o in second.releases), package=key,
@@ -229,7 +208,7 @@ def _configuration(
     subject: str, key: str, old: ConfigurationOrder | None, new: ConfigurationOrder | None
 ) -> Iterator[Difference]:
     if old != new:
-        yield _plain(
+        yield plain(
             subject, "configuration", f"{key} configuration",
             None if old is None else _document_of(old),
             "whoever else sets it" if new is None else _document_of(new), package=key,
@@ -260,7 +239,7 @@ def _checks(
         None if checks is None else "; ".join(describe_check(check) for check in checks) or "none"
         for checks in (old, new)
     )
-    yield _plain(subject, "health", name, before, after or "not set here", **more)
+    yield plain(subject, "health", name, before, after or "not set here", **more)
 
 
 def describe_check(check: HealthCheck) -> str:
@@ -290,20 +269,20 @@ def _settings(subject: str, old: Settings, new: Settings) -> Iterator[Difference
             else "; ".join(describe_window(window) for window in windows) or "none"
             for windows in (old.windows, new.windows)
         )
-        yield _plain(subject, "windows", "windows (UTC)", before, after or "not set here")
-    yield from _simple(subject, "drift", "drift policy", old.drift, new.drift)
-    yield from _simple(
+        yield plain(subject, "windows", "windows (UTC)", before, after or "not set here")
+    yield from simple(subject, "drift", "drift policy", old.drift, new.drift)
+    yield from simple(
         subject, "retention", "earlier releases kept", old.retention_releases,
         new.retention_releases,
     )  # fmt: skip
     yield from _checks(subject, "health checks for every package", old.health, new.health)
-    yield from _simple(subject, "bandwidth", "bytes a second at most", old.bandwidth, new.bandwidth)
+    yield from simple(subject, "bandwidth", "bytes a second at most", old.bandwidth, new.bandwidth)
     if old.override_inhibitors != new.override_inhibitors:
         before, after = (
             None if names is None else ", ".join(sorted(names)) or "none"
             for names in (old.override_inhibitors, new.override_inhibitors)
         )
-        yield _plain(
+        yield plain(
             subject, "override-inhibitors", "inhibitors overridden", before,
             after or "not set here",
         )  # fmt: skip
@@ -315,9 +294,9 @@ def _restarts(
     if old == new:
         return
     before, after = ([_restart(known) for known in restarts] for restarts in (old, new))
-    yield from _names(subject, "restart", "restart", before, after)
+    yield from names(subject, "restart", "restart", before, after)
     if sorted(before) == sorted(after):
-        yield _plain(subject, "restart-order", "restarts", str(before), str(after))
+        yield plain(subject, "restart-order", "restarts", str(before), str(after))
 
 
 def _restart(known: Restart) -> str:
@@ -335,16 +314,16 @@ def _device(
         yield _simple_device(subject, old, new)
     first = old or DeviceRecord(0)
     second = new or DeviceRecord(0)
-    yield from _simple(subject, "epoch", "binding", first.epoch or None, second.epoch or None)
-    yield from _simple(subject, "status", "status", first.status, second.status)
-    yield from _simple(subject, "label", "label", first.label or None, second.label or None)
+    yield from simple(subject, "epoch", "binding", first.epoch or None, second.epoch or None)
+    yield from simple(subject, "status", "status", first.status, second.status)
+    yield from simple(subject, "label", "label", first.label or None, second.label or None)
     if first.groups != second.groups:
         before, after = (
             "the invite's" if groups is None else ", ".join(groups) or "none"
             for groups in (first.groups, second.groups)
         )
-        yield _plain(subject, "groups", "groups", before, after)
-    yield from _simple(subject, "replaces", "takes the place of", first.replaces, second.replaces)
+        yield plain(subject, "groups", "groups", before, after)
+    yield from simple(subject, "replaces", "takes the place of", first.replaces, second.replaces)
 
 
 def _simple_device(subject: str, old: DeviceRecord | None, new: DeviceRecord | None) -> Difference:

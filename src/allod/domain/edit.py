@@ -105,7 +105,7 @@ def deploy(
         releases = _with_active(present, order, retention)
     else:
         releases = _with_prepared(present, order, document.scope)
-    taken = entry.accepts if accepts is None else _joined(entry.accepts, accepts)
+    taken = entry.accepts if accepts is None else joined(entry.accepts, accepts)
     listed = {known.digest for known in releases}
     return _put(
         document,
@@ -147,7 +147,8 @@ def _with_prepared(
     return (order, *present)
 
 
-def _joined(first: Accepts, second: Accepts) -> Accepts:
+def joined(first: Accepts, second: Accepts) -> Accepts:
+    """What either accepts."""
     return Accepts(
         first.access | second.access,
         first.constraints | second.constraints,
@@ -351,15 +352,23 @@ def replacement(
 
 
 def stamp(before: StateDocument | None, after: StateDocument, note: ChangeNote) -> StateDocument:
-    """Write the change's note on the document and on every entry that differs from `before`."""
+    """Write the change's note on the document and on every entry that differs from `before`.
+
+    Approvals are of one change of one entry: those of the change before leave with it.
+    """
     known = before.packages if before is not None else {}
     packages = {
         key: entry
         if key in known and _bare(known[key]) == _bare(entry)
-        else replace(entry, change=note)
+        else _stamped(known.get(key), entry, note)
         for key, entry in after.packages.items()
     }
     return replace(after, packages=packages, change=note)
+
+
+def _stamped(before: PackageEntry | None, entry: PackageEntry, note: ChangeNote) -> PackageEntry:
+    old = before is not None and entry.approvals == before.approvals
+    return replace(entry, change=note, approvals=() if old else entry.approvals)
 
 
 def _bare(entry: PackageEntry) -> PackageEntry:
