@@ -54,10 +54,12 @@ _OWN: Final = "Own"
 VERBS: Final = (
     Verb("init", "allod.cli.init:init", "Make a fleet of your own.", _START),
     Verb("serve", "allod.server.commands:serve", "Run the server.", _START),
+    Verb("join", "allod.cli.join:join", "Act in somebody else's fleet.", _START),
     Verb("completion", "allod.program:completion", "Shell completion.", _START),
     Verb("device", "allod.cli.device:app", "Invite, list, move, rename, retire.", _CHANGE),
     Verb("group", "allod.cli.group:app", "Groups of devices and their settings.", _CHANGE),
     Verb("provider", "allod.cli.provider:app", "Whose releases may come onto devices.", _CHANGE),
+    Verb("delegate", "allod.cli.delegate:app", "Let others decide, within terms.", _CHANGE),
     Verb("release", "allod.cli.release:app", "Build, push, import and verify releases.", _CHANGE),
     Verb("deploy", "allod.cli.deploy:deploy", "Let devices have a release.", _CHANGE),
     Verb("delete", "allod.cli.deploy:delete", "Remove a package from devices.", _CHANGE),
