@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from allod.cli.preview import Reading, json_differences
 from allod.domain.desired import OWNER, StateDocument
-from allod.domain.difference import Difference
+from allod.domain.difference import subject_of
 from allod.domain.ids import Digest, Scope, sha256
+from allod.domain.said import Difference
 from allod.errors import AllodError, Untrusted
 from allod.wire.codec import parse_strict
 
@@ -70,7 +71,7 @@ def _members(subject: str, package: str, reading: Reading, load: Load) -> Iterat
 
 
 def _digest(side: Mapping[Scope, StateDocument], subject: str, package: str) -> Digest | None:
-    document = next((known for scope, known in side.items() if str(scope) == subject), None)
+    document = next((known for known in side.values() if subject_of(known) == subject), None)
     entry = None if document is None else document.packages.get(package)
     order = None if entry is None else entry.configuration
     return None if order is None or order.manager != OWNER else order.digest

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from allod.cli.preview import read_state
+from allod.cli.preview import DELEGATION, place_of, read_state
 from allod.cli.refresh import View, refresh
 from allod.domain.delegation import Delegation
-from allod.domain.desired import StateDocument
+from allod.domain.desired import OWNER, StateDocument
 from allod.domain.ids import (
     Digest,
     FleetId,
@@ -75,8 +75,11 @@ class Base:
         """Target path -> what the signed metadata says of it, over all roles."""
         listed: dict[str, TargetFile] = {}
         for role, data in self.view.repository.files.items():
-            signed = read(data, role).signed
-            listed.update(getattr(signed, "targets", {}))
+            found = getattr(read(data, role).signed, "targets", {})
+            if role.startswith(DELEGATION):  # what else a delegate may list is nobody's word
+                own = f"by/{role.removeprefix(DELEGATION)}/"
+                found = {path: info for path, info in found.items() if path.startswith(own)}
+            listed.update(found)
         return listed
 
     def content(self, path: str) -> bytes | None:
@@ -96,6 +99,22 @@ class Base:
                 return None
             self._states[scope] = read_state(data, self.fleet_id, scope)
         return self._states[scope]
+
+    @cached_property
+    def delegated(self) -> Mapping[tuple[str, Scope], StateDocument]:
+        """The documents of delegates who give orders, by delegation and scope."""
+        found: dict[tuple[str, Scope], StateDocument] = {}
+        for path in sorted(self.targets):
+            place = place_of(path) if path.startswith("by/") else None
+            data = None if place is None else self.content(path)
+            if place is not None and data is not None:
+                author, scope = place
+                found[place] = read_state(data, self.fleet_id, scope, author)
+        return found
+
+    def by(self, author: str, scope: Scope) -> StateDocument | None:
+        """The document of whoever decides, the owner or a delegation; None: nothing was said."""
+        return self.state(scope) if author == OWNER else self.delegated.get((author, scope))
 
     @cached_property
     def scopes(self) -> tuple[Scope, ...]:

@@ -15,7 +15,7 @@ from allod.cli.members import Members
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices
 from allod.cli.scopes import all_groups, find_scope
-from allod.domain.desired import StateDocument
+from allod.domain.desired import OWNER, StateDocument
 from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
 from allod.domain.reported import Member
@@ -33,11 +33,13 @@ class Picture:
         base: the owner's documents, verified.
         members: the devices, verified when first looked at.
         now: when it was taken.
+        author: as whom it is changed: the owner, or a delegation.
     """
 
     base: Base
     members: Members
     now: datetime
+    author: str = OWNER
 
     @property
     def fleet(self) -> LocalFleet:
@@ -79,6 +81,13 @@ class Picture:
 
         A device's document that was made for an earlier binding begins anew: devices ignore it.
         """
+        if self.author != OWNER:
+            own = self.base.by(self.author, scope)
+            return own or StateDocument(self.base.fleet_id, scope, author=self.author)
+        return self.owners(scope)
+
+    def owners(self, scope: Scope) -> StateDocument:
+        """The owner's document for the scope, or the one to begin with."""
         known = self.base.state(scope)
         if scope.kind == "groups":
             return known if known is not None else empty(self.base.fleet_id, scope)
@@ -95,7 +104,7 @@ class Picture:
         """Every package that a document names or a device has."""
         named = {
             Purl(key)
-            for document in self.base.states.values()
+            for document in (*self.base.states.values(), *self.base.delegated.values())
             for key in document.packages
             if not is_pattern(key)
         }
@@ -132,11 +141,14 @@ class Picture:
         return found[0]
 
 
-def take(fleet: LocalFleet, *, reports: bool = True, reading: bool = False) -> Picture:
+def take(
+    fleet: LocalFleet, *, reports: bool = True, reading: bool = False, author: str = OWNER
+) -> Picture:
     """Fetch and verify everything anew.
 
     Args:
         fleet: whose.
+        author: as whom it is to be changed.
         reports: fetch those of the devices too.
         reading: nothing is signed on it, so that it may be looked at without enough witnesses.
 
@@ -145,4 +157,4 @@ def take(fleet: LocalFleet, *, reports: bool = True, reading: bool = False) -> P
         Unavailable: it cannot be reached, or what it has is past its date.
     """
     base = newest(fleet, reading=reading)
-    return Picture(base, Members(base, reports=reports), clock())
+    return Picture(base, Members(base, reports=reports), clock(), author)

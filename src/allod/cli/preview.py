@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile, Targets
 
-from allod.domain.desired import StateDocument
-from allod.domain.difference import Difference, differences
-from allod.domain.ids import FleetId, Scope, parse_scope
+from allod.domain.desired import OWNER, StateDocument
+from allod.domain.difference import differences
+from allod.domain.ids import FleetId, Scope, parse_name, parse_scope
+from allod.domain.said import Difference
 from allod.errors import Untrusted
-from allod.trust.metadata import TARGETS, read
+from allod.trust.metadata import ADDRESS, TARGETS, read
 from allod.wire.codec import parse_strict
 from allod.wire.desired import STATE_CAP, decode_state
 
+DELEGATION: Final = "delegation-"  #: how roles of delegates begin
 OldTarget = Callable[[str], bytes | None]
 States = dict[Scope, StateDocument]
 
@@ -109,11 +111,14 @@ def _target(
     becomes: bytes | None,
     states: tuple[States, States],
 ) -> Iterator[Difference]:
-    if path.startswith("state/"):
-        scope = parse_scope(path.removeprefix("state/").removesuffix(".json"))
+    place = place_of(path)
+    if place is not None:
+        author, scope = place
         for data, side in zip((was, becomes), states, strict=True):
             if data is not None:
-                side[scope] = read_state(data, fleet, scope)
+                if scope in side:
+                    raise _unfit(f"two parties speak for {scope} in it")
+                side[scope] = read_state(data, fleet, scope, author)
         return
     old, new = (
         None if data is None else parse_strict(data, cap=STATE_CAP, what=path)
@@ -141,14 +146,46 @@ def compare(fleet: FleetId, pairs: Mapping[str, tuple[bytes | None, bytes | None
     return Reading((*differences(*states), *found), *states)
 
 
-def read_state(data: bytes, fleet: FleetId, scope: Scope) -> StateDocument:
+def place_of(path: str) -> tuple[str, Scope] | None:
+    """Whose document of desired state stands at a target path, and for which scope.
+
+    Returns:
+        None, if it is no place of such a document.
+
+    Raises:
+        InvalidInput: it looks like one, and is none.
+    """
+    room, _, rest = path.partition("/")
+    author = OWNER
+    if room == "by":
+        author, _, rest = rest.partition("/")
+        parse_name(author, "a delegation's id")
+    elif room != "state":
+        return None
+    return author, parse_scope(rest.removesuffix(".json"))
+
+
+def path_of(author: str, scope: Scope) -> str:
+    """The inverse of `place_of`."""
+    if author == OWNER:
+        return scope.target_path
+    return f"by/{author}/{scope.kind}/{scope.name}.json"
+
+
+def read_state(data: bytes, fleet: FleetId, scope: Scope, author: str = OWNER) -> StateDocument:
     """A document of desired state at its own address.
 
     Raises:
         InvalidInput: it cannot be read.
-        Untrusted: `wrong-scope`, `wrong-fleet`: it stands where it does not belong.
+        Untrusted: `wrong-scope`, `wrong-fleet`, `wrong-delegation`: it stands where it does not
+            belong.
     """
     document = decode_state(data)
+    if document.author != author:
+        raise Untrusted(
+            "wrong-delegation",
+            f"cannot use the document of {author} for {scope}: it is {document.author}'s",
+        )
     if document.scope != scope:
         raise Untrusted("wrong-scope", f"cannot use {scope}: its document is {document.scope}'s")
     if document.fleet != fleet:
@@ -159,14 +196,26 @@ def read_state(data: bytes, fleet: FleetId, scope: Scope) -> StateDocument:
 def _role(role: str, old: Targets | None, new: Targets) -> Iterator[Difference]:
     """What a role's file says beside its targets: life, keys and delegations."""
     name = f"the owner's {'list' if role == TARGETS else role}"
+    if role.startswith(DELEGATION):
+        name = f"the list of {role.removeprefix(DELEGATION)}"
     before = None if old is None else old.expires
     if before is None or new.expires < before:
         says = f"{name} is good until {new.expires:%Y-%m-%d}"
         yield Difference(role, "expires", says, after=f"{new.expires:%Y-%m-%dT%H:%M:%SZ}")
-    first, second = (
-        None if signed is None else _outside(signed.to_dict()) for signed in (old, new)
-    )
+    second = _outside(new.to_dict())
+    first = _blank(role, second) if old is None else _outside(old.to_dict())
     yield from json_differences(role, first, second)
+
+
+def _blank(role: str, new: dict[str, Any]) -> dict[str, Any]:
+    """What a role's first file says that is no news: its kind and its own address."""
+    address = new.get(ADDRESS)
+    fleet = address.get("fleet") if isinstance(address, dict) else None
+    return {
+        "_type": "targets",
+        "spec_version": new.get("spec_version"),
+        ADDRESS: {"fleet": fleet, "role": role},
+    }
 
 
 def _outside(value: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,18 +21,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from cyclopts import Parameter
 
+from allod.cli.approving import approved_lines, lacking, require_approvals
 from allod.cli.contents import fetch_configuration, read_document, with_contents
+from allod.cli.delegated import check_word
 from allod.cli.in_force import Force, see_in_force
 from allod.cli.log_entries import entries_for
 from allod.cli.options import Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
-from allod.cli.preview import Reading, read_back
+from allod.cli.preview import DELEGATION, Reading, path_of, read_back
 from allod.cli.summary import Summary, render
-from allod.domain.desired import ChangeNote, StateDocument
+from allod.domain.desired import OWNER, ChangeNote, StateDocument
 from allod.domain.edit import stamp
-from allod.domain.ids import Digest, Scope
-from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
+from allod.domain.ids import Digest, Scope, parse_name
+from allod.errors import AllodError, Conflict, InvalidInput, Refused, Untrusted
 from allod.trust.authoring import RepositoryDraft
 from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, last_change, read
 from allod.trust.role_keys import HOME, PRODUCTION
@@ -57,12 +59,16 @@ class Intent:
         ticket: Where it was decided; it is signed along.
         yes: Do not ask.
         dry_run: Show the change and stop.
+        author: Decide as this delegation, with its key on this machine.
+        propose: Hand the change in for people to approve, instead of signing it.
     """
 
     message: Annotated[str, Parameter(name=["--message", "-m"])] = ""
     ticket: str = ""
     yes: Sure = False
     dry_run: Annotated[bool, Parameter(negative="")] = False
+    author: Annotated[str, Parameter(name="--as", show_default=False)] = OWNER
+    propose: Annotated[bool, Parameter(negative="")] = False
 
     def check(self) -> None:
         """Raises InvalidInput `bad-note`."""
@@ -72,6 +78,8 @@ class Intent:
                     "bad-note",
                     f"cannot sign this {name} along: at most {_TEXT} printable characters",
                 )
+        if self.author != OWNER:
+            parse_name(self.author, "a delegation's id")
 
 
 INTENT: Final = Intent()
@@ -86,6 +94,7 @@ class Change:
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()  #: what the verb itself has to say about it
     also: Callable[[RepositoryDraft], None] | None = None  #: roles that come or go, and targets
+    note: ChangeNote | None = None  #: that was given to it when it was proposed
 
 
 Plan = Callable[[Picture], Change]
@@ -112,17 +121,18 @@ class Prepared:
     unsigned: Mapping[str, bytes]
     change: Change
     summary: Summary
+    reading: Reading
 
 
 def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
     """Make a change, whole: from the newest base to the server's receipt.
 
     Returns:
-        None if there was nothing to change, or it was a dry run; that is said.
+        None if there was nothing to change, it was a dry run, or it was proposed; that is said.
 
     Raises:
         InvalidInput: what the plan refuses; `not-confirmed`.
-        Refused: a rule forbids it, or a key's signature is missing.
+        Refused: a rule forbids it, `approvals-missing`, or a key's signature is missing.
         Untrusted: the base is not to be believed.
         Conflict: others keep being faster.
     """
@@ -130,7 +140,7 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
     fleet = options.open()
     output = options.output
     for attempt in range(1, _TRIES + 1):
-        prepared = prepare(take(fleet), intent, plan)
+        prepared = prepare(take(fleet, author=intent.author), intent, plan)
         if prepared is None:
             output.result({"changed": False}, "Nothing to change: it is as you want it already.")
             return None
@@ -138,8 +148,16 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
             render(prepared.summary, output)
         if intent.dry_run:
             return None
+        if intent.propose:
+            from allod.cli.change_proposal import hand_in
+
+            hand_in(options, prepared, yes=intent.yes)
+            return None
+        require_approvals(prepared.picture, prepared.reading)
+        role = TARGETS if intent.author == OWNER else f"{DELEGATION}{intent.author}"
+        signers = {role: fleet.keys.signers(role)}
         output.confirm("Sign and publish this change?", yes=intent.yes)
-        upload = sign(prepared, {TARGETS: fleet.keys.signers(TARGETS)})
+        upload = sign(prepared, signers)
         try:
             fleet.save_history("blobs", upload.blobs)
             receipt = fleet.client.post("changes", upload, ChangeReceipt)
@@ -189,8 +207,32 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
     change = plan(picture)
     lives = PRODUCTION if picture.fleet.settings.profile == "production" else HOME
     draft = RepositoryDraft.from_repository(base.view.repository, lives)
-    number = next_number(base.view.repository.files)
-    note = ChangeNote(
+    note = _note(picture, intent, change.note, now)
+    _write(picture, change, draft, note)
+    if not draft.touched:
+        return None
+    if picture.author == OWNER:
+        draft.renew(now, root=False)
+    draft.note(_note_data(note))
+    unsigned = draft.propose(now)
+    reading = with_contents(_read(picture, draft, unsigned), partial(_load, picture, change.blobs))
+    if any(made != _note_data(note) for made in notes(unsigned)):
+        raise Untrusted("not-what-was-meant", "cannot sign this change: its note is another one")
+    remarks = (
+        *change.remarks,
+        *approved_lines(base.fleet_document, reading),
+        *(f"! It needs an approval: {one}." for one in lacking(picture, reading)),
+        *_reminders(draft, base.view.repository.root.expires, now),
+    )
+    summary = Summary.of(picture, note, reading, remarks)
+    return Prepared(picture, draft, note, now, unsigned, change, summary, reading)
+
+
+def _note(picture: Picture, intent: Intent, given: ChangeNote | None, now: datetime) -> ChangeNote:
+    number = next_number(picture.base.view.repository.files)
+    if given is not None:
+        return replace(given, number=number, at=now)
+    return ChangeNote(
         number=number,
         id=secrets.token_hex(8),
         at=now,
@@ -198,25 +240,24 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
         message=intent.message,
         ticket=intent.ticket,
     )
+
+
+def _write(picture: Picture, change: Change, draft: RepositoryDraft, note: ChangeNote) -> None:
+    """Write the documents into the draft: the owner's, or a delegate's own and nothing else."""
+    base, author = picture.base, picture.author
+    if author != OWNER:
+        check_word(picture, change.states)
+        if change.files or change.also is not None:
+            raise Refused("owners-word", f"cannot do this as {author}: only the owner says that")
     for scope, document in change.states.items():
-        before = base.state(scope)
+        before = base.by(author, scope)
         if document != before:
-            draft.set_target(scope.target_path, encode_state(stamp(before, document, note)))
+            stamped = encode_state(stamp(before, document, note))
+            draft.set_target(path_of(author, scope), stamped)
     for path, data in change.files.items():
         draft.set_target(path, data)
     if change.also is not None:
         change.also(draft)
-    if not draft.touched:
-        return None
-    draft.renew(now, root=False)
-    draft.note(_note_data(note))
-    unsigned = draft.propose(now)
-    reading = with_contents(_read(picture, draft, unsigned), partial(_load, picture, change.blobs))
-    if any(made != _note_data(note) for made in notes(unsigned)):
-        raise Untrusted("not-what-was-meant", "cannot sign this change: its note is another one")
-    remarks = (*change.remarks, *_reminders(draft, base.view.repository.root.expires, now))
-    summary = Summary.of(picture, note, reading, remarks)
-    return Prepared(picture, draft, note, now, unsigned, change, summary)
 
 
 def _note_data(note: ChangeNote) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from allod.cli.phrases import choices
 from allod.cli.preview import Reading
 from allod.cli.scopes import show_scope, touched
 from allod.domain.desired import OWNER, ChangeNote
-from allod.domain.difference import NOTE, Difference, describe_note
+from allod.domain.difference import NOTE, describe_note
 from allod.domain.ids import parse_scope
 from allod.domain.reported import Member, Remark
+from allod.domain.said import Difference
 from allod.errors import AllodError
 from allod.wire.codec import instant
 
@@ -97,17 +98,21 @@ class Summary:
                 yield f"{self._subject(subject)}:"
             yield f"  {_mark(one)} {one.says}"
         names = [member.shown for member in self.devices]
-        if any(one.subject.startswith(("groups/", "devices/")) for one in self.differences):
+        if any(one.subject.startswith(("groups/", "devices/", "by/")) for one in self.differences):
             yield f"Devices concerned: {len(names)}" + (f" ({choices(names)})" if names else "")
         for remark in self.consequences:
             yield f"{'!' if remark.code in GRAVE else '·'} {remark.says}"
         yield from self.remarks
 
     def _subject(self, subject: str) -> str:
+        author, scope = "", subject
+        if subject.startswith("by/"):
+            author, _, scope = subject.removeprefix("by/").partition("/")
         try:
-            return show_scope(parse_scope(subject), self.devices)
+            shown = show_scope(parse_scope(scope), self.devices)
         except AllodError:
             return subject
+        return f"{shown}, as {author} decides" if author else shown
 
 
 def _expected(one: Difference, note: ChangeNote) -> bool:

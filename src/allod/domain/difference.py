@@ -24,8 +24,7 @@ from allod.domain.desired import (
 )
 from allod.domain.ids import Scope
 from allod.domain.release import HealthCheck
-from allod.domain.said import Difference as Difference
-from allod.domain.said import names, plain, simple
+from allod.domain.said import Difference, names, plain, simple
 from allod.domain.term_words import (
     approval_differences,
     rollout_differences,

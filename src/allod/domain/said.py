@@ -23,6 +23,7 @@ class Difference:
 def plain(
     subject: str, what: str, name: str, before: str | None, after: str | None, **more: Any
 ) -> Difference:
+    """One difference, as `before → after`."""
     if before is None:
         says = f"{name}: {after}"
     elif after is None:
