@@ -40,6 +40,7 @@ def configure(
     default: Annotated[bool, Parameter(negative="")] = False,
     show: Annotated[bool, Parameter(negative="")] = False,
     secret: tuple[str, ...] = (),
+    override: tuple[str, ...] = (),
     schedule: Schedule = AT_ONCE,
     intent: Intent = INTENT,
     options: Options = OPTIONS,
@@ -53,6 +54,7 @@ def configure(
         default: Go back to the release's own.
         show: Show what is wanted now, and change nothing.
         secret: A secret of the device that the package may use; may be given several times.
+        override: A term that does not count for this change, like window; several times.
         schedule: When it takes effect.
         intent: Options of every verb that changes something.
         options: Options of every verb.
@@ -70,6 +72,7 @@ def configure(
     named = parse_package_version(package)
 
     def plan(picture: Picture) -> Change:
+        from allod.cli.deploy import overridden
         from allod.domain.configuration import canonical
 
         place = picture.scope(scope)
@@ -80,6 +83,7 @@ def configure(
         data = b"" if document is None else canonical(document)
         digest = None if document is None else sha256(data)
         changed = edit.configure(state, known, digest, size=len(data), when=when, secrets=secrets)
+        changed = overridden(picture, changed, known, override)
         if document is None or digest is None:
             return Change({place: changed})
         remarks = _check(picture, place, known, changed, document, secrets)
@@ -121,6 +125,8 @@ def _check(
     from allod.domain.configuration import references
 
     named = references(document)
+    if picture.author != OWNER:
+        secrets |= picture.owners(scope).packages.get(package, PackageEntry()).secrets
     lacking = named.secrets - secrets
     if lacking:
         raise Refused(
@@ -178,6 +184,9 @@ def wanted_release(
     picture: Picture, scope: Scope, package: Purl, state: StateDocument
 ) -> Release | None:
     """The release that is to run in the scope, or else the newest prepared one."""
+    entry = state.packages.get(package)
+    if picture.author != OWNER and (entry is None or entry.software is None):
+        state = picture.owners(scope)
     documents = {**picture.members.documents(), scope: state}
     scopes: tuple[Scope, ...] = (scope,)
     if scope.kind == "devices":
@@ -202,6 +211,8 @@ def check_configuration(
         InvalidInput: `bad-configuration`: devices would refuse the two together.
     """
     order = state.packages[package].configuration
+    if order is None and picture.author != OWNER:
+        order = picture.owners(scope).packages.get(package, PackageEntry()).configuration
     if order is None and scope.kind == "devices":
         order = _inherited(picture, DeviceId(scope.name), package)
     if order is None or order.manager != OWNER or order.digest is None:

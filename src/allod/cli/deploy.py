@@ -25,7 +25,16 @@ from allod.cli.publish import (
 )
 from allod.cli.schedule import AT_ONCE, Schedule
 from allod.domain import edit
-from allod.domain.desired import OWNER, Level, PackageEntry, ReleaseOrder, Software, StateDocument
+from allod.domain.desired import (
+    OWNER,
+    Accepts,
+    Level,
+    PackageEntry,
+    ReleaseOrder,
+    Software,
+    StateDocument,
+)
+from allod.domain.edit_terms import set_aside
 from allod.domain.ids import (
     ProviderName,
     Purl,
@@ -57,6 +66,7 @@ def deploy(
     transfer_only: Annotated[bool, Parameter(negative="")] = False,
     accept: tuple[str, ...] = (),
     accept_one_way: Annotated[bool, Parameter(negative="")] = False,
+    override: tuple[str, ...] = (),
     provider: str | None = None,
     version: str | None = None,
     wait: Annotated[bool, Parameter(negative="")] = False,
@@ -74,6 +84,7 @@ def deploy(
         transfer_only: Bring it onto the devices, no more.
         accept: Access or a constraint that it asks for; may be given several times.
         accept_one_way: Accept that its data cannot be taken back.
+        override: A term that does not count for this change, like window; several times.
         provider: Whose release, where several have one of that name.
         version: Of a directory: instead of the one in its description.
         wait: Stay until the devices report it.
@@ -84,41 +95,79 @@ def deploy(
     level = _level(install_only=install_only, transfer_only=transfer_only)
     patience = parse_span(timeout)
     when = schedule.when
-    named = _named(what, provider, version, intent, options)
+    what_is = _named(what, provider, version, intent, options)
     found: list[Resolved] = []
 
     def plan(picture: Picture) -> Change:
         place = picture.scope(scope)
-        resolved = picture.catalog.resolve(named[0], named[1])
+        resolved = picture.catalog.resolve(what_is[0], what_is[1])
         found[:] = [resolved]
         order = ReleaseOrder(resolved.provider, resolved.version, resolved.digest, level, when)
         release = _checked(picture, resolved)
         document = seeded(picture, place, resolved.package)
-        entry = document.packages.get(resolved.package, PackageEntry())
-        accepts = accepts_of(
-            release,
-            resolved.digest,
-            level,
-            entry,
-            formers_of(place, resolved.package, entry, picture.surroundings),
-            Named(accept, accept_one_way),
-            own=is_own(picture.fleet, resolved.provider),
-        )
+        named = Named(accept, accept_one_way)
         changed = edit.deploy(
             document,
             resolved.package,
             order,
-            accepts=accepts,
+            accepts=_accepted(picture, document, resolved, release, level, named),
             retention=_retention(picture, document),
         )
+        changed = overridden(picture, changed, resolved.package, override)
         check_configuration(picture, place, resolved.package, changed, release)
         return Change({place: changed}, remarks=_doubles(document, resolved))
 
     done = publish(options, intent, plan)
-    if wait and not intent.dry_run:
+    if wait and not (intent.dry_run or intent.propose):
         _wait(options, done, scope, found[0].package, patience)
     elif done is not None:
         say(options, done)
+
+
+def _accepted(
+    picture: Picture,
+    document: StateDocument,
+    resolved: Resolved,
+    release: Release,
+    level: Level,
+    named: Named,
+) -> Accepts | None:
+    """What the owner takes on by name; a delegate takes on nothing."""
+    if picture.author != OWNER:
+        if named != Named():
+            raise Refused(
+                "owners-word",
+                f"cannot accept anything as {picture.author}: only the owner takes it on by name",
+            )
+        return None
+    entry = document.packages.get(resolved.package, PackageEntry())
+    return accepts_of(
+        release,
+        resolved.digest,
+        level,
+        entry,
+        formers_of(document.scope, resolved.package, entry, picture.surroundings),
+        named,
+        own=is_own(picture.fleet, resolved.provider),
+    )
+
+
+def overridden(
+    picture: Picture, document: StateDocument, package: Purl, names: tuple[str, ...]
+) -> StateDocument:
+    """The document in which these terms do not count for the package, until it is changed again.
+
+    Raises:
+        Refused: `owners-word`: a delegate sets nothing aside.
+    """
+    if picture.author == OWNER:
+        return set_aside(document, package, frozenset(names))
+    if names:
+        raise Refused(
+            "owners-word",
+            f"cannot override terms as {picture.author}: only the owner sets them aside",
+        )
+    return document
 
 
 def _wait(
@@ -242,7 +291,7 @@ def seeded(picture: Picture, scope: Scope, package: Purl) -> StateDocument:
     """The scope's document; where a group decided so far, a device's begins with that list."""
     document = picture.document(scope)
     entry = document.packages.get(package, PackageEntry())
-    if scope.kind != "devices" or entry.software is not None:
+    if scope.kind != "devices" or entry.software is not None or picture.author != OWNER:
         return document
     member = next((one for one in picture.devices if one.device == scope.name), None)
     if member is None:
@@ -256,7 +305,6 @@ def seeded(picture: Picture, scope: Scope, package: Purl) -> StateDocument:
         software=Software(OWNER, software.releases),
         accepts=software.accepts,
         together=software.together,
-        overrides=software.overrides,
     )
     return replace(document, packages={**document.packages, package: begun})
 
@@ -280,13 +328,19 @@ def _doubles(document: StateDocument, resolved: Resolved) -> tuple[str, ...]:
 
 
 def delete(
-    scope: str, package: str, *, intent: Intent = INTENT, options: Options = OPTIONS
+    scope: str,
+    package: str,
+    *,
+    override: tuple[str, ...] = (),
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
 ) -> None:
     """Want a package, or one version of it, gone from a group or a device.
 
     Args:
         scope: A group's name, or a device's label or the beginning of its id.
         package: PACKAGE, or PACKAGE@VERSION for one version alone.
+        override: A term that does not count for this change, like window; several times.
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
@@ -296,6 +350,6 @@ def delete(
         place = picture.scope(scope)
         known = picture.package(named)
         changed = edit.delete(seeded(picture, place, known), known, named.version)
-        return Change({place: changed})
+        return Change({place: overridden(picture, changed, known, override)})
 
     publish_and_say(options, intent, plan)
