@@ -68,6 +68,7 @@ VERBS: Final = (
     Verb("hold", "allod.cli.restart:hold", "Let nothing change for a while.", _CHANGE),
     Verb("resume", "allod.cli.restart:resume", "End a hold.", _CHANGE),
     Verb("export", "allod.cli.export:export", "A stick for devices without a network.", _CHANGE),
+    Verb("change", "allod.cli.change:app", "Changes that people approve first.", _CHANGE),
     Verb("undo", "allod.cli.history:undo", "Take a change back.", _CHANGE),
     Verb("history", "allod.cli.history:history", "What was changed, by whom and why.", _KNOW),
     Verb("show", "allod.cli.history:show", "What one change changed.", _KNOW),

@@ -20,6 +20,8 @@ from allod.domain.release import HealthCheck
 from allod.errors import Conflict, InvalidInput
 
 app = App(name="group", help="Groups of devices and their settings.")
+app.command("allod.cli.group_terms:terms", name="terms")
+app.command("allod.cli.group_terms:accept", name="accept")
 
 
 @app.command
@@ -85,6 +87,7 @@ def show(name: str, *, options: Options = OPTIONS) -> None:
         "change": None if document.change is None else document.change.number,
         "wants": [{"what": one.what, "package": one.package, "says": one.says} for one in found],
         "settings": settings_data(document.settings),
+        "terms": [{"term": one.name, "says": one.says} for one in document.terms],
         "devices": [member.device for member in touched(scope, picture.devices)],
     }
     lines = [
