@@ -8,43 +8,39 @@ stopped at any point and run again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import Final
 
 from allod.agent.activation import Activations
+from allod.agent.consent import take_in
 from allod.agent.engine_acts import Actor, Findings
+from allod.agent.engine_ask import put_questions
+from allod.agent.engine_authority import receipt
+from allod.agent.engine_context import Context, Outcome, wanted_of
 from allod.agent.engine_drift import Warden
 from allod.agent.engine_observe import observe, running_of, works
 from allod.agent.engine_ports import World
+from allod.agent.engine_reboot import RestartKeeper
 from allod.agent.engine_restart import RestartBook
 from allod.agent.engine_settle import Settler
 from allod.agent.engine_steps import Bench
 from allod.agent.engine_work import Carrier
+from allod.agent.grounds import DEVICE, GroundsStore
 from allod.agent.journal import JournalStore
 from allod.agent.reporting import Ledger
 from allod.agent.state_dir import StateDir
 from allod.agent.view import View
 from allod.domain.actions import Activate, Cancel
-from allod.domain.desired import DriftPolicy, Restart
+from allod.domain.desired import OWNER, DriftPolicy
 from allod.domain.ids import Digest, Purl
-from allod.domain.judgement import ProviderLimits
 from allod.domain.machine import Event, State
 from allod.domain.observed import Inhibition, Observed
-from allod.domain.plan import Plan, Surroundings, busy, make_plan
-from allod.domain.resolution import (
-    Defaults,
-    Resolved,
-    ResolvedConfiguration,
-    ResolvedSoftware,
-    resolve,
-)
-from allod.domain.restarts import Decision, RestartState, restart_key
-from allod.domain.window import next_opening
+from allod.domain.plan import Plan, busy, make_plan
+from allod.domain.resolution import Resolved, ResolvedConfiguration, ResolvedSoftware
+from allod.domain.restarts import RestartState
 from allod.errors import AllodError
 from allod.wire.codec import instant, parse_instant
-from allod.wire.report import Authority, ChangeReport, RestartReport
-from allod.wire.trust import ProviderDocument
+from allod.wire.report import ChangeReport
 
 SELF: Final = Purl("pkg:generic/allod/agent")  #: the agent is a package under the same rules
 MAX_ROUNDS: Final = 200  #: of planning in one run; a guard against a bug
@@ -58,22 +54,6 @@ class EngineSettings:
     measure_seconds: float = 6 * 3600.0
     complain: bool = False
     background: bool = True  #: work at idle priority
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a run ended, as far as the report needs it."""
-
-    resolved: Resolved
-    plan: Plan
-    observed: Mapping[Purl, Observed]
-    findings: Findings
-    inhibitions: tuple[Inhibition, ...]
-    restarts: list[RestartReport] = field(default_factory=list)
-    restart: tuple[str, Restart, Authority | None] | None = (
-        None  #: one that is due now: see `Engine.restart`
-    )
-    handed_over: bool = False  #: a new agent is in place and goes on
 
 
 class Engine:
@@ -108,7 +88,8 @@ class Engine:
         self._now = world.clock.now()
         journals = JournalStore(state)
         self.bench = Bench(state, world, journals, Activations(state), self._settings.complain)
-        self._settler = Settler(self.bench, ledger)
+        self._grounds = GroundsStore(state.grounds, self._has_worked)
+        self._settler = Settler(self.bench, ledger, self._grounds)
         self._carrier = Carrier(self.bench, self._settler, SELF, lambda: self._now)
         self._carrier.background = self._settings.background
         self.warden = Warden(self.bench, self._settings.measure_seconds)
@@ -141,14 +122,7 @@ class Engine:
         if view is None:
             return Resolved()
         self._now = max(self._now, view.accepted_at, parse_instant(view.trust.time))
-        resolved = resolve(
-            view.scopes,
-            view.documents,
-            self.bench.journals.packages(),
-            Defaults(
-                DriftPolicy(view.fleet.defaults.drift), view.fleet.defaults.retention_releases
-            ),
-        )
+        resolved = wanted_of(view, self.bench.journals.packages(), self._now)
         self._carrier.owner_checks = {
             package: wanted.health for package, wanted in resolved.packages.items()
         }
@@ -161,42 +135,52 @@ class Engine:
 
     def converge(self, view: View) -> Outcome:
         """Do all that the owner's documents want and that may happen now."""
-        resolved = self._look_at(view)
         boot = self._world.clock.boot_id()
         self._ledger.see_boot(boot)
-        inhibitions = self._world.inhibitors.held()
+        resolved = self._look_at(view)
+        self._take_in_answers()
+        context = Context(self._world, self._grounds, view, self.findings, self._now)
         actor = Actor(self.bench, self._carrier, self.findings, view, resolved)
-        plan, observed = self._rounds(view, resolved, actor, inhibitions)
-        outcome = Outcome(resolved, plan, observed, self.findings, inhibitions)
+        plan, observed = self._rounds(context, resolved, actor)
+        outcome = Outcome(view.device, resolved, plan, observed, self.findings, context.inhibitions)
         outcome.handed_over = self._handed_over()
         self.findings.refusals.extend(plan.refusals)
         if not outcome.handed_over:
-            self._look_after(view, resolved, inhibitions, boot)
-            self._restarts(view, resolved, outcome, boot)
+            self._look_after(view, resolved, context.inhibitions, boot)
+            RestartKeeper(self._book, self._ledger, context, view).look(outcome, boot, self._now)
             self._keep_documents(resolved)
         outcome.observed = self._observe(resolved)
+        context.tell_damage()
+        self._ask(outcome)
         return outcome
 
+    def _has_worked(self, package: Purl) -> bool:
+        """Whether something must be remembered of a package."""
+        if not package:
+            return self._book.used
+        return self.bench.journals.load(package).last_number > 0
+
+    def _take_in_answers(self) -> None:
+        try:
+            take_in(self.bench.state, self._grounds, self._ledger, self._now)
+        except OSError as error:
+            self.findings.alarm("disk", f"cannot take in what was answered here: {error}")
+
+    def _ask(self, outcome: Outcome) -> None:
+        try:
+            put_questions(self.bench.state, outcome)
+        except OSError as error:
+            self.findings.alarm("disk", f"cannot ask whoever is at the device: {error}")
+
     def _rounds(
-        self,
-        view: View,
-        resolved: Resolved,
-        actor: Actor,
-        inhibitions: tuple[Inhibition, ...],
+        self, context: Context, resolved: Resolved, actor: Actor
     ) -> tuple[Plan, Mapping[Purl, Observed]]:
         """Plan and act until nothing is left that could be done in this run."""
         tried: set[object] = set()
         for _ in range(MAX_ROUNDS):
             observed = self._observe(resolved)
-            around = Surroundings(
-                self._now,
-                self._world.clock.boot_id(),
-                self._world.host.fitness(),
-                inhibitions,
-                {digest: entry.why for digest, entry in view.withdrawn.items()},
-                {name: _limits(entry) for name, entry in view.providers.items()},
-                self._documents(resolved, observed),
-            )
+            documents = self._documents(resolved, observed)
+            around = context.surroundings(resolved, observed, documents)
             plan = make_plan(resolved, observed, around)
             todo = [action for action in plan.actions if action not in tried]
             if not todo or self._handed_over():
@@ -297,12 +281,9 @@ class Engine:
     def _note_healed(self, package: Purl, view: View, resolved: Resolved) -> None:
         """It is again what the document wants that decides on the package."""
         wanted = resolved.packages.get(package)
-        scope = None if wanted is None else wanted.software.scope
+        authority = None if wanted is None else receipt(view, wanted.software)
         change = ChangeReport(
-            at=instant(self._now),
-            package=package,
-            what="healed",
-            authority=None if scope is None else view.authorities.get(scope),
+            at=instant(self._now), package=package, what="healed", authority=authority
         )
         self._ledger.record(f"{package}#healed#{self._ledger.state.sequence}", change, path=None)
 
@@ -326,32 +307,6 @@ class Engine:
 
     # -- restarts
 
-    def _restarts(self, view: View, resolved: Resolved, outcome: Outcome, boot: str) -> None:
-        """Decide on scheduled restarts; the one that is due is done by `restart`, after the report."""
-        why = resolved.holds[0] if resolved.holds else ""
-        why = why or busy(outcome.inhibitions, resolved.override_inhibitors)
-        receipts = {restart_key(s, one): view.authorities.get(s) for s, one in resolved.restarts}
-        decided = self._book.decide(resolved.restarts, now=self._now, boot=boot, busy=bool(why))
-        for key, restart, decision in decided:
-            if decision is Decision.FINISH:
-                self._ledger.record(
-                    f"restart#{key}",
-                    ChangeReport(
-                        at=instant(self._now),
-                        package="",
-                        what="restarted",
-                        after=restart.id,
-                        authority=self._book.authority(key),
-                    ),
-                    path=None,
-                )
-                self._book.write(key, RestartState.DONE, boot, self._now)
-            elif decision is Decision.MISS:
-                self._book.write(key, RestartState.MISSED, boot, self._now)
-            elif decision is Decision.BEGIN and outcome.restart is None:
-                outcome.restart = (key, restart, receipts.get(key))
-        outcome.restarts = self._book.report(resolved.restarts)
-
     def restart(self, outcome: Outcome) -> bool:
         """Do the scheduled restart that is due, if any: journalled first.
 
@@ -360,32 +315,21 @@ class Engine:
         """
         if outcome.restart is None or outcome.handed_over:
             return False
-        key, restart, receipt = outcome.restart
-        boot = self._world.clock.boot_id()
-        self._book.write(key, RestartState.BEGUN, boot, self._now, receipt)
-        self._world.restarter.restart(f"restart {restart.id}, ordered by the owner")
+        due, boot = outcome.restart, self._world.clock.boot_id()
+        order = due.order
+        # A restart counts before it is done: a cut between the two costs one, and repeats none.
+        self._grounds.activate(DEVICE, due.key, (order.manager,), self._now)
+        self._book.write(due.key, RestartState.BEGUN, boot, self._now, due.authority)
+        self._world.restarter.restart(
+            f"restart {order.restart.id}, ordered by {_name(order.manager)}"
+        )
         return True
-
-
-def next_wish(outcome: Outcome, now: datetime) -> datetime | None:
-    """When something that waits could go on by the mere passing of time; None: never."""
-    resolved = outcome.resolved
-    moments: list[datetime | None] = []
-    for _, restart in resolved.restarts:
-        moments += [restart.at, restart.latest + timedelta(seconds=1)]
-    waits = [*outcome.plan.waiting, *outcome.findings.waiting]
-    if any(one.waits_for.startswith("window") for one in waits):
-        moments.append(next_opening(resolved.windows, now))
-    for observed in outcome.observed.values():
-        moments += [failure.retry_at for failure in observed.failed]
-    return min((moment for moment in moments if moment is not None and moment > now), default=None)
-
-
-def _limits(provider: ProviderDocument) -> ProviderLimits:
-    access = None if provider.access is None else frozenset(provider.access)
-    return ProviderLimits(provider.distrusted or "", access)
 
 
 def _is_self(action: object) -> bool:
     members = action.members if isinstance(action, Activate) else ()
     return any(member.package == SELF for member in members)
+
+
+def _name(manager: str) -> str:
+    return "the owner" if manager == OWNER else manager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from allod.agent.engine_authority import changed_by, receipt
 from allod.agent.engine_observe import running_of, works
 from allod.agent.engine_steps import Bench, note_activation, record_of
 from allod.agent.engine_work import Carrier
@@ -21,12 +22,11 @@ from allod.domain.actions import (
     Transfer,
     Waiting,
 )
-from allod.domain.ids import Digest, Purl, Scope
+from allod.domain.ids import Digest, Purl
 from allod.domain.judgement import Finding
 from allod.domain.machine import Event, State
-from allod.domain.resolution import Resolved, ResolvedConfiguration, ResolvedSoftware
+from allod.domain.resolution import Resolved, Unresolved
 from allod.errors import AllodError, Unavailable
-from allod.wire.report import Authority
 
 
 @dataclass(slots=True)
@@ -82,11 +82,14 @@ class Actor:
                 case FetchDocument(package, digest, size):
                     source.document(digest, size)
                 case Transfer(package, order):
-                    self._simple(package, order.digest, "", State.ABSENT, Event.TRANSFER)
+                    member = self._of_software(package, order.digest, action.reasons)
+                    self._simple(member, State.ABSENT, Event.TRANSFER)
                 case Install(package, order, attempt):
-                    self._simple(package, order.digest, attempt, State.TRANSFERRED, Event.INSTALL)
+                    member = self._of_software(package, order.digest, action.reasons, attempt)
+                    self._simple(member, State.TRANSFERRED, Event.INSTALL)
                 case Delete(package, digest):
-                    self._simple(package, digest, "", State.INSTALLED, Event.DELETE)
+                    member = self._of_software(package, digest, action.reasons)
+                    self._simple(member, State.INSTALLED, Event.DELETE)
                 case Cancel(package):
                     self._carrier.outcome(self._lead(package), Event.CANCEL)
                 case Activate():
@@ -94,19 +97,19 @@ class Actor:
         except (AllodError, OSError) as error:
             self._findings.failed(_verb(action), _package(action), error)
 
-    def _simple(
-        self, package: Purl, digest: Digest, attempt: str, state: State, event: Event
-    ) -> None:
-        member = MemberRecord(
-            package=package,
-            digest=digest,
-            attempt=attempt,
-            authority=self._authority(package, configuration=False),
-        )
+    def _of_software(
+        self, package: Purl, digest: Digest, reasons: tuple[str, ...], attempt: str = ""
+    ) -> MemberRecord:
+        """A part in a piece of work that changes nothing that runs."""
+        half = self._resolved.packages[package].software
+        authority = receipt(self._view, half, reasons)
+        return MemberRecord(package=package, digest=digest, attempt=attempt, authority=authority)
+
+    def _simple(self, member: MemberRecord, state: State, event: Event) -> None:
         boot = self._bench.world.clock.boot_id()
         ended = self._carrier.begin(Work(state=state, members=(member,), boot=boot), event)
         if ended.reason:
-            self._tell(package, str(event), ended)
+            self._tell(Purl(member.package), str(event), ended)
 
     def _tell(self, package: Purl, what: str, ended: Work) -> None:
         if ended.state is State.FAILED or ended.final:
@@ -152,7 +155,10 @@ class Actor:
     def _member(self, member: Member) -> MemberRecord:
         running = running_of(self._bench, member.package)
         journal = self._bench.journals.load(member.package)
+        wanted = self._resolved.packages[member.package]
         same_release = running is not None and running.digest == member.digest
+        half = wanted.configuration if same_release else wanted.software
+        rollout = None if isinstance(half, Unresolved) else half.rollout
         return MemberRecord(
             package=member.package,
             digest=member.digest,
@@ -162,20 +168,17 @@ class Actor:
             before=None if running is None else running.number,
             snapshot=member.snapshot,
             restore=member.restore,
-            authority=self._authority(member.package, configuration=same_release),
+            authority=receipt(self._view, half, member.reasons),
+            managers=changed_by(
+                wanted,
+                software=not same_release,
+                configuration=running is not None and running.configuration != member.configuration,
+            ),
+            retries=0 if rollout is None else rollout.retries,
         )
 
     def _numbers(self, package: Purl) -> tuple[int, ...]:
         return (0, 0, *self._bench.activations.numbers(package))
-
-    def _authority(self, package: Purl, *, configuration: bool) -> Authority | None:
-        wanted = self._resolved.packages.get(package)
-        scope: Scope | None = None
-        if wanted is not None:
-            half = wanted.configuration if configuration else wanted.software
-            if isinstance(half, ResolvedSoftware | ResolvedConfiguration):
-                scope = half.scope
-        return None if scope is None else self._view.authorities.get(scope)
 
 
 def _name(member: Member) -> str:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 import allod
-from allod.agent.engine import Engine, Outcome
+from allod.agent.engine import Engine
+from allod.agent.engine_context import Outcome
 from allod.agent.engine_observe import works
 from allod.agent.engine_ports import World
 from allod.agent.reporting import Ledger
@@ -19,7 +20,7 @@ from allod.domain.ids import Digest, Purl, Scope, sha256
 from allod.domain.machine import State
 from allod.domain.observed import Observed
 from allod.domain.release import ProbeKind, Release
-from allod.domain.resolution import ResolvedPackage, ResolvedSoftware, Unresolved
+from allod.domain.resolution import ResolvedPackage, ResolvedSoftware
 from allod.wire.codec import encode, instant
 from allod.wire.report import (
     Alarm,
@@ -250,9 +251,7 @@ def _healthy(engine: Engine, package: Purl, observed: Observed) -> bool | None:
 
 
 def _manager(wanted: ResolvedPackage | None) -> str:
-    if wanted is not None and isinstance(wanted.software, Unresolved):
-        return wanted.software.manager
-    return OWNER
+    return OWNER if wanted is None else wanted.software.manager
 
 
 def _scope(wanted: ResolvedPackage | None) -> Scope | None:
@@ -273,5 +272,7 @@ def _pending(engine: Engine, waiting: Waiting) -> Pending:
         version=waiting.version or None,
         digest=waiting.digest,
         waits_for=waiting.waits_for,
+        until=None if waiting.until is None else instant(waiting.until),
+        asks="consent" in waiting.codes,
         progress=progress,
     )

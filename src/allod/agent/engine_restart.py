@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -10,8 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from allod.agent.twin import Damaged, TwinFile
-from allod.domain.desired import Restart
-from allod.domain.ids import Scope
+from allod.domain.resolution import ResolvedRestart
 from allod.domain.restarts import Decision, RestartRecord, RestartState, decide, restart_key
 from allod.wire.codec import instant, parse_instant
 from allod.wire.report import Authority, RestartReport
@@ -72,6 +71,11 @@ class RestartBook:
         self._entries = entries
         self.damaged = False
 
+    @property
+    def used(self) -> bool:
+        """Whether any restart was ever decided on."""
+        return bool(self._entries) or self.damaged
+
     def authority(self, key: str) -> Authority | None:
         """The receipt of one that was begun."""
         entry = self._entries.get(key)
@@ -79,35 +83,44 @@ class RestartBook:
 
     def decide(
         self,
-        restarts: Iterable[tuple[Scope, Restart]],
+        orders: Iterable[ResolvedRestart],
         *,
         now: datetime,
         boot: str,
-        busy: bool,
-    ) -> list[tuple[str, Restart, Decision]]:
+        busy: Callable[[ResolvedRestart], bool],
+    ) -> list[tuple[str, ResolvedRestart, Decision]]:
         """What is to be done about each.
 
         After the loss of both copies of the book nothing that was due before is done: a restart
         is rather missed than repeated.
         """
         found = []
-        for scope, restart in restarts:
-            key = restart_key(scope, restart)
-            decision = decide(restart, self._record(key), now=now, boot=boot, busy=busy)
-            if self.damaged and restart.at <= now and decision is Decision.BEGIN:
+        for order in orders:
+            restart, key = order.restart, key_of(order)
+            decision = decide(restart, self._record(key), now=now, boot=boot, busy=False)
+            if decision is Decision.BEGIN and self.damaged:
                 decision = Decision.MISS
-            found.append((key, restart, decision))
+            if decision is Decision.BEGIN and busy(order):
+                decision = Decision.WAIT
+            found.append((key, order, decision))
         return found
 
-    def report(self, restarts: Iterable[tuple[Scope, Restart]]) -> list[RestartReport]:
+    def report(self, orders: Iterable[ResolvedRestart]) -> list[RestartReport]:
         """As it stands in the report."""
         told = []
-        for scope, restart in restarts:
-            record = self._record(restart_key(scope, restart))
+        for order in orders:
+            record, restart = self._record(key_of(order)), order.restart
             state: Literal["waiting", "done", "missed"] = "waiting"
             at = restart.at
             if record is not None and record.state is not RestartState.BEGUN:
                 state = "done" if record.state is RestartState.DONE else "missed"
                 at = record.at
-            told.append(RestartReport(id=restart.id, state=state, at=instant(at)))
+            told.append(
+                RestartReport(id=restart.id, state=state, at=instant(at), manager=order.manager)
+            )
         return told
+
+
+def key_of(order: ResolvedRestart) -> str:
+    """Under what an order is remembered."""
+    return restart_key(order.scope, order.restart, order.manager)

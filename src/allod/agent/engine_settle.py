@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from allod.agent.engine_steps import Bench
+from allod.agent.grounds import GroundsStore
 from allod.agent.journal import MAX_HISTORY, MemberRecord, Work
 from allod.agent.reporting import Ledger
 from allod.domain.ids import Purl
@@ -29,17 +30,24 @@ class Settler:
     Args:
         bench: what steps work on.
         ledger: where changes are noted for the report.
+        grounds: what is remembered for terms.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger) -> None:
+    def __init__(self, bench: Bench, ledger: Ledger, grounds: GroundsStore) -> None:
         self._bench = bench
         self._ledger = ledger
+        self._grounds = grounds
         self.retention = 1
 
     @property
     def serial(self) -> int:
         """Differs between two runs that each did something: the sequence of the newest report."""
         return self._ledger.state.sequence
+
+    def count(self, work: Work, now: datetime) -> None:
+        """Before what runs is touched: that it changes counts, however it ends. Raises OSError."""
+        for member in work.members:
+            self._grounds.activate(Purl(member.package), member.number, member.managers, now)
 
     def commit(self, work: Work) -> None:
         """From here there is no way back by itself: remember what runs now."""

@@ -27,6 +27,8 @@ from allod.errors import AllodError, InvalidInput, Refused, Untrusted
 MAX_TRIES: Final = 3  #: how often an activation may be found interrupted before it goes back
 MAX_ATTEMPTS: Final = 3  #: how often one is tried that failed for reasons of the machine
 _BACK_OFF: Final = timedelta(minutes=1)
+_SICK_BACK_OFF: Final = timedelta(minutes=5)  #: of what a rollout tries again; doubled each time
+_LONGEST_BACK_OFF: Final = timedelta(days=1)
 
 #: Outcomes that come from outside: nothing more happens now.
 _PENDING: Final = None
@@ -142,6 +144,8 @@ class Carrier:
             retry = None
             if not work.final and tries < MAX_ATTEMPTS:
                 retry = self._now() + _BACK_OFF * 2**tries
+            elif work.sick and tries <= member.retries:
+                retry = self._now() + min(_SICK_BACK_OFF * 2 ** (tries - 1), _LONGEST_BACK_OFF)
             journals.save(
                 package, remember_failure(journal, member, work.reason, self._now(), retry)
             )
@@ -230,6 +234,7 @@ class Carrier:
 
     def _switch(self, work: Work) -> tuple[Work, Event]:
         try:
+            self._settler.count(work, self._now())
             for index in range(work.step, len(STEPS)):
                 if index != work.step:
                     work = msgspec.structs.replace(work, step=index)
@@ -270,7 +275,7 @@ class Carrier:
         if verdict.healthy:
             return work, Event.HEALTHY
         reason = f"its health check failed: {verdict.detail}"
-        return msgspec.structs.replace(work, reason=reason, final=True), Event.UNHEALTHY
+        return msgspec.structs.replace(work, reason=reason, final=True, sick=True), Event.UNHEALTHY
 
     def _watched(self, member: MemberRecord) -> Watched:
         package = Purl(member.package)

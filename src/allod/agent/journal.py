@@ -39,6 +39,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     snapshot: bool = False
     restore: int | None = None
     authority: Authority | None = None
+    managers: tuple[str, ...] = ()  #: by whose word what runs changes
+    retries: int = 0  #: how often it is tried again after it proved sick
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,6 +54,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     serial: int = 0  #: tells it from the same work at another time
     reason: str = ""  #: why it goes back
     final: bool = False  #: whether going back means: not again before something newer is signed
+    sick: bool = False  #: whether it goes back because it did not run well
 
     @property
     def lead(self) -> Purl:

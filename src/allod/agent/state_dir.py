@@ -28,7 +28,9 @@ _PRIVATE: Final = (
     "agent",
     "binding",
     "blobs",
+    "consent",
     "floors",
+    "grounds",
     "identity",
     "reports",
     "secrets",
@@ -99,6 +101,16 @@ class StateDir:
     def inhibitors(self) -> Path:
         """Who asks not to be disturbed."""
         return self.root / "inhibitors"
+
+    @property
+    def grounds(self) -> Path:
+        """What terms are judged by and has to be remembered (grounds.py)."""
+        return self.root / "grounds"
+
+    @property
+    def consent(self) -> Path:
+        """What somebody at the device is asked, and the answers (supervisor_consent.py)."""
+        return self.root / "consent"
 
     @property
     def agent(self) -> Path:
@@ -187,8 +199,8 @@ def open_state(root: Path, *, create: bool = True) -> StateDir:
         for names, mode in ((_PRIVATE, 0o700), (_PUBLIC, 0o755)):
             for name in names:
                 _room(root / name, mode)
-        for name in ("sha256", "partial"):
-            _room(root / "blobs" / name, 0o700)
+        for name in ("blobs/sha256", "blobs/partial", "consent/answers"):
+            _room(root / name, 0o700)
     except OSError as error:
         raise Unavailable(
             "no-state",

@@ -25,10 +25,12 @@ from allod.agent.activation import Activations
 from allod.agent.binding import Binder
 from allod.agent.bound import Bound
 from allod.agent.clock import SystemClock
-from allod.agent.engine import SELF, Engine, EngineSettings, Outcome, next_wish
+from allod.agent.engine import SELF, Engine, EngineSettings
 from allod.agent.engine_acts import Findings
+from allod.agent.engine_context import Outcome
 from allod.agent.engine_ports import World
 from allod.agent.engine_report import Reporter
+from allod.agent.engine_wish import next_wish
 from allod.agent.identity import FileIdentityKey, load_identity
 from allod.agent.inhibit import FileInhibitors
 from allod.agent.installers.tree import TreeInstaller

@@ -155,7 +155,6 @@ class Restart:
     id: str
     at: datetime
     latest: datetime
-    manager: str = OWNER  #: who orders it: found by resolution, never read from a document
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,10 @@ class Decision(StrEnum):
     MISS = "miss"  #: it is too late: note so
 
 
-def restart_key(scope: Scope, restart: Restart) -> str:
+def restart_key(scope: Scope, restart: Restart, manager: str = OWNER) -> str:
     """Under what it is remembered; a delegate's are apart from the owner's, whatever their ids."""
-    if restart.manager != OWNER:
-        return f"by/{restart.manager}/{scope}#{restart.id}"
+    if manager != OWNER:
+        return f"by/{manager}/{scope}#{restart.id}"
     return f"{scope}#{restart.id}"
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from allod.agent.engine import Engine, EngineSettings, Outcome
+from allod.agent.engine import Engine, EngineSettings
+from allod.agent.engine_context import Outcome
 from allod.agent.engine_ports import World
 from allod.agent.engine_report import Reporter
 from allod.agent.reporting import Ledger

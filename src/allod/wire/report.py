@@ -181,6 +181,7 @@ class RestartReport(Document, kw_only=True, frozen=True):
     id: str
     state: Literal["waiting", "done", "missed"]
     at: str
+    manager: str = "owner"  #: who ordered it
 
 
 class Report(Document, kw_only=True, frozen=True):
