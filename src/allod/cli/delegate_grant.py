@@ -13,7 +13,7 @@ import msgspec
 from allod.cli.cards import DelegateCard, delegation_role, read_card
 from allod.cli.catalog import parse_package_version
 from allod.cli.delegate_words import words
-from allod.cli.delegations import find, person_name, role_keys, was_used
+from allod.cli.delegations import find, role_keys, was_used
 from allod.cli.documents import FLEET_PATH
 from allod.cli.options import Options
 from allod.cli.options import now as clock
@@ -241,18 +241,16 @@ def _check_lease(picture: Picture, terms: tuple[Term, ...]) -> None:
 def _with_people(
     document: FleetDocument, name: str, cards: tuple[DelegateCard, ...]
 ) -> FleetDocument:
-    people = list(document.people)
     for card in cards:
-        called = person_name(name, card.name, len(cards))
-        for known in people:
-            if known.name == called or key_id(known.key) == key_id(card.api):
+        for known in document.people:
+            if known.name == name or key_id(known.key) == key_id(card.api):
                 raise Conflict(
                     "exists",
-                    f"cannot let {called} speak to the server: {known.name} is there already; "
+                    f"cannot let {name} speak to the server: {known.name} is there already; "
                     "let them make keys of another name with 'allod delegate key'",
                 )
-        people.append(Person(name=parse_name(called), key=card.api, role="publish"))
-    return msgspec.structs.replace(document, people=people)
+    fresh = [Person(name=parse_name(name), key=card.api, role="publish") for card in cards]
+    return msgspec.structs.replace(document, people=[*document.people, *fresh])
 
 
 # -- whose the packages are --------------------------------------------------------------------
@@ -269,7 +267,7 @@ def _states(
     states: dict[Scope, StateDocument] = {}
     kept: list[Purl] = []
     for scope in sorted(delegation.scopes):
-        document = picture.document(scope)
+        document = picture.owners(scope)
         if before is not None:
             document = take_back(document, delegation.id, but=delegation.packages)
         stays = [
@@ -282,13 +280,13 @@ def _states(
             document, delegation.id, delegation.packages, halves, keep=keep | set(stays)
         )
     for scope in sorted((before.scopes if before else frozenset()) - delegation.scopes):
-        states[scope] = take_back(picture.document(scope), delegation.id)
+        states[scope] = take_back(picture.owners(scope), delegation.id)
     return states, tuple(dict.fromkeys(kept))
 
 
 def _as_root(picture: Picture, scope: Scope, package: Purl) -> bool:
     """Whether what runs of it, or is to, runs as root: by the owner's list and by reports."""
-    entry = picture.document(scope).packages.get(package, PackageEntry())
+    entry = picture.owners(scope).packages.get(package, PackageEntry())
     digests = {one.digest for one in (entry.software or Software()).releases}
     for member in touched(scope, picture.devices):
         held = None if member.actual is None else member.actual.packages.get(package)

@@ -45,7 +45,7 @@ def plan_revoke(picture: Picture, name: str) -> Change:
     base = picture.base
     delegation = find(base, name)
     states = {
-        scope: take_back(picture.document(scope), name)
+        scope: take_back(picture.owners(scope), name)
         for scope, document in base.states.items()
         if managed_by(document, name)
     }
@@ -74,7 +74,7 @@ def _words(
     )
     yield f"A device that is offline goes by it until it learns of this; {window_words(delegation)}."
     for scope in sorted(states):
-        for key in managed_by(picture.document(scope), delegation.id):
+        for key in managed_by(picture.owners(scope), delegation.id):
             yield from _elsewhere(picture, scope, key)
 
 

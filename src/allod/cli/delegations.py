@@ -40,22 +40,10 @@ def was_used(base: Base, delegation: str) -> bool:
     return role in base.view.versions or role_keys(base, delegation) is not None
 
 
-def person_name(delegation: str, card: str, cards: int) -> str:
-    """What a delegate is called among the people of the fleet."""
-    return delegation if cards == 1 else f"{delegation}.{card}"
-
-
 def people_of(base: Base, delegation: str) -> list[Person]:
-    """The people who speak for a delegation."""
-    others = sorted((one for one in base.delegations if one != delegation), key=len, reverse=True)
-
-    def theirs(name: str, one: str) -> bool:
-        return name == one or name.startswith(f"{one}.")
-
+    """The people who speak for a delegation: all of its name, one for each of its keys."""
     return [
         person
         for person in base.fleet_document.people
-        if theirs(person.name, delegation)
-        and person.role == "publish"
-        and not any(len(one) > len(delegation) and theirs(person.name, one) for one in others)
+        if person.name == delegation and person.role == "publish"
     ]
