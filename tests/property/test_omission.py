@@ -32,9 +32,10 @@ from allod.domain.ids import (
     sha256,
 )
 from allod.domain.observed import Observed, Running
-from allod.domain.plan import Surroundings, make_plan
+from allod.domain.plan import make_plan
 from allod.domain.release import Kind, Release
 from allod.domain.resolution import ResolvedSoftware, resolve, scopes_of
+from allod.domain.surroundings import Surroundings
 from allod.testing.machine import START
 
 DEVICE = DeviceId("d" * 64)

@@ -96,4 +96,5 @@ class Waiting:
     digest: Digest | None = None
     waits_for: str = ""
     until: datetime | None = None  #: when to look again; None: when something happens
-    asks: str = ""  #: the attempt about which somebody at the device is asked; empty: nobody is
+    codes: tuple[str, ...] = ()  #: of the terms that it waits for, as `consent`
+    attempt: str = ""  #: by which an answer of somebody at the device is known

@@ -39,6 +39,15 @@ class Decision(NamedTuple):
         known = [at for at in moments if at is not None]
         return max(known) if known and len(known) == len(moments) else None
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What each term said, for reports and people."""
+        return tuple(
+            f"{one.code}: {one.says}"
+            + (" (the owner set it aside)" if one.verdict is Verdict.OVERRIDDEN else "")
+            for one in self.reasons
+        )
+
 
 def decide(change: Change, terms: Iterable[Term], facts: ChangeFacts, now: datetime) -> Decision:
     """Whether the terms allow a change.

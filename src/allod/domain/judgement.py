@@ -4,8 +4,9 @@
 2. The description is that of the release that was ordered.
 3. Hardware and architecture fit what the device is.
 4. Constraints on the owner are accepted by name before it is installed.
-5. Access that what runs does not have is accepted by name before it is activated, and no release
-   gets more than its provider may ask for.
+5. Access that what runs does not have is accepted before it is activated, by name in the owner's
+   entry or in the delegation of who decides, and no release gets more than its provider may ask
+   for.
 6. Data that could not be taken back is accepted by the release's digest.
 7. Data that the release can't read has a copy that it can.
 """
@@ -16,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from allod.domain.access import new_access
-from allod.domain.desired import Level, ReleaseOrder
+from allod.domain.desired import OWNER, Level, ReleaseOrder
 from allod.domain.ids import Digest, ProviderName
 from allod.domain.observed import Facts, Observed
 from allod.domain.release import Release, is_one_way, reads_data_of
 from allod.domain.resolution import ResolvedPackage, ResolvedSoftware
+from allod.domain.terms import NewAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class ProviderLimits:
 
     distrusted: str = ""  #: why; empty: trusted
     access: frozenset[str] | None = None  #: the most that its releases may need; None: any
+    after: int | None = None  #: distrusted from this entry of the log on; None: all of its word
+    vouched: frozenset[Digest] = frozenset()  #: releases that its channels named up to there
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,35 @@ def objections(order: ReleaseOrder, release: Release, at: Situation) -> tuple[Fi
 _Found = list[tuple[str, str]]
 
 
-def _identity(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
+def barred(order: ReleaseOrder, at: Situation) -> tuple[Finding, ...]:
+    """What speaks against the release whatever it is: known before anything of it is fetched."""
+    return tuple(Finding(code, at.wanted.package, reason) for code, reason in _barred(order, at))
+
+
+def _barred(order: ReleaseOrder, at: Situation) -> _Found:
     found: _Found = []
     if order.digest in at.withdrawn:
         found.append(("withdrawn", f"{order.version} was withdrawn: {at.withdrawn[order.digest]}"))
-    distrusted = at.providers.get(order.provider, ProviderLimits()).distrusted
-    if distrusted:
-        found.append(("provider-distrusted", f"{order.provider} is distrusted: {distrusted}"))
+    limits = at.providers.get(order.provider, ProviderLimits())
+    if limits.distrusted and not _vouched(order, limits, at.software):
+        found.append(
+            ("provider-distrusted", f"{order.provider} is distrusted: {limits.distrusted}")
+        )
+    return found
+
+
+def _vouched(order: ReleaseOrder, limits: ProviderLimits, software: ResolvedSoftware) -> bool:
+    """Whether the provider named it in a channel while its word still counted."""
+    if limits.after is None:
+        return False
+    channel = software.channel  # its entry counts, so it is not later than that
+    return order.digest in limits.vouched or (
+        channel is not None and channel.provider == order.provider
+    )
+
+
+def _identity(order: ReleaseOrder, release: Release, at: Situation) -> _Found:
+    found = _barred(order, at)
     described = (release.package, release.provider, release.version)
     if described != (at.wanted.package, order.provider, order.version):
         found.append(("wrong-release", f"its description says {release.package} {release.version}"))
@@ -115,8 +141,18 @@ def _access(release: Release, at: Situation) -> _Found:
         for name in sorted(beyond)
     ] + [
         ("access-not-accepted", f"it needs access that is not accepted: {name}")
-        for name in sorted(new_access(had | at.software.accepts.access, release.access))
+        for name in sorted(new_access(had | _accepted(at.software), release.access))
     ]
+
+
+def _accepted(software: ResolvedSoftware) -> frozenset[str]:
+    """Access that the owner took on: by name in the entry, or in the delegation of who decides."""
+    allowed = (
+        term.allowed
+        for term in software.terms
+        if software.manager != OWNER and isinstance(term, NewAccess) and not term.strict
+    )
+    return software.accepts.access.union(*allowed)
 
 
 def _data(order: ReleaseOrder, release: Release, at: Situation) -> _Found:

@@ -5,19 +5,23 @@ Rules, in the order in which they are applied to each package:
 1. Work that could not be brought to its end comes first: nothing else is planned for its unit.
 2. What nobody's word decides stays as it is.
 3. An order is judged as soon as its release's description is known, before its payload is
-   fetched: not withdrawn, the device's hardware, constraints, access and one-way data accepted.
-4. Orders rise from level to level; each level is an action of its own.
-5. Activation of a unit waits until all of it is installed and allowed, then for hold, window,
-   inhibitors and restart. An attempt that failed is not repeated until something newer is signed.
-6. Deletion is last, and only once what is wanted runs: a named list lacks the release, it does
-   not run, and retention does not keep it.
+   fetched: not withdrawn, the device's hardware, constraints, access and one-way data accepted,
+   and every term in force for each step that is left. What needs no description is judged before.
+4. What was refused is not done; the half of a package that was signed apart from it is.
+5. What waits for the next restart is taken back if it is not wanted any more, refused by now, or
+   the word of a delegate that counts no more. Omission by the owner takes nothing back.
+6. Orders rise from level to level; each level is an action of its own.
+7. Activation of a unit waits until all of it is installed and allowed, then for hold, terms,
+   window, inhibitors and restart. An attempt that failed is not repeated until something newer is
+   signed.
+8. Deletion is last, and only once what is wanted runs: a named list lacks the release, it does
+   not run, and retention does not keep it. What ran before goes by retention, by nobody's order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from allod.domain.actions import (
     Action,
@@ -31,10 +35,12 @@ from allod.domain.actions import (
     Transfer,
     Waiting,
 )
-from allod.domain.desired import ConfigurationOrder, Level, ReleaseOrder, When
-from allod.domain.ids import Digest, ProviderName, Purl
-from allod.domain.judgement import Finding, ProviderLimits, Situation, data_steps, objections
-from allod.domain.observed import Facts, Grounds, Inhibition, Observed
+from allod.domain.condition import Verb
+from allod.domain.desired import Level, ReleaseOrder, When
+from allod.domain.ids import Digest, Purl
+from allod.domain.judgement import Finding, data_steps
+from allod.domain.observed import Observed
+from allod.domain.permission import Permissions, Standing
 from allod.domain.resolution import (
     Resolved,
     ResolvedConfiguration,
@@ -42,8 +48,22 @@ from allod.domain.resolution import (
     ResolvedSoftware,
     Unresolved,
 )
-from allod.domain.targets import Target, attempt_of, partners_of, units_of, verb_of
-from allod.domain.window import is_open, next_opening
+from allod.domain.standing import Halves, Judge
+from allod.domain.surroundings import Surroundings, gate
+from allod.domain.targets import (
+    Target,
+    attempt_of,
+    configured,
+    omitted,
+    partners_of,
+    signed_apart,
+    target_of,
+    units_of,
+    verb_of,
+    with_old_configuration,
+)
+from allod.domain.telling import Telling
+from allod.domain.window import is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +74,6 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
     refusals: tuple[Finding, ...] = ()
     failed: Mapping[Purl, tuple[Digest, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a plan depends on besides packages."""
-
-    now: datetime  #: the time that the device decides by
-    boot: str
-    facts: Facts = field(default_factory=Facts)
-    inhibitions: tuple[Inhibition, ...] = ()
-    withdrawn: Mapping[Digest, str] = field(default_factory=dict)  #: why
-    providers: Mapping[ProviderName, ProviderLimits] = field(default_factory=dict)
-    documents: frozenset[Digest] = frozenset()  #: configuration documents that are on the device
-    grounds: Mapping[Purl, Grounds] = field(default_factory=dict)
-    witnessed: datetime | None = None  #: time of the newest evidence of freshness
 
 
 def make_plan(resolved: Resolved, observed: Mapping[Purl, Observed], around: Surroundings) -> Plan:
@@ -84,9 +89,15 @@ class _Planner:
         self.observed = observed
         self.around = around
         self.actions: list[Action] = []
-        self.waiting: list[Waiting] = []
-        self.refusals: list[Finding] = []
-        self.failed: dict[Purl, list[Digest]] = {}
+        self.telling = Telling()
+        self.halves: dict[Purl, Halves] = {}
+        self.attempts: dict[Purl, str] = {}  #: by which answers at the device are known
+        self.judge = Judge(
+            Permissions(around.now, around.witnessed, around.grounds),
+            around.facts,
+            around.withdrawn,
+            around.providers,
+        )
 
     def run(self) -> Plan:
         targets = {}
@@ -94,7 +105,7 @@ class _Planner:
             has = self.observed.get(package, Observed(package))
             self._report_unresolved(wanted)
             if has.stuck:
-                self.waiting.append(Waiting(package, "recover", waits_for=has.stuck))
+                self.telling.waiting.append(Waiting(package, "recover", waits_for=has.stuck))
             else:
                 targets[package] = self._target(wanted, has)
         self._cancel(targets)
@@ -105,9 +116,12 @@ class _Planner:
             self._delete(target)
         return Plan(
             tuple(self.actions),
-            tuple(self.waiting),
-            tuple(dict.fromkeys(self.refusals)),
-            {package: tuple(dict.fromkeys(found)) for package, found in self.failed.items()},
+            tuple(self.telling.waiting),
+            tuple(dict.fromkeys(self.telling.refusals)),
+            {
+                package: tuple(dict.fromkeys(found))
+                for package, found in self.telling.failed.items()
+            },
         )
 
     # -- what is wanted
@@ -115,32 +129,40 @@ class _Planner:
     def _report_unresolved(self, wanted: ResolvedPackage) -> None:
         for half in (wanted.software, wanted.configuration):
             if isinstance(half, Unresolved) and half.code != "unnamed":
-                self.refusals.append(Finding(half.code, wanted.package, half.reason))
+                self.telling.refusals.append(Finding(half.code, wanted.package, half.reason))
 
     def _target(self, wanted: ResolvedPackage, has: Observed) -> Target:
-        running = has.running
-        document = None if running is None else running.configuration
-        config_order = ConfigurationOrder(digest=document)
-        if isinstance(wanted.configuration, ResolvedConfiguration):
-            config_order = wanted.configuration.order
-        if isinstance(wanted.software, Unresolved):
-            digest = None if running is None else running.digest
-            return Target(wanted, has, digest, config_order.digest, config_order.when, None)
-        order = wanted.software.active
-        if order is None:
-            return Target(wanted, has, None, None, When.NOW, None)
-        whole = Target(wanted, has, order.digest, config_order.digest, order.when, order)
-        if running is None:
-            return whole
-        if running.digest == order.digest:
-            return Target(wanted, has, order.digest, config_order.digest, config_order.when, order)
-        apart = isinstance(wanted.configuration, ResolvedConfiguration) and (
-            wanted.configuration.change != wanted.software.change
-        )
-        if apart and running.configuration != config_order.digest and not self._now(order.when):
-            # A configuration that was signed by itself does not wait for the software's restart.
-            return Target(wanted, has, running.digest, config_order.digest, config_order.when, None)
+        """What is to run; a half that is held up and was signed by itself is left for later."""
+        whole = target_of(wanted, has)
+        self.attempts[wanted.package] = whole.attempt
+        target, halves = whole, self.judge.target(whole, whole.attempt)
+        if signed_apart(wanted):
+            target = self._apart(whole, halves)
+            if target is not whole:
+                self._leave_out(whole, halves, target)
+                halves = self.judge.target(target, whole.attempt)
+        self.telling.refusals.extend(halves.software.refusals + halves.configuration.refusals)
+        self.halves[wanted.package] = halves
+        return target
+
+    def _apart(self, whole: Target, halves: Halves) -> Target:
+        software, configuration = halves.both
+        alone = configured(whole.wanted, whole.has)
+        if whole.changes_software and alone.changes:
+            if software.refusals or software.waits or not self._now(whole.when):
+                return alone
+            if configuration.refusals or (configuration.waits and whole.has.running is not None):
+                return with_old_configuration(whole)
         return whole
+
+    def _leave_out(self, whole: Target, halves: Halves, target: Target) -> None:
+        """Tell of the half that is not part of what happens next."""
+        software = target.changes_configuration
+        left = halves.software if software else halves.configuration
+        self.telling.refusals.extend(left.refusals)
+        if left.waits and not left.refusals:
+            what = verb_of(whole) if software else "configure"
+            self.telling.wait_for_terms(whole, what, whole.attempt, [left])
 
     def _now(self, when: When) -> bool:
         if when is When.WINDOW:
@@ -148,14 +170,16 @@ class _Planner:
         return when is When.NOW
 
     def _cancel(self, targets: dict[Purl, Target]) -> None:
-        """What waits for a restart and is not wanted any more is taken back before all else."""
+        """What waits for a restart and must not take place is taken back before all else."""
         for package, target in list(targets.items()):
             armed = target.has.armed
             if armed is None:
                 continue
-            if armed.attempt == target.attempt and target.when is When.RESTART and target.changes:
+            refused = self.halves[package].refused
+            same = armed.attempt == target.attempt and target.when is When.RESTART
+            if same and target.changes and not refused:
                 continue
-            if isinstance(target.wanted.software, Unresolved) and target.order is None:
+            if omitted(target) and not refused:
                 continue  # omission stops change, it does not take anything back
             self.actions.append(Cancel(package))
             for member in armed.packages:
@@ -181,62 +205,40 @@ class _Planner:
         reached = runs or level is Level.INSTALLED or level == order.level
         if reached and (runs or order.level is not Level.ACTIVE):
             return True
-        release = has.described.get(order.digest)
-        if release is None:
+        attempt = self.attempts[package]
+        standing = self.judge.order(target.wanted, software, has, order, attempt)
+        self.telling.refusals.extend(standing.refusals)
+        if standing.refusals:
+            return False
+        if order.digest not in has.described:
             self._do(Describe(package, order), "describe", order)
             return False
-        situation = Situation(
-            target.wanted, software, has, self.around.facts, self.around.withdrawn
-        )
-        found = objections(order, release, situation)
-        self.refusals.extend(found)
         document = target.configuration if order.level is Level.ACTIVE else None
         attempt = attempt_of(target.wanted, order.digest, document)
-        if found or self._failed(target, attempt):
+        if self.telling.has_failed(target, attempt, self.around.now):
             return False
         if level is Level.INSTALLED:
             return True
-        if level is None:
-            self._do(Transfer(package, order), "transfer", order)
-        else:
-            self._do(Install(package, order, attempt), "install", order)
+        self._rise(target, order, attempt, standing)
         return False
+
+    def _rise(self, target: Target, order: ReleaseOrder, attempt: str, standing: Standing) -> None:
+        """Plan the next step, of which nothing says never."""
+        package = target.wanted.package
+        verb = Verb.TRANSFER if target.has.held.get(order.digest) is None else Verb.INSTALL
+        if standing.decisions[verb].waits:
+            self.telling.wait_for_terms(target, verb, self.attempts[package], [standing])
+        elif verb is Verb.TRANSFER:
+            self._do(Transfer(package, order, standing.texts(verb)), "transfer", order)
+        else:
+            self._do(Install(package, order, attempt, standing.texts(verb)), "install", order)
 
     def _do(self, action: Describe | Transfer | Install, what: str, order: ReleaseOrder) -> None:
         """Plan it, unless the owner holds everything."""
         if self.resolved.holds:
-            self._wait(action.package, what, order, self.resolved.holds[0])
+            self.telling.wait(action.package, what, order, self.resolved.holds[0])
         else:
             self.actions.append(action)
-
-    def _failed(self, target: Target, attempt: str) -> bool:
-        for failure in target.has.failed:
-            if failure.attempt != attempt:
-                continue
-            self.failed.setdefault(target.wanted.package, []).append(failure.digest)
-            if failure.retry_at is None or self.around.now < failure.retry_at:
-                waits = "a newer order" if failure.retry_at is None else "the next try"
-                self.waiting.append(
-                    Waiting(
-                        target.wanted.package,
-                        "activate",
-                        digest=failure.digest,
-                        waits_for=f"{waits}; it failed: {failure.reason}",
-                    )
-                )
-                return True
-        return False
-
-    def _wait(self, package: Purl, what: str, order: ReleaseOrder | None, why: str) -> None:
-        self.waiting.append(
-            Waiting(
-                package,
-                what,
-                "" if order is None else order.version,
-                None if order is None else order.digest,
-                why,
-            )
-        )
 
     # -- activation
 
@@ -250,14 +252,15 @@ class _Planner:
             target
             for target in unit
             if target.wanted.package not in ready
+            or self.halves[target.wanted.package].refused
             or not self._document_there(target)
-            or (target.changes and self._failed(target, target.attempt))
+            or (target.changes and self.telling.has_failed(target, target.attempt, self.around.now))
         ]
         if blocked:
             names = ", ".join(target.wanted.package for target in blocked)
             for target in changing:
                 if target not in blocked:
-                    self._wait(target.wanted.package, "activate", target.order, names)
+                    self.telling.wait(target.wanted.package, "activate", target.order, names)
             return
         members = tuple(self._member(target) for target in changing)
         self._schedule(changing, members)
@@ -267,17 +270,17 @@ class _Planner:
             return True
         named = {partner for target in unit for partner in partners_of(target)}
         present = {target.wanted.package for target in unit}
-        scopes = {
-            target.wanted.software.scope
+        words = {
+            (target.wanted.software.scope, target.wanted.software.manager)
             if isinstance(target.wanted.software, ResolvedSoftware)
             else None
             for target in unit
         }
-        if named <= present and len(scopes) == 1 and None not in scopes:
+        if named <= present and len(words) == 1 and None not in words:
             return True
         for target in unit:
             reason = "packages that go together need one scope and one manager"
-            self.refusals.append(Finding("together-apart", target.wanted.package, reason))
+            self.telling.refusals.append(Finding("together-apart", target.wanted.package, reason))
         return False
 
     def _document_there(self, target: Target) -> bool:
@@ -287,7 +290,9 @@ class _Planner:
         half = target.wanted.configuration
         size = half.order.size if isinstance(half, ResolvedConfiguration) else 0
         if self.resolved.holds:
-            self._wait(target.wanted.package, "configure", target.order, self.resolved.holds[0])
+            self.telling.wait(
+                target.wanted.package, "configure", target.order, self.resolved.holds[0]
+            )
         else:
             self.actions.append(FetchDocument(target.wanted.package, digest, size))
         return False
@@ -302,38 +307,46 @@ class _Planner:
             target.attempt,
             snapshot,
             restore,
+            self._texts(target),
         )
+
+    def _texts(self, target: Target) -> tuple[str, ...]:
+        software, configuration = self.halves[target.wanted.package].both
+        texts = software.texts(Verb.ACTIVATE, Verb.DELETE) + configuration.texts(Verb.CONFIGURE)
+        return tuple(dict.fromkeys(texts))
 
     def _schedule(self, changing: list[Target], members: tuple[Member, ...]) -> None:
         whens = {target.when for target in changing}
         armed = [target.has.armed for target in changing if target.has.armed is not None]
         booted = bool(armed) and all(one.boot != self.around.boot for one in armed)
-        why = self._gate(whens, booted=booted)
+        early = [t for t in changing if any(h.waits for h in self.halves[t.wanted.package].both)]
+        if early and not self.resolved.holds:
+            self._too_early(changing, early, booted=booted)
+            return
+        why, until = gate(whens, self.resolved, self.around, booted=booted)
         if why:
             for target in changing:
-                self._wait(target.wanted.package, verb_of(target), target.order, why)
+                self.telling.wait(target.wanted.package, verb_of(target), target.order, why, until)
         elif When.RESTART in whens and not booted:
             for target in changing:
-                self._wait(target.wanted.package, verb_of(target), target.order, "restart")
+                self.telling.wait(target.wanted.package, verb_of(target), target.order, "restart")
             if not armed:
                 self.actions.append(Activate(members, at_restart=True))
         else:
             self.actions.append(Activate(members, booted=booted))
 
-    def _gate(self, whens: Iterable[When], *, booted: bool) -> str:
-        """What an activation has to wait for; empty: nothing."""
-        if self.resolved.holds:
-            return self.resolved.holds[0]
-        if booted or When.RESTART in whens:
-            return ""
-        if When.WINDOW in whens and not is_open(self.resolved.windows, self.around.now):
-            opening = next_opening(self.resolved.windows, self.around.now)
-            return (
-                "window: no scope sets one"
-                if opening is None
-                else f"window: opens {opening:%Y-%m-%dT%H:%M:%SZ}"
-            )
-        return busy(self.around.inhibitions, self.resolved.override_inhibitors)
+    def _too_early(self, changing: list[Target], early: list[Target], *, booted: bool) -> None:
+        """A term has to be waited for; a restart that came too early is not made use of."""
+        names = ", ".join(target.wanted.package for target in early)
+        for target in changing:
+            package = target.wanted.package
+            if target in early:
+                what, both = verb_of(target), self.halves[package].both
+                self.telling.wait_for_terms(target, what, self.attempts[package], both)
+            else:
+                self.telling.wait(package, verb_of(target), target.order, names)
+        if booted:
+            self.actions.append(Cancel(changing[0].wanted.package))
 
     # -- deletion
 
@@ -349,18 +362,22 @@ class _Planner:
             keep.add(has.running.digest)
             earlier = [digest for digest in has.history if digest not in keep]
             keep.update(earlier[: self.resolved.retention])
-        self.actions.extend(
-            Delete(target.wanted.package, digest)
-            for digest in sorted(has.held)
-            if digest not in keep
-        )
+        ran = frozenset() if has.running is None else frozenset(has.history)
+        for digest in sorted(has.held):
+            if digest in keep:
+                continue
+            if digest in ran or software.channel is not None:
+                self.actions.append(Delete(target.wanted.package, digest))
+            else:
+                self._delete_by_order(target, software, digest)
 
-
-def busy(inhibitions: Iterable[Inhibition], overridden: frozenset[str]) -> str:
-    """Who must not be disturbed, in words; empty: nobody. '*' overrides whoever it is."""
-    if "*" in overridden:
-        return ""
-    return next(
-        (f"busy: {one.name}: {one.why}" for one in inhibitions if one.name not in overridden),
-        "",
-    )
+    def _delete_by_order(self, target: Target, software: ResolvedSoftware, digest: Digest) -> None:
+        package, attempt = target.wanted.package, self.attempts[target.wanted.package]
+        standing = self.judge.removal(target.wanted, software, target.has, attempt)
+        self.telling.refusals.extend(standing.refusals)
+        if standing.refusals:
+            return
+        if standing.waits:
+            self.telling.wait_for_terms(target, "delete", attempt, [standing])
+            return
+        self.actions.append(Delete(package, digest, standing.texts(Verb.DELETE)))

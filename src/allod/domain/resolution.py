@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -53,7 +53,7 @@ from allod.domain.ids import (
 )
 from allod.domain.release import HealthCheck
 from allod.domain.rollout import Progress, Rollout
-from allod.domain.terms import Packages
+from allod.domain.terms import Approvals, Packages
 
 _T = TypeVar("_T")
 
@@ -107,6 +107,21 @@ class Unresolved:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedRestart:
+    """A restart of the machine that is ordered, by whose word."""
+
+    scope: Scope
+    restart: Restart
+    manager: str = OWNER
+    terms: tuple[Term, ...] = ()  #: that it is held to
+
+    @property
+    def attempt(self) -> str:
+        """By which an answer of somebody at the device is known."""
+        return f"restart|{self.manager}|{self.scope}|{self.restart.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedPackage:
     """What is wanted of one package."""
 
@@ -128,9 +143,14 @@ class Resolved:
     bandwidth: int | None = None  #: bytes per second
     override_inhibitors: frozenset[str] = frozenset()
     holds: tuple[str, ...] = ()  #: why nothing may change; empty: it may
-    restarts: tuple[tuple[Scope, Restart], ...] = ()
+    restart_orders: tuple[ResolvedRestart, ...] = ()
     unreadable: tuple[tuple[Scope, str, str], ...] = ()  #: scope, key, reason
     terms: tuple[Term, ...] = ()  #: of all scopes, for what concerns the device as a whole
+
+    @property
+    def restarts(self) -> tuple[tuple[Scope, Restart], ...]:
+        """The restarts that are ordered, whoever orders them."""
+        return tuple((one.scope, one.restart) for one in self.restart_orders)
 
 
 def scopes_of(device: DeviceId, groups: Iterable[GroupName]) -> tuple[Scope, ...]:
@@ -197,10 +217,7 @@ def resolve(
         bandwidth=_first(settings, lambda one: one.bandwidth),
         override_inhibitors=_first(settings, lambda one: one.override_inhibitors) or frozenset(),
         holds=_holds(ordered),
-        restarts=(
-            *((document.scope, one) for document in ordered for one in document.restarts),
-            *_delegated_restarts(reading),
-        ),
+        restart_orders=tuple(_restarts(reading)),
         unreadable=tuple(
             (document.scope, key, reason)
             for document in ordered
@@ -241,17 +258,25 @@ def _names_of(delegate: Delegate, scope: Scope) -> set[Purl]:
     return names if delegate.channel is None else names | set(delegate.channel.packages)
 
 
-def _delegated_restarts(reading: _Reading) -> Iterator[tuple[Scope, Restart]]:
-    """Restarts that a delegate orders where it may, in scopes of this device."""
+def _restarts(reading: _Reading) -> Iterator[ResolvedRestart]:
+    """The owner's restarts, and those of delegates where they may, in scopes of this device.
+
+    Approvals are of entries: the owner's own restarts have none, and need none.
+    """
+    of_scopes = tuple(term for term in reading.terms if not isinstance(term, Approvals))
+    for document in reading.ordered:
+        for restart in document.restarts:
+            yield ResolvedRestart(document.scope, restart, terms=of_scopes)
     for delegate in reading.delegates.values():
         delegation = delegate.delegation
         if Verb.RESTART not in delegation.verbs:
             continue
+        terms = (*delegation.all_terms, *of_scopes)
         for document in reading.ordered:
             own = delegate.documents.get(document.scope)
             if own is not None and document.scope in delegation.scopes:
                 for restart in own.restarts:
-                    yield document.scope, replace(restart, manager=delegation.id)
+                    yield ResolvedRestart(document.scope, restart, delegation.id, terms)
 
 
 def _first(settings: Iterable[Settings], pick: Callable[[Settings], _T | None]) -> _T | None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from allod.domain.desired import ReleaseOrder, When
+from allod.domain.desired import OWNER, ConfigurationOrder, ReleaseOrder, When
 from allod.domain.ids import Digest, Purl
 from allod.domain.observed import Observed
-from allod.domain.resolution import ResolvedConfiguration, ResolvedPackage, ResolvedSoftware
+from allod.domain.resolution import (
+    ResolvedConfiguration,
+    ResolvedPackage,
+    ResolvedSoftware,
+    Unresolved,
+)
 
 
 def attempt_of(package: ResolvedPackage, digest: Digest | None, document: Digest | None) -> str:
@@ -40,9 +45,74 @@ class Target:
         return (running.digest, running.configuration) != (self.digest, self.configuration)
 
     @property
+    def changes_software(self) -> bool:
+        """Whether another release runs, or none."""
+        running = self.has.running
+        return (None if running is None else running.digest) != self.digest
+
+    @property
+    def changes_configuration(self) -> bool:
+        """Whether what is to run gets another document than what runs now has."""
+        running = self.has.running
+        had = None if running is None else running.configuration
+        return self.digest is not None and had != self.configuration
+
+    @property
     def attempt(self) -> str:
         """What this attempt is known by."""
         return attempt_of(self.wanted, self.digest, self.configuration)
+
+
+def target_of(wanted: ResolvedPackage, has: Observed) -> Target:
+    """What is to run if both halves are allowed."""
+    if isinstance(wanted.software, Unresolved):
+        return configured(wanted, has)
+    order, configuration = wanted.software.active, _configuration(wanted, has)
+    if order is None:
+        return Target(wanted, has, None, None, When.NOW, None)
+    same = has.running is not None and has.running.digest == order.digest
+    when = configuration.when if same else order.when
+    return Target(wanted, has, order.digest, configuration.digest, when, order)
+
+
+def configured(wanted: ResolvedPackage, has: Observed) -> Target:
+    """The release that runs, with the configuration that is wanted."""
+    order = _configuration(wanted, has)
+    digest = None if has.running is None else has.running.digest
+    return Target(wanted, has, digest, order.digest, order.when, None)
+
+
+def with_old_configuration(target: Target) -> Target:
+    """The release that is wanted, with the configuration that is there."""
+    running = target.has.running
+    return replace(target, configuration=None if running is None else running.configuration)
+
+
+def _configuration(wanted: ResolvedPackage, has: Observed) -> ConfigurationOrder:
+    if isinstance(wanted.configuration, ResolvedConfiguration):
+        return wanted.configuration.order
+    return ConfigurationOrder(digest=None if has.running is None else has.running.configuration)
+
+
+def signed_apart(wanted: ResolvedPackage) -> bool:
+    """Whether one half does not have to wait for the other: they are changes of their own."""
+    halves = wanted.software, wanted.configuration
+    return (
+        isinstance(halves[0], ResolvedSoftware)
+        and isinstance(halves[1], ResolvedConfiguration)
+        and (halves[0].change, halves[0].manager) != (halves[1].change, halves[1].manager)
+    )
+
+
+def omitted(target: Target) -> bool:
+    """Whether nobody's word decides by the owner's silence alone, and nothing else changes.
+
+    A delegate whose word is lost is no such case.
+    """
+    wanted = target.wanted
+    halves = wanted.software, wanted.configuration
+    lost = any(isinstance(half, Unresolved) and half.manager != OWNER for half in halves)
+    return isinstance(wanted.software, Unresolved) and not target.changes and not lost
 
 
 def units_of(targets: Mapping[Purl, Target]) -> list[tuple[Purl, ...]]:

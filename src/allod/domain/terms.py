@@ -78,15 +78,18 @@ class Packages:
         return "only " + ", ".join(self.packages)
 
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
-        """Refuses `outside-packages`, and `full-control` where only a pattern covers it."""
-        if change.package in self.packages:
+        """Refuses `outside-packages`, and `full-control` where only a pattern covers it.
+
+        A restart is about no package.
+        """
+        if change.package in self.packages or change.verb is Verb.RESTART:
             return _holds(self)
         covered = any(is_pattern(p) and pattern_covers(p, change.package) for p in self.packages)
         if not covered:
             return Reason(
                 "outside-packages", Verdict.REFUSES, self, f"it is about {change.package}"
             )
-        if needs_name(change.package, change.release):
+        if any(needs_name(change.package, one) for one in (change.release, facts.running)):
             fact = f"{change.package} has full control of the device, and no pattern covers that"
             return Reason("full-control", Verdict.REFUSES, self, fact)
         return _holds(self)
