@@ -249,12 +249,18 @@ def _signed(
 
 def _myself(picture: Picture, fleet: LocalFleet) -> tuple[Person, KeyStore, KeyRecord]:
     """Who the caller is: the person whose approval key lies on this machine."""
+    from allod.cli.cards import own_stores
     from allod.trust.keys import key_id
 
-    held = {one.id: one for one in fleet.keys.records("approval") if one.file is not None}
+    held = {
+        record.id: (store, record)
+        for store in (*own_stores(fleet.keys.passphrase), fleet.keys)
+        for record in store.records("approval")
+        if record.file is not None
+    }
     for person in picture.base.fleet_document.people:
         if person.approval is not None and key_id(person.approval) in held:
-            return person, fleet.keys, held[key_id(person.approval)]
+            return person, *held[key_id(person.approval)]
     raise Unavailable(
         "key-elsewhere",
         "cannot sign: no key on this machine is one of somebody who approves changes in this fleet; "
