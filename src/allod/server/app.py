@@ -32,6 +32,7 @@ from allod.server.http.messages import (
     respond,
     respond_problem,
 )
+from allod.server.http.permission_routes import PermissionServices
 from allod.server.http.routes import Services
 from allod.server.http.witness_calls import HttpWitnessCalls
 from allod.server.log.ports import LogStorage
@@ -46,6 +47,7 @@ from allod.server.services.admit_binding import AdmitBinding
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.server.services.alarms import Alarms
 from allod.server.services.api_tokens import ApiTokens
+from allod.server.services.channels import Channels
 from allod.server.services.check_configuration import CheckConfiguration
 from allod.server.services.fleets import Fleets
 from allod.server.services.gather import WitnessCalls
@@ -55,6 +57,7 @@ from allod.server.services.limits import Rate
 from allod.server.services.listings import Listings
 from allod.server.services.logs import Logs, open_logs
 from allod.server.services.online import OnlineKeys
+from allod.server.services.proposals import Proposals
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
 from allod.server.services.read_tokens import ReadTokens
@@ -62,11 +65,13 @@ from allod.server.services.rebuild import Rebuild
 from allod.server.services.receive_report import ReceiveReport
 from allod.server.services.refresh import Refresh
 from allod.server.services.refusals import Refusals
+from allod.server.services.rollouts import Rollouts
 from allod.server.services.witnesses import GatherAll
 from allod.server.settings import Settings
 
 _CHANGES_A_MINUTE: Final = 120
 _BINDINGS_A_MINUTE: Final = 1200
+_PROPOSALS_A_MINUTE: Final = 120
 _SUBMISSIONS_A_MINUTE: Final = 300
 _log = structlog.get_logger("allod.server")
 
@@ -88,6 +93,9 @@ class Server:
     receive_report: ReceiveReport
     learn_floors: LearnFloors
     refresh: Refresh
+    proposals: Proposals
+    channels: Channels
+    rollouts: Rollouts
     rebuild: Rebuild
     gather: GatherAll
     read_tokens: ReadTokens
@@ -110,6 +118,11 @@ class Server:
                 _log.error("fleet-unusable", fleet=fleet, exc_info=error)
         empty_inbox(self.stores.layout, self.admit_fleet)
         self.refresh.all()
+
+    def witness(self) -> None:
+        """Show the logs to their witnesses, and keep what they say of channels."""
+        self.gather()
+        self.channels.witness()
 
     def settle(self) -> None:
         """Log what could not be logged yet, and what was only counted."""
@@ -192,12 +205,21 @@ def assemble(
     alarms = Alarms(layout, stores.files, stores.database, logs)
     gather = GatherAll(layout, fleets, logs, alarms, witness_calls or HttpWitnessCalls(), clock)
     publications = Publications(stores, fleets, online, logs, gather.vouch)
+    proposals = Proposals(stores, fleets, Rate(clock, _PROPOSALS_A_MINUTE, "proposals"))
+    channels = Channels(
+        publications,
+        alarms,
+        Rate(clock, settings.documents_an_hour, "documents of a channel", seconds=3600),
+    )
     publish = Publish(
         publications,
         CheckConfiguration(blobs, releases),
         Rate(clock, _CHANGES_A_MINUTE, "changes of a fleet"),
+        Rate(clock, settings.orders_an_hour, "changes of a delegation", seconds=3600),
+        proposals.published,
     )
     learn_floors = LearnFloors(publications, publish)
+    rollouts = Rollouts(publications, alarms, keys.load_signer(layout, "gate"))
     refusals = Refusals(logs, clock)
     read_tokens = ReadTokens(
         stores.database,
@@ -236,9 +258,13 @@ def assemble(
             logs,
             refusals,
             keep=settings.heartbeats_kept,
+            counts=rollouts.taken,
         ),
         learn_floors=learn_floors,
         refresh=Refresh(publications),
+        proposals=proposals,
+        channels=channels,
+        rollouts=rollouts,
         rebuild=Rebuild(publications),
         gather=gather,
         read_tokens=read_tokens,
@@ -291,6 +317,7 @@ class Application:
                 server.api_tokens,
                 server.listings,
                 server.refusals,
+                PermissionServices(server.proposals, server.channels, server.refusals),
             ),
             AdminLimits(settings.upload_cap, bodies),
         )
@@ -346,8 +373,9 @@ class Application:
         server, settings = self._server, self._server.settings
         chores = [
             asyncio.create_task(_again(settings.refresh_every_seconds, server.refresh.all)),
-            asyncio.create_task(_again(settings.gather_every_seconds, server.gather)),
+            asyncio.create_task(_again(settings.gather_every_seconds, server.witness)),
             asyncio.create_task(_again(settings.settle_every_seconds, server.settle)),
+            asyncio.create_task(_again(settings.rollouts_every_seconds, server.rollouts)),
         ]
         await send({"type": "lifespan.startup.complete"})
         await receive()

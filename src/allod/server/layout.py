@@ -17,6 +17,10 @@
     fleets/<fleet>/publications/<news>.json
     fleets/<fleet>/tokens/<id>.json
     fleets/<fleet>/alarms/…      what cannot be found out again from the other files
+    fleets/<fleet>/channels/<provider>/<channel>/{<sequence>.json,<sequence>.checkpoint,latest.json}
+    fleets/<fleet>/proposals/<id>.json
+    fleets/<fleet>/gates/<rollout>/<stage>.json
+    fleets/<fleet>/rollouts/<rollout>.json  pauses and halts
     fleets/<fleet>/pending.json  a publication that is decided and not yet wholly in place
     fleets/<fleet>/restored.json restored from a backup; the floors are not known yet
 """
@@ -30,6 +34,7 @@ from typing import Final
 
 from allod.domain.ids import DeviceId, FleetId, parse_fleet
 from allod.errors import InvalidInput
+from allod.wire.gate import gate_path
 
 #: Metadata files: "root" alone has no bare name; "timestamp" alone has no number.
 _METADATA: Final = re.compile(r"(?:[1-9][0-9]{0,18}\.[a-z0-9][a-z0-9._-]{0,127}|timestamp)\.json")
@@ -40,6 +45,10 @@ _TARGET_PATH: Final = re.compile(
     r"(?:[a-z0-9][a-z0-9._-]{0,127}/){0,4}[a-z0-9][a-z0-9._-]{0,127}\.json"
 )
 _TRUST: Final = re.compile(r"[1-9][0-9]{0,8}")
+_CHANNEL: Final = re.compile(
+    r"(?:[a-z0-9][a-z0-9._-]{0,62}/){2}(?:latest\.json|[1-9][0-9]{0,15}\.(?:json|checkpoint))"
+)
+_GATE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}/(?:0|[1-9][0-9]?)\.json")
 
 
 def is_metadata_name(name: str) -> bool:
@@ -78,6 +87,10 @@ class FleetDirectory:
             return self.root / "tuf" / name
         if room == "trust" and name.endswith(".json") and is_trust_number(name[:-5]):
             return self.root / "trust" / name
+        if room == "channels" and _CHANNEL.fullmatch(name):
+            return self.root / "channels" / name
+        if room == "gates" and _GATE.fullmatch(name):
+            return self.root / "gates" / name
         return None
 
     def binding(self, device: DeviceId, epoch: int) -> Path:
@@ -88,6 +101,14 @@ class FleetDirectory:
         """A report; `digest` is that of its payload."""
         name = f"{epoch}-{sequence:019d}-{digest.removeprefix('sha256:')[:16]}.json"
         return self.root / "reports" / device / name
+
+    def gate(self, rollout: str, stage: int) -> Path:
+        """The gate of a rollout's stage."""
+        return self.root / gate_path(rollout, stage)
+
+    def rollout(self, rollout: str) -> Path:
+        """What the controller keeps of a rollout."""
+        return self.root / "rollouts" / f"{rollout}.json"
 
     def log(self, place: str) -> Path:
         """What is served of a log; `place` is `authority`, or `authority/2`."""

@@ -41,6 +41,8 @@ class Settings:
     bodies_room: int = 256 * 1024 * 1024  #: bytes of all bodies that are being read
     connections: int = 4096  #: requests in work at once
     reports_a_minute: int = 60  #: of one device
+    orders_an_hour: int = 60  #: changes of one delegation
+    documents_an_hour: int = 30  #: of one channel
     read_token_seconds: int = 24 * 3600
     challenge_seconds: int = 300
     snapshot_hours: int = 7 * 24
@@ -49,6 +51,7 @@ class Settings:
     wait_seconds: float = 120.0  #: the longest wait for news
     refresh_every_seconds: float = 600.0
     gather_every_seconds: float = 2.0  #: between two rounds of asking witnesses
+    rollouts_every_seconds: float = 5.0  #: between two looks whether a stage is to open
     settle_every_seconds: float = 60.0  #: between two looks for what is to be logged late
     threads: int = 8  #: use cases at once
     log_level: Literal["debug", "info", "warning", "error"] = "info"

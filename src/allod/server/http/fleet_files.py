@@ -57,7 +57,7 @@ _PIECE: Final = 256 * 1024
 _ROOT: Final = re.compile(r"tuf/[1-9][0-9]{0,9}\.root\.json", re.ASCII)  #: public: keys, no state
 _DEVICE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _OF_DEVICE: Final = re.compile(
-    r"tuf/targets/state/devices/[0-9a-f]{64}\.([0-9a-f]{64})\.json", re.ASCII
+    r"tuf/targets/(?:state|by/[^/]+)/devices/[0-9a-f]{64}\.([0-9a-f]{64})\.json", re.ASCII
 )
 _NO_NEWS: Final = {
     "type": "http.response.start",
@@ -254,7 +254,7 @@ class FleetApp:
         return await self._services.bodies.read(scope, receive, cap=cap)
 
     async def _file(self, fleet: FleetId, rest: str, scope: Scope, send: Send) -> None:
-        """A metadata, target or trust file."""
+        """A file that is published: of the repository, of trust, of a channel."""
         if rest == "tuf/timestamp.json":
             await whole(scope, send, self._services.fleets.need(fleet).online.timestamp)
             return
@@ -262,7 +262,7 @@ class FleetApp:
         size = None if path is None else await in_thread(_size_of, path)
         if path is None or size is None:
             raise not_found("this file")
-        if rest.startswith("trust/"):
+        if rest.startswith("trust/") or rest.endswith("/latest.json"):
             await whole(scope, send, await in_thread(path.read_bytes))
             return
         fields = [IMMUTABLE, (b"content-type", b"application/json")]

@@ -18,6 +18,7 @@ from allod.server.services.limits import Rate
 from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
 from allod.server.services.refusals import STRANGERS, Refusals
+from allod.server.services.rollout_track import Taken
 from allod.trust.report import (
     ChainHead,
     Followed,
@@ -44,6 +45,14 @@ class FloorsSeen(Protocol):
 
     def __call__(self, fleet: FleetId, trust: TrustState) -> None:
         """A verified report said so."""
+        ...
+
+
+class Counts(Protocol):
+    """Counts what devices say of rollouts."""
+
+    def __call__(self, fleet: FleetId, taken: Taken) -> None:
+        """A report was verified and kept. Raises nothing: the report is received all the same."""
         ...
 
 
@@ -89,7 +98,9 @@ class ReceiveReport:
         refusals: Refusals,
         *,
         keep: int,
+        counts: Counts,
     ) -> None:
+        self._counts = counts
         self._logs = logs
         self._refusals = refusals
         self._stores = stores
@@ -183,6 +194,7 @@ class ReceiveReport:
                 head=followed.head.head,
             )
         )
+        self._counts(fleet, Taken(row, report, raw, received, forked=followed.link is Link.FORKED))
         self._prune(fleet, row)
         return ReportReceipt(sequence=report.sequence)
 

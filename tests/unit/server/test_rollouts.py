@@ -1,0 +1,236 @@
+"""The controller of rollouts: when it opens a gate, when it halts, and that it forgets nothing."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.server.rollout_rig import NEW, OLD, PACKAGE, RolloutRig, entry
+
+from allod.domain.rollout import Needs
+from allod.errors import AllodError, Conflict, Refused
+from allod.testing.server import ServerRig
+from allod.trust.gates import open_gate
+from allod.wire.trust import Withdrawal
+
+
+@pytest.fixture
+def fleet(rig: ServerRig) -> RolloutRig:
+    """Three devices, and the owner names the server's gate key."""
+    made = RolloutRig(rig)
+    made.name_gate_key()
+    made.bind("one", "two", "three")
+    return made
+
+
+def alarms(fleet: RolloutRig) -> list[str]:
+    found = fleet.rig.server.listings.alarms(fleet.rig.fleet).alarms
+    return [one.says for one in found if one.code == "rollout-halted"]
+
+
+def news(fleet: RolloutRig) -> int:
+    return fleet.rig.server.fleets.need(fleet.rig.fleet).news
+
+
+def test_a_stage_opens_with_its_time_its_canary_and_its_bake(fleet: RolloutRig) -> None:
+    """All three are needed; the gate is one that a device lets pass, and opening it is news."""
+    plan = fleet.plan(
+        fleet.stage(canaries=["one"]),
+        fleet.stage(100, after=2, needs=Needs.SUCCESS, bake_seconds=3600),
+    )
+    fleet.order(plan)
+    assert fleet.look().stages[0].opened is not None
+    assert fleet.look(hours=3).stages[1].opened is None, "nobody said anything"
+    fleet.says("one", changed=True)
+    assert fleet.look(minutes=30).stages[1].opened is None, "not for long enough"
+    fleet.rig.clock.pass_time(minutes=31)
+    assert fleet.look().stages[1].opened is None, "it has not said so"
+    fleet.says("one", kind="heartbeat")
+    before = news(fleet)
+    assert fleet.look().stages[1].opened is not None
+    assert news(fleet) == before + 1
+    raw = fleet.gate(1)
+    assert raw is not None
+    document = fleet.rig.server.fleets.need(fleet.rig.fleet).document
+    gate = open_gate(raw, document, "r1", 1, [(PACKAGE, entry(plan))])
+    assert len(gate.value.reports) == 2
+    fleet.look()
+    assert news(fleet) == before + 1, "told once"
+
+
+def test_never_before_the_signed_time(fleet: RolloutRig) -> None:
+    """Success does not open a stage early; neither does a first stage that is not due."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"], after=1), fleet.stage(100, after=5)))
+    assert fleet.look().stages[0].opened is None
+    fleet.look(hours=1)
+    fleet.says("one", changed=True)
+    shown = fleet.look(hours=3, minutes=59)
+    assert shown.stages[1].opened is None
+    assert shown.until == shown.stages[1].at
+    assert fleet.look(minutes=1).stages[1].opened is not None
+
+
+def test_too_many_failures_halt_it_with_an_alarm(fleet: RolloutRig) -> None:
+    """One failed device of those that came first: nothing more opens, whatever time it is."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one", "two"]), fleet.stage(100, after=1)))
+    fleet.look()
+    fleet.says("one", changed=True)
+    fleet.says("two", OLD, reverted=True)
+    shown = fleet.look(hours=2)
+    assert (shown.state, shown.stages[0].failed) == ("halted", 1)
+    assert shown.problems[0].why == "sick"
+    assert "1 of 2 devices failed" in alarms(fleet)[0]
+    fleet.says("two", changed=True)
+    assert fleet.look(hours=24).stages[1].opened is None, "a halt ends by somebody's word alone"
+    assert len(alarms(fleet)) == 1
+
+
+def test_who_resumes_takes_the_known_failures_on(fleet: RolloutRig) -> None:
+    """After a halt it goes on by a person's word, and halts again only for what is new."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one", "two"]), fleet.stage(100, after=1)))
+    fleet.look()
+    fleet.says("one", failed=True, digest=OLD)
+    assert fleet.look(hours=1).state == "halted"
+    fleet.rig.server.rollouts.resume(fleet.rig.fleet, "r1", "known", "owner")
+    assert fleet.look().stages[1].opened is not None
+    fleet.says("two", failed=True, digest=OLD)
+    assert fleet.look().state == "halted"
+    assert len(alarms(fleet)) == 2
+
+
+def test_silence_is_no_success_and_halts_past_its_timeout(fleet: RolloutRig) -> None:
+    """A device that says nothing neither opens a stage nor keeps the owner waiting for ever."""
+    fleet.order(
+        fleet.plan(
+            fleet.stage(canaries=["one", "two"], timeout_seconds=7200),
+            fleet.stage(100, after=1, max_silent=0),
+        )
+    )
+    fleet.look()
+    fleet.says("one", changed=True)
+    assert fleet.look(minutes=90).stages[1].opened is None
+    shown = fleet.look(hours=1)
+    assert (shown.state, shown.why) == ("halted", "1 of 2 devices are silent; 0 % may")
+
+
+def test_a_silent_canary_halts_what_needs_its_success(fleet: RolloutRig) -> None:
+    """The stage could never open: that is said, instead of waiting."""
+    fleet.order(
+        fleet.plan(
+            fleet.stage(canaries=["one"], timeout_seconds=3600),
+            fleet.stage(100, needs=Needs.SUCCESS),
+        )
+    )
+    fleet.look()
+    assert fleet.look(minutes=59).state == "running"
+    assert fleet.look(minutes=1).state == "halted"
+    assert "1 canaries" in alarms(fleet)[0]
+
+
+def test_the_old_release_running_well_is_no_success(fleet: RolloutRig) -> None:
+    """Only what comes after counts: not the release before, and not an unhealthy one."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, needs=Needs.SUCCESS)))
+    fleet.look()
+    fleet.says("one", OLD)
+    assert fleet.look().stages[0].succeeded == 0
+    fleet.says("one", NEW, healthy=False)
+    assert fleet.look().stages[0].failed == 1
+    assert fleet.gate(1) is None
+
+
+def test_restarting_the_server_changes_nothing(fleet: RolloutRig) -> None:
+    """Counts come back from reports, open stages from gates, halts and pauses from files."""
+    plan = fleet.plan(
+        fleet.stage(canaries=["one"]),
+        fleet.stage(canaries=["two"], needs=Needs.SUCCESS),
+        fleet.stage(100, needs=Needs.SUCCESS, bake_seconds=3600),
+    )
+    fleet.order(plan)
+    fleet.look()
+    fleet.says("one", changed=True)
+    fleet.look()
+    fleet.says("two", changed=True)
+    before = fleet.look(minutes=10)
+    fleet.rig.restart()
+    assert fleet.look() == before
+    fleet.rig.server.rollouts.pause(fleet.rig.fleet, "r1", "I look", "owner")
+    paused = fleet.look()
+    fleet.rig.restart()
+    assert fleet.look() == paused
+    assert (paused.state, paused.why, paused.by) == ("paused", "I look", "owner")
+    fleet.rig.clock.pass_time(hours=1)
+    fleet.says("one", kind="heartbeat")
+    fleet.says("two", kind="heartbeat")
+    assert fleet.look().stages[2].opened is None
+    fleet.rig.server.rollouts.resume(fleet.rig.fleet, "r1", "", "owner")
+    assert fleet.look().stages[2].opened is not None
+
+
+def test_a_rebuilt_projection_counts_the_same(fleet: RolloutRig) -> None:
+    """The projection is derived: without it, reports say the same again."""
+    fleet.order(fleet.plan(fleet.stage(100), fleet.stage(100, after=9)))
+    fleet.look()
+    fleet.says("one", changed=True)
+    fleet.says("two", OLD, reverted=True)
+    before = fleet.look()
+    fleet.rig.server.rebuild(fleet.rig.fleet)
+    fleet.rig.restart()
+    assert fleet.look() == before
+
+
+def test_a_report_counts_once_and_an_older_one_not_at_all(fleet: RolloutRig) -> None:
+    """The same report again, and one from before the stage opened, change no count."""
+    fleet.order(fleet.plan(fleet.stage(100), fleet.stage(100, after=9)))
+    fleet.says("one", changed=True)
+    fleet.rig.clock.pass_time(minutes=1)
+    assert fleet.look().stages[0].succeeded == 0, "its stage was not open yet"
+    raw = fleet.says("one")
+    fleet.rig.server.receive_report(fleet.rig.fleet, fleet.devices["one"].id, raw)
+    assert fleet.look().stages[0].succeeded == 1
+    assert fleet.look().stages[0].devices == 3
+
+
+def test_a_withdrawn_release_halts_its_rollout(fleet: RolloutRig) -> None:
+    """Recall stops what is under way, also without a single failure."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100)))
+    fleet.rig.change(fleet.rig.simulator.withdraw(Withdrawal(digest=NEW, why="it burns")))
+    fleet.rig.clock.pass_time(hours=1)
+    shown = fleet.look()
+    assert (shown.state, fleet.gate(1)) == ("halted", None)
+    assert "it burns" in alarms(fleet)[0]
+
+
+def test_without_the_owners_word_for_the_gate_key_nothing_opens(rig: ServerRig) -> None:
+    """A gate that no device believes is not written; the reason is shown."""
+    fleet = RolloutRig(rig)
+    fleet.bind("one")
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100)))
+    fleet.look()
+    fleet.says("one", changed=True)
+    fleet.look()
+    assert fleet.gate(1) is None
+    assert rig.server.rollouts.show(rig.fleet, "r1").state == "running"
+
+
+def test_a_rollout_that_no_document_holds_is_over(fleet: RolloutRig) -> None:
+    """Finish and abort are edits of the entry: the controller forgets what is not there."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, after=1)))
+    fleet.look()
+    fleet.order(None)
+    fleet.rig.clock.pass_time(hours=2)
+    fleet.rig.server.rollouts.look(fleet.rig.fleet)
+    assert fleet.rig.server.rollouts.list(fleet.rig.fleet).rollouts == []
+    assert fleet.gate(1) is None
+    with pytest.raises(AllodError, match="none open"):
+        fleet.rig.server.rollouts.show(fleet.rig.fleet, "r1")
+
+
+def test_pausing_twice_and_resuming_what_goes_on_are_refused(fleet: RolloutRig) -> None:
+    """Whoever speaks to the API learns how it stands; a delegate touches only its own."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, after=1)))
+    rollouts, known = fleet.rig.server.rollouts, fleet.rig.fleet
+    with pytest.raises(Conflict):
+        rollouts.resume(known, "r1", "", "owner")
+    rollouts.pause(known, "r1", "", "owner")
+    with pytest.raises(Conflict):
+        rollouts.pause(known, "r1", "", "owner")
+    with pytest.raises(Refused):
+        rollouts.resume(known, "r1", "", "ops", "ops")
