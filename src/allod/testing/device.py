@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from allod.agent.engine_report import Reporter
 from allod.agent.reporting import Ledger
 from allod.agent.state_dir import StateDir, open_state
 from allod.agent.view import View
+from allod.domain.condition import Term, Verb
+from allod.domain.delegation import Delegate, Delegation
 from allod.domain.desired import (
     Accepts,
     ChangeNote,
@@ -80,6 +82,9 @@ class Owner:
     withdrawn: dict[Digest, str] = field(default_factory=dict)
     changes: int = 0
     drift: str = "heal"
+    delegates: dict[str, Delegate] = field(default_factory=dict)
+    gates: dict[str, frozenset[int]] = field(default_factory=dict)
+    witnessed: datetime | None = None
 
     def note(self) -> ChangeNote:
         """The next change."""
@@ -125,6 +130,31 @@ class Owner:
         """Order a configuration."""
         self.sign(package, configuration=ConfigurationOrder(digest=document, when=when))
 
+    def grant(
+        self, name: str, *terms: Term, packages: tuple[str, ...] = (TOASTER,), **fields: Any
+    ) -> None:
+        """Let somebody decide on packages of the kitchen, by exact name or pattern."""
+        scope = group_scope(KITCHEN)
+        delegation = Delegation(
+            name, frozenset({scope}), packages, fields.pop("verbs", frozenset(Verb)), terms
+        )
+        self.delegates[name] = Delegate(delegation, **fields)
+        for package in packages:
+            self.sign(Purl(package), software=Software(manager=name), accepts=Accepts())
+
+    def speak(self, name: str, release: tuple[Release, Digest], when: When = When.NOW) -> None:
+        """A delegate orders a release."""
+        orders = Software(releases=(_order(release, Level.ACTIVE, when),))
+        entry = PackageEntry(software=orders, change=self.note())
+        self.write(name, packages={str(release[0].package): entry})
+
+    def write(self, name: str, **fields: Any) -> None:
+        """A delegate's document for the kitchen: what stands in it, and nothing else."""
+        scope = group_scope(KITCHEN)
+        document = StateDocument(FLEET, scope, author=name, **fields)
+        delegation = self.delegates[name].delegation
+        self.delegates[name] = Delegate(delegation, {scope: document})
+
     def view(self) -> View:
         """As a device accepts it."""
         return View(
@@ -144,20 +174,7 @@ class Owner:
             groups=self.groups,
             documents=dict(self.documents),
             authorities={
-                scope: Authority(
-                    document=scope.target_path,
-                    digest=sha256(b""),
-                    role="targets",
-                    version=self.changes,
-                    change=self.changes,
-                    log_index=self.changes,
-                    checkpoint=SeenCheckpoint(
-                        origin=f"allod.dev/log/{FLEET}/authority",
-                        size=self.changes + 1,
-                        root=write_base64(EMPTY_ROOT),
-                    ),
-                )
-                for scope in self.documents
+                scope: self._authority(scope.target_path, "targets") for scope in self.documents
             },
             raw={},
             providers={},
@@ -166,6 +183,29 @@ class Owner:
             },
             trust=TrustState(root=1, trust=1, roles={}, time="2026-01-01T00:00:00Z"),
             accepted_at=START,
+            delegates=dict(self.delegates),
+            delegate_authorities={
+                (name, scope): self._authority(f"by/{name}/{scope}.json", f"delegation-{name}")
+                for name, delegate in self.delegates.items()
+                for scope in delegate.delegation.scopes
+            },
+            gates=dict(self.gates),
+            witnessed=self.witnessed,
+        )
+
+    def _authority(self, document: str, role: str) -> Authority:
+        return Authority(
+            document=document,
+            digest=sha256(b""),
+            role=role,
+            version=self.changes,
+            change=self.changes,
+            log_index=self.changes,
+            checkpoint=SeenCheckpoint(
+                origin=f"allod.dev/log/{FLEET}/authority",
+                size=self.changes + 1,
+                root=write_base64(EMPTY_ROOT),
+            ),
         )
 
 
