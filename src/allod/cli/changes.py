@@ -75,6 +75,7 @@ def change_data(change: PastChange) -> dict[str, Any]:
         "id": change.text("id"),
         "at": change.text("at"),
         "by": change.text("by"),
+        "decided": change.author,
         "message": change.text("message"),
         "ticket": change.text("ticket"),
         "roles": change.roles,

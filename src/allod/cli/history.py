@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from allod.cli.approving import approved_lines
 from allod.cli.changes import change_data
 from allod.cli.contents import fetch_configuration, with_contents
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.cli.scopes import show_scope
+from allod.domain.desired import OWNER
 from allod.domain.difference import NOTE
 from allod.domain.ids import Purl, Scope, is_pattern, pattern_covers
 from allod.domain.takeback import undo as take_out
@@ -43,7 +46,7 @@ def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
         (
             "" if one.number is None else str(one.number),
             one.text("at"),
-            one.text("by"),
+            one.text("by") + ("" if one.author == OWNER else f" (delegation {one.author})"),
             how[id(one)].force_says,
             how[id(one)].seen_says,
             _what(one, picture),
@@ -89,9 +92,11 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
         past.reading(change), partial(fetch_configuration, picture.fleet.client)
     )
     found = [one for one in reading.differences if one.what != NOTE]
+    approved = list(approved_lines(picture.base.fleet_document, reading))
     data = {
         **change_data(change),
         **standing.data(),
+        "approved": approved,
         "differences": [
             {
                 "subject": one.subject,
@@ -105,29 +110,51 @@ def show(number: int, *, options: Options = OPTIONS) -> None:
         ],
     }
     head = f"Change {number} at {change.text('at')} by {change.text('by') or 'somebody'}"
+    head += "" if change.author == OWNER else f", as the delegation {change.author}"
     lines = [head + (f": {change.text('message')}" if change.text("message") else "")]
     lines.append(f"  {standing.force_says}, seen by {standing.seen_says} devices")
     lines += [f"  {one.subject}: {one.says}" for one in found]
+    lines += [f"  {one}" for one in approved]
     options.output.result(data, "\n".join(lines))
 
 
-def undo(number: int, *, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+def undo(
+    number: int,
+    *,
+    override: tuple[str, ...] = (),
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
+) -> None:
     """Want software and configuration as they were before a change; later changes stay.
 
     Args:
         number: Of the change, from 'allod history'.
+        override: A term that does not count for this change, like window; several times.
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
     if not intent.message:
-        intent = Intent(f"undo {number}", intent.ticket, intent.yes, intent.dry_run)
+        intent = replace(intent, message=f"undo {number}")
 
     def plan(picture: Picture) -> Change:
         from allod.cli.past import Past
 
-        return without(Past(picture), number)
+        return _overriding(picture, without(Past(picture), number), override)
 
     publish_and_say(options, intent, plan)
+
+
+def _overriding(picture: Picture, change: Change, names: tuple[str, ...]) -> Change:
+    """The change with these terms set aside for each package that it touches."""
+    from allod.cli.deploy import overridden
+
+    states = dict(change.states)
+    for scope, document in change.states.items() if names else ():
+        known = picture.document(scope).packages
+        for key, entry in document.packages.items():
+            if known.get(key) != entry:
+                states[scope] = overridden(picture, states[scope], Purl(key), names)
+    return replace(change, states=states)
 
 
 def without(past: Past, number: int) -> Change:
@@ -141,10 +168,13 @@ def without(past: Past, number: int) -> Change:
     for touch in past.change(number).touches:
         scope = touch.scope
         after = past.document(touch, touch.after)
+        if touch.author != picture.author and scope is not None:
+            remarks.append(f"! {touch.path} is not taken back: {touch.author} decides on it.")
+            continue
         if scope is None or after is None:
             remarks.append(f"! {touch.path} is not taken back: it is no software or configuration.")
             continue
-        current = picture.base.state(scope)
+        current = picture.base.by(picture.author, scope)
         undone = take_out(
             after if current is None else current,
             past.document(touch, touch.before),

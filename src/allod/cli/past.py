@@ -17,14 +17,14 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile, Targets
 
 from allod.cli.picture import Picture
-from allod.cli.preview import Reading, compare, read_state
+from allod.cli.preview import DELEGATION, Reading, compare, place_of, read_state
 from allod.cli.publish import note_of
-from allod.domain.desired import StateDocument
-from allod.domain.ids import Scope, parse_scope
+from allod.domain.desired import OWNER, StateDocument
+from allod.domain.ids import Scope
 from allod.durable import make_directory, write_atomic
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.trust.anchor import check_root
-from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS_CAP, TIMESTAMP, metadata_path
+from allod.trust.metadata import ROOT, SNAPSHOT, TARGETS, TARGETS_CAP, TIMESTAMP, metadata_path
 from allod.trust.past import check_past_targets
 from allod.wire.desired import STATE_CAP
 
@@ -49,9 +49,13 @@ class Touch:
     @property
     def scope(self) -> Scope | None:
         """The scope, if it is a document of desired state."""
-        if not self.path.startswith("state/"):
-            return None
-        return parse_scope(self.path.removeprefix("state/").removesuffix(".json"))
+        place = place_of(self.path)
+        return None if place is None else place[1]
+
+    @property
+    def author(self) -> str:
+        """Who decided: the owner, or a delegation."""
+        return self.role.removeprefix(DELEGATION) if self.role.startswith(DELEGATION) else OWNER
 
 
 @dataclass(slots=True)
@@ -67,6 +71,12 @@ class PastChange:
     def number(self) -> int | None:
         """Its number."""
         return None if self.note is None else int(self.note["number"])
+
+    @property
+    def author(self) -> str:
+        """Who decided: the owner, or a delegation."""
+        named = [role for role in self.roles if role.startswith(DELEGATION)]
+        return named[0].removeprefix(DELEGATION) if len(named) == len(self.roles) == 1 else OWNER
 
     def text(self, name: str) -> str:
         """A text of its note, or nothing."""
@@ -90,9 +100,7 @@ class Past:
     def changes(self) -> tuple[PastChange, ...]:
         """All changes, oldest first."""
         by_id: dict[tuple[object, ...], PastChange] = {}
-        for role in sorted(self.picture.base.view.repository.files):
-            if role in _ONLINE:
-                continue
+        for role in self._listed:
             order = 0.0
             before: Targets | None = None
             for version, signed in self._versions(role):
@@ -111,6 +119,17 @@ class Past:
                 change.touches.extend(_touches(role, before, signed))
                 before = signed
         return tuple(sorted(by_id.values(), key=lambda one: one.order))
+
+    @property
+    def _listed(self) -> list[str]:
+        """The owner's roles, and those of all who ever gave orders: of revoked ones too."""
+        view = self.picture.base.view
+        ended = {
+            role
+            for role, version in view.versions.items()
+            if role.startswith(DELEGATION) and version > 0
+        }
+        return sorted({*view.repository.files, *ended} - _ONLINE)
 
     def change(self, number: int) -> PastChange:
         """The change with that number. Raises InvalidInput `unknown-change`."""
@@ -138,7 +157,7 @@ class Past:
         data = self._content(touch.path, info)
         if scope is None or data is None:
             return None
-        return read_state(data, self.picture.base.fleet_id, scope)
+        return read_state(data, self.picture.base.fleet_id, scope, touch.author)
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -150,8 +169,10 @@ class Past:
         """
         fleet = self.picture.base.fleet_id
 
+        delegators = self._delegators if role.startswith(DELEGATION) else ()
+
         def check(data: bytes) -> Verified[Targets]:
-            return check_past_targets(data, role, version, fleet, self._roots)
+            return check_past_targets(data, role, version, fleet, self._roots, delegators)
 
         return self._file(metadata_path(role, version), TARGETS_CAP, check)
 
@@ -168,20 +189,23 @@ class Past:
     def _roots(self) -> list[Root]:
         return [check_root(data).root for data in self.picture.members.roots.values()]
 
+    @cached_property
+    def _delegators(self) -> list[Targets]:
+        """All versions of the owner's list: one of them named the keys of each delegate."""
+        newest = self.picture.base.view.versions[TARGETS]
+        found = (self.signed(TARGETS, version) for version in range(1, newest + 1))
+        return [one.value for one in found if one is not None]
+
     def _versions(self, role: str) -> Iterator[tuple[int, Targets]]:
         base = self.picture.base
         newest = base.view.versions[role]
         first = 1 if self.last is None else max(1, newest - self.last)
         for version in range(first, newest + 1):
-
-            def check(data: bytes, version: int = version) -> Targets:
-                return check_past_targets(data, role, version, base.fleet_id, self._roots).value
-
-            signed = self._file(metadata_path(role, version), TARGETS_CAP, check)
+            signed = self.signed(role, version)
             if signed is None:
                 self.missing.append(f"{role} version {version}")
             else:
-                yield version, signed
+                yield version, signed.value
 
     def _content(self, path: str, info: TargetFile | None) -> bytes | None:
         if info is None:

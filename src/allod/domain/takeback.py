@@ -16,8 +16,10 @@ from allod.domain.desired import ConfigurationOrder, PackageEntry, Restart, Soft
 from allod.domain.edit import empty
 from allod.errors import InvalidInput
 
-_DOCUMENT_PARTS = ("settings", "hold", "device")
-_ENTRY_PARTS = tuple(field.name for field in fields(PackageEntry) if field.name != "change")
+_DOCUMENT_PARTS = ("settings", "hold", "terms", "device")
+#: What is of one change alone and never comes back: its note, its approvals, what it set aside.
+_OF_A_CHANGE = frozenset({"change", "approvals", "approved", "overrides"})
+_ENTRY_PARTS = tuple(field.name for field in fields(PackageEntry) if field.name not in _OF_A_CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,10 @@ def undo(
     """
     if before is None:
         epoch = after.device.epoch if after.device is not None else 1
-        before = empty(after.fleet, after.scope, epoch=epoch)
-    if not current.scope == before.scope == after.scope:
+        before = replace(empty(after.fleet, after.scope, epoch=epoch), author=after.author)
+        if after.device is None:
+            before = replace(before, device=None)
+    if not current.scope == before.scope == after.scope or current.author != after.author:
         raise InvalidInput("bad-scope", "cannot undo a change of one scope in another")
     overlaps: list[str] = []
     for name in _DOCUMENT_PARTS:
@@ -99,7 +103,7 @@ def _entry(
             put_back["software"] = Software()
         if first.configuration is None and second.configuration is not None:
             put_back["configuration"] = ConfigurationOrder()
-    entry = replace(present, **put_back)
+    entry = replace(present, **put_back, overrides=frozenset(), approvals=())
     if was is None and replace(entry, change=None) == blank:
         return None, touched
     return entry, touched

@@ -19,6 +19,7 @@ from allod.trust.metadata import ROOT, TARGETS, check_address, fleet_id, read, t
 from allod.trust.verified import Verified, seal
 
 MAX_ROOTS: Final = 1024
+_DELEGATION: Final = "delegation-"
 
 
 def check_root_chain(files: Sequence[bytes], fleet: FleetId) -> Verified[tuple[CheckedRoot, ...]]:
@@ -47,11 +48,17 @@ def check_root_chain(files: Sequence[bytes], fleet: FleetId) -> Verified[tuple[C
 
 
 def check_past_targets(
-    data: bytes, role: str, version: int, fleet: FleetId, roots: Sequence[Root]
+    data: bytes,
+    role: str,
+    version: int,
+    fleet: FleetId,
+    roots: Sequence[Root],
+    delegators: Sequence[Targets] = (),
 ) -> Verified[Targets]:
-    """One version of `targets`, `devices` or a bin, as the owner once signed it.
+    """One version of `targets`, `devices`, a bin or a delegation, as it was once signed.
 
-    The keys of `targets` under any one of `roots`, which are of the proved chain, count.
+    The keys of `targets` under any one of `roots`, which are of the proved chain, count; for a
+    delegation those that one of `delegators`, versions of `targets` that were checked so, names.
 
     Raises:
         Untrusted: `auth`, `bad-metadata`, `wrong-fleet`, `wrong-role`, `wrong-version`.
@@ -61,10 +68,18 @@ def check_past_targets(
         check_address(metadata.signed, fleet, role)
         if metadata.signed.version != version:
             raise Untrusted("wrong-version", f"cannot accept {role}: it is not version {version}")
-        for root in reversed(roots):
+        for root in () if role.startswith(_DELEGATION) else reversed(roots):
             result = root.get_verification_result(
                 TARGETS, metadata.signed_bytes, metadata.signatures
             )
             if result:
                 return seal(metadata.signed, frozenset(result.signed))
-    raise Untrusted("auth", f"cannot accept {role} version {version}: the owner did not sign it")
+        for targets in reversed(delegators):
+            if targets.delegations is None or role not in (targets.delegations.roles or {}):
+                continue
+            result = targets.get_verification_result(
+                role, metadata.signed_bytes, metadata.signatures
+            )
+            if result:
+                return seal(metadata.signed, frozenset(result.signed))
+    raise Untrusted("auth", f"cannot accept {role} version {version}: who was to sign it did not")
