@@ -41,6 +41,7 @@ def explain(
     from allod.cli.audit.allowed import Clerk
     from allod.cli.catalog import parse_package_version
     from allod.cli.picture import take
+    from allod.cli.preview import path_of
     from allod.cli.scopes import find_device
 
     named = parse_package_version(package)
@@ -52,6 +53,7 @@ def explain(
     known = sorted({*picture.packages(), *_packages(read.reports)})
     purl = picture.package(named, among=known)
     paths = {scope.target_path for scope in member.scopes}
+    paths |= {path_of(name, one) for name in picture.base.delegations for one in member.scopes}
     story = tell(read.reports, purl, frozenset({str(purl), "fleet", *paths}), moment)
     clerk = Clerk(picture, found)
     allowed = clerk.allowed(story.since, purl, story.running)
