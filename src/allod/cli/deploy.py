@@ -24,6 +24,7 @@ from allod.cli.publish import (
     say,
 )
 from allod.cli.schedule import AT_ONCE, Schedule
+from allod.cli.staging import STAGING, Staging, staged
 from allod.domain import edit
 from allod.domain.desired import (
     OWNER,
@@ -62,6 +63,7 @@ def deploy(
     what: str,
     *,
     schedule: Schedule = AT_ONCE,
+    staging: Staging = STAGING,
     install_only: Annotated[bool, Parameter(negative="")] = False,
     transfer_only: Annotated[bool, Parameter(negative="")] = False,
     accept: tuple[str, ...] = (),
@@ -80,6 +82,7 @@ def deploy(
         scope: A group's name, or a device's label or the beginning of its id.
         what: PACKAGE@VERSION, or a directory to build, sign, push and deploy.
         schedule: When it takes effect.
+        staging: How it comes to devices stage by stage.
         install_only: Bring it onto the devices and unpack it; do not run it.
         transfer_only: Bring it onto the devices, no more.
         accept: Access or a constraint that it asks for; may be given several times.
@@ -115,7 +118,8 @@ def deploy(
         )
         changed = overridden(picture, changed, resolved.package, override)
         check_configuration(picture, place, resolved.package, changed, release)
-        return Change({place: changed}, remarks=_doubles(document, resolved))
+        changed, stages = staged(picture, document, changed, resolved.package, staging)
+        return Change({place: changed}, remarks=(*_doubles(document, resolved), *stages))
 
     done = publish(options, intent, plan)
     if wait and not (intent.dry_run or intent.propose):

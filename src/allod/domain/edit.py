@@ -30,6 +30,7 @@ from allod.domain.desired import (
     StateDocument,
     When,
 )
+from allod.domain.edit_rollout import open_already
 from allod.domain.ids import (
     DeviceId,
     Digest,
@@ -93,7 +94,8 @@ def deploy(
     An active order takes the place of the one that was active, which stays wanted as
     `installed`; of what ran before that, as much stays as `retention` says.
 
-    What the owner takes on by name for it (`accepts`) is added to what the entry accepts.
+    What the owner takes on by name for it (`accepts`) is added to what the entry accepts. A rollout
+    of the package that is open ends with it.
 
     Raises:
         Refused: a delegation decides on the package.
@@ -114,6 +116,7 @@ def deploy(
             entry,
             software=Software(OWNER, releases),
             accepts=replace(taken, one_way=taken.one_way & listed),
+            rollout=None,
         ),
     )
 
@@ -167,7 +170,7 @@ def delete(document: StateDocument, package: Purl, version: Version | None = Non
     """
     entry = _owned(document, package, "delete")
     if version is None:
-        return _put(document, package, replace(entry, software=Software()))
+        return _put(document, package, replace(entry, software=Software(), rollout=None))
     releases = entry.software.releases if entry.software is not None else ()
     left = tuple(order for order in releases if order.version != version)
     if len(left) == len(releases):
@@ -176,7 +179,7 @@ def delete(document: StateDocument, package: Purl, version: Version | None = Non
             "not-listed",
             f"cannot delete {package}@{version} from {document.scope}: it lists {listed}",
         )
-    return _put(document, package, replace(entry, software=Software(OWNER, left)))
+    return _put(document, package, replace(entry, software=Software(OWNER, left), rollout=None))
 
 
 def configure(
@@ -195,6 +198,7 @@ def configure(
 
     Raises:
         Refused: a delegation decides on the package's configuration.
+        Conflict: `rollout-open`: another configuration is being rolled out.
     """
     if package in document.unreadable:
         _owned(document, package, "configure")
@@ -206,6 +210,8 @@ def configure(
             f"{entry.configuration.manager} decides on it; end the delegation first",
             manager=entry.configuration.manager,
         )
+    if entry.rollout is not None and entry.rollout.before_configuration is not None:
+        raise open_already(document, package, entry.rollout)
     return _put(
         document,
         package,
