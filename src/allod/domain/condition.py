@@ -75,13 +75,25 @@ class Reason(NamedTuple):
     code: str
     verdict: Verdict
     term: Term
-    fact: str = ""
+    text: str = ""  #: the fact, with a place for each of `values`
+    values: tuple[object, ...] = ()
     until: datetime | None = None  #: of WAITS: when to ask again; None: when something happens
+
+    @property
+    def fact(self) -> str:
+        """What the term looked at, in words: made only where somebody reads them."""
+        return self.text.format(*map(_shown, self.values))
 
     @property
     def says(self) -> str:
         """In words, for reports and people."""
         return f"{self.term.says}: {self.fact}" if self.fact else self.term.says
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(map(str, value)))
+    return moment(value) if isinstance(value, datetime) else value
 
 
 class Term(Protocol):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from allod.domain.condition import Change, ChangeFacts, Reason, Term, Verdict
 from allod.domain.terms import OVERRIDABLE
 
-_PASSES = frozenset({Verdict.HOLDS, Verdict.OVERRIDDEN})
+_HOLDS: Final = Verdict.HOLDS
+_OVERRIDDEN: Final = Verdict.OVERRIDDEN
 
 
 class Decision(NamedTuple):
@@ -58,10 +59,11 @@ def decide(change: Change, terms: Iterable[Term], facts: ChangeFacts, now: datet
         facts: what is known where it is decided.
         now: the time that is decided by.
     """
-    reasons = tuple(term.judge(change, facts, now) for term in terms)
+    reasons = [term.judge(change, facts, now) for term in terms]
     if change.overrides:
-        reasons = tuple(_overridden(one, change) for one in reasons)
-    return Decision(all(one.verdict in _PASSES for one in reasons), reasons)
+        reasons = [_overridden(one, change) for one in reasons]
+    stops = [one for one in reasons if one.verdict is not _HOLDS and one.verdict is not _OVERRIDDEN]
+    return Decision(not stops, tuple(reasons))
 
 
 def _overridden(reason: Reason, change: Change) -> Reason:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NewType
 
 from allod.errors import InvalidInput
@@ -82,6 +83,7 @@ def parse_purl(value: str) -> Purl:
     return Purl(_match(_PURL, value, "bad-package", "a package", form))
 
 
+@lru_cache(maxsize=4096)
 def is_pattern(value: str) -> bool:
     """Whether a key of a document is a purl pattern (it ends in '/*') and no exact package."""
     return value.endswith("/*") and _PURL.fullmatch(value[:-2] + "/x") is not None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from allod.domain.access import new_access
@@ -34,8 +35,19 @@ from allod.domain.release import Release
 from allod.domain.window import is_open, next_opening
 
 
-def _holds(term: Term) -> Reason:
-    return Reason(term.name, Verdict.HOLDS, term)
+_HOLDS: Final = Verdict.HOLDS
+
+
+def _holds(term: Term, text: str = "", *values: object) -> Reason:
+    return Reason(term.name, _HOLDS, term, text, values)
+
+
+def _refuses(term: Term, code: str, text: str, *values: object) -> Reason:
+    return Reason(code, Verdict.REFUSES, term, text, values)
+
+
+def _waits(term: Term, until: datetime | None, text: str, *values: object) -> Reason:
+    return Reason(term.name, Verdict.WAITS, term, text, values, until)
 
 
 def needs_name(package: Purl, release: Release | None) -> bool:
@@ -62,7 +74,7 @@ class Scopes:
         """Refuses `outside-scope`."""
         if change.scope in self.scopes:
             return _holds(self)
-        return Reason("outside-scope", Verdict.REFUSES, self, f"it is for {change.scope}")
+        return _refuses(self, "outside-scope", "it is for {}", change.scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +96,12 @@ class Packages:
         """
         if change.package in self.packages or change.verb is Verb.RESTART:
             return _holds(self)
-        covered = any(is_pattern(p) and pattern_covers(p, change.package) for p in self.packages)
-        if not covered:
-            return Reason(
-                "outside-packages", Verdict.REFUSES, self, f"it is about {change.package}"
-            )
-        if any(needs_name(change.package, one) for one in (change.release, facts.running)):
-            fact = f"{change.package} has full control of the device, and no pattern covers that"
-            return Reason("full-control", Verdict.REFUSES, self, fact)
+        patterns = [one for one in self.packages if pattern_covers(one, change.package)]
+        if not any(map(is_pattern, patterns)):
+            return _refuses(self, "outside-packages", "it is about {}", change.package)
+        if needs_name(change.package, change.release) or needs_name(change.package, facts.running):
+            fact = "{} has full control of the device, and no pattern covers that"
+            return _refuses(self, "full-control", fact, change.package)
         return _holds(self)
 
 
@@ -111,7 +121,7 @@ class Verbs:
         """Refuses `outside-verbs`."""
         if change.verb in self.verbs:
             return _holds(self)
-        return Reason("outside-verbs", Verdict.REFUSES, self, f"it is to {change.verb}")
+        return _refuses(self, "outside-verbs", "it is to {}", change.verb)
 
 
 class VersionRule(StrEnum):
@@ -125,6 +135,7 @@ PROVIDER: Final = "provider"  #: the source of evidence that is the provider's o
 _NUMBERS: Final = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?![0-9])", re.ASCII)
 
 
+@lru_cache(maxsize=256)
 def _numbers(version: str) -> tuple[int, int, int] | None:
     """Major, minor and patch, where a version begins so."""
     found = _NUMBERS.match(version)
@@ -155,27 +166,28 @@ class Versions:
         wanted, running = change.release, facts.running
         if wanted is None or (running is not None and wanted.version == running.version):
             return _holds(self)
-        against = self._against(wanted, running, facts)
-        if against:
-            return Reason("version-rule", Verdict.REFUSES, self, against)
-        mended = ", ".join(self._mended(facts))
-        return Reason(self.name, Verdict.HOLDS, self, mended and f"it mends {mended}")
-
-    def _mended(self, facts: ChangeFacts) -> list[str]:
-        return sorted({flaw for source, flaw in facts.mends if source in self.evidence})
-
-    def _against(self, wanted: Release, running: Release | None, facts: ChangeFacts) -> str:
-        """Why the one may not follow the other; empty: it may."""
         if running is None:
-            return "nothing of it runs yet"
-        old, new = _numbers(running.version), _numbers(wanted.version)
+            return _refuses(self, "version-rule", "nothing of it runs yet")
+        new, old = _numbers(wanted.version), _numbers(running.version)
+        versions = (wanted.version, running.version)
         if old is None or new is None:
-            return f"{running.version} and {wanted.version} have no common order"
-        if new < old:
-            return f"{wanted.version} is older than {running.version}"
-        if self.rule is VersionRule.SAME_MINOR:
-            return "" if new[:2] == old[:2] else f"{wanted.version} is no patch of it"
-        return "" if self._mended(facts) else f"nobody of them says that {wanted.version} mends one"
+            against = "{} and {} have no common order"
+        elif new < old:
+            against = "{} is older than {}"
+        elif self.rule is VersionRule.SECURITY:
+            return self._mends(wanted, facts)
+        elif new[:2] == old[:2]:
+            return _holds(self)
+        else:
+            against = "{} is no patch of {}"
+        return _refuses(self, "version-rule", against, *versions)
+
+    def _mends(self, wanted: Release, facts: ChangeFacts) -> Reason:
+        mended = frozenset([flaw for source, flaw in facts.mends if source in self.evidence])
+        if mended:
+            return _holds(self, "it mends {}", mended)
+        fact = "nobody of them says that {} mends one"
+        return _refuses(self, "version-rule", fact, wanted.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +209,12 @@ class NewAccess:
 
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Refuses `new-access`."""
-        if change.release is None:
+        had = frozenset[str]() if facts.running is None else facts.running.access
+        if change.release is None or change.release.access <= had:
             return _holds(self)
-        had = frozenset() if facts.running is None else facts.running.access
-        accepted = frozenset() if self.strict else change.accepted
-        fresh = new_access(had | self.allowed | accepted, change.release.access)
-        if not fresh:
-            return _holds(self)
-        return Reason("new-access", Verdict.REFUSES, self, f"it needs {', '.join(sorted(fresh))}")
+        granted = self.allowed if self.strict else self.allowed | change.accepted
+        fresh = new_access(had | granted, change.release.access)
+        return _refuses(self, "new-access", "it needs {}", fresh) if fresh else _holds(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +233,12 @@ class Soak:
         """Waits `soak`."""
         if change.verb not in DISTURBING or change.release is None:
             return _holds(self)
-        if facts.seen_since is None:
-            return Reason("soak", Verdict.WAITS, self, "it is not known yet")
-        until = facts.seen_since + timedelta(seconds=self.seconds)
-        fact = f"known since {moment(facts.seen_since)}"
-        if now >= until:
-            return Reason("soak", Verdict.HOLDS, self, fact)
-        return Reason("soak", Verdict.WAITS, self, fact, until)
+        since = facts.seen_since
+        if since is None:
+            return _waits(self, None, "it is not known yet")
+        if (now - since).total_seconds() >= self.seconds:
+            return _holds(self, "known since {}", since)
+        return _waits(self, since + timedelta(seconds=self.seconds), "known since {}", since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +258,11 @@ class Windows:
         if change.verb not in DISTURBING:
             return _holds(self)
         if is_open(self.windows, now):
-            return Reason("window", Verdict.HOLDS, self, "it is open")
+            return _holds(self, "it is open")
         opening = next_opening(self.windows, now)
-        fact = "it never opens" if opening is None else f"it opens {moment(opening)}"
-        return Reason("window", Verdict.WAITS, self, fact, opening)
+        if opening is None:
+            return _waits(self, None, "it never opens")
+        return _waits(self, opening, "it opens {}", opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +282,12 @@ class Rate:
         """Waits `rate`."""
         if change.verb not in DISTURBING:
             return _holds(self)
-        span_ = timedelta(seconds=self.seconds)
-        recent = sorted(at for at in facts.activated if at > now - span_)
-        fact = f"{len(recent)} so far"
+        length = timedelta(seconds=self.seconds)
+        recent = [at for at in facts.activated if at > now - length]
         if len(recent) < self.changes:
-            return Reason("rate", Verdict.HOLDS, self, fact)
-        until = recent[-self.changes] + span_ if self.changes > 0 else None
-        return Reason("rate", Verdict.WAITS, self, fact, until)
+            return _holds(self, "{} so far", len(recent))
+        until = sorted(recent)[-self.changes] + length if self.changes > 0 else None
+        return _waits(self, until, "{} so far", len(recent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,23 +304,28 @@ class Approvals:
 
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Refuses `approvals-missing`."""
-        places = [kind for kind, count in self.needed for _ in range(count)]
-        filled = seated(places, facts.approved)
-        if filled == len(places):
-            names = sorted(
-                {name for kind, _ in self.needed for name in facts.approved.get(kind, ())}
-            )
-            return Reason(self.name, Verdict.HOLDS, self, f"approved by {', '.join(names)}")
-        fact = f"{filled} of {len(places)} are there"
-        return Reason("approvals-missing", Verdict.REFUSES, self, fact)
+        count = sum([count for _, count in self.needed])
+        filled = seated(self.needed, facts.approved)
+        if filled == count:
+            people = [facts.approved.get(kind, _NOBODY) for kind, _ in self.needed]
+            return _holds(self, "approved by {}", _NOBODY.union(*people))
+        return _refuses(self, "approvals-missing", "{} of {} are there", filled, count)
 
 
-def seated(places: list[str], approved: Mapping[str, frozenset[str]]) -> int:
+_NOBODY: Final = frozenset[str]()
+
+
+def seated(needed: tuple[tuple[str, int], ...], approved: Mapping[str, frozenset[str]]) -> int:
     """How many places can be filled, each by another person of its kind."""
+    people = [approved.get(kind, _NOBODY) for kind, _ in needed]
+    if len(_NOBODY.union(*people)) == sum(map(len, people)):
+        # Nobody approved as two kinds: there is nothing to choose.
+        return sum([min(len(of), count) for of, (_, count) in zip(people, needed, strict=True)])
+    places = [kind for kind, count in needed for _ in range(count)]
     held: dict[str, int] = {}
 
     def seat(place: int, tried: set[str]) -> bool:
-        for person in sorted(approved.get(places[place], frozenset())):
+        for person in sorted(approved.get(places[place], _NOBODY)):
             if person in tried:
                 continue
             tried.add(person)
@@ -339,10 +353,10 @@ class Consent:
         if change.verb not in DISTURBING:
             return _holds(self)
         if facts.consent is None:
-            return Reason("consent", Verdict.WAITS, self, "nobody answered yet")
+            return _waits(self, None, "nobody answered yet")
         if facts.consent:
-            return Reason("consent", Verdict.HOLDS, self, "somebody at the device agreed")
-        return Reason("consent-declined", Verdict.REFUSES, self, "somebody at the device declined")
+            return _holds(self, "somebody at the device agreed")
+        return _refuses(self, "consent-declined", "somebody at the device declined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,11 +377,10 @@ class Lease:
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Refuses `lease-over`, `lease-unproved`."""
         if facts.witnessed is None:
-            return Reason("lease-unproved", Verdict.REFUSES, self, "no witness vouched for it")
-        fact = f"witnessed {moment(facts.witnessed)}"
-        if now - facts.witnessed <= timedelta(seconds=self.seconds):
-            return Reason(self.name, Verdict.HOLDS, self, fact)
-        return Reason("lease-over", Verdict.REFUSES, self, fact)
+            return _refuses(self, "lease-unproved", "no witness vouched for it")
+        if (now - facts.witnessed).total_seconds() <= self.seconds:
+            return _holds(self, "witnessed {}", facts.witnessed)
+        return _refuses(self, "lease-over", "witnessed {}", facts.witnessed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +400,7 @@ class Until:
         """Refuses `ended`."""
         if now < self.at:
             return _holds(self)
-        return Reason("ended", Verdict.REFUSES, self, f"it is {moment(now)}")
+        return _refuses(self, "ended", "it is {}", now)
 
 
 #: Terms that the owner may set aside by name for one package; the others are what a delegation is.

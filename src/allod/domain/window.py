@@ -7,16 +7,22 @@ from datetime import datetime, timedelta
 
 from allod.domain.desired import Window
 
+_DAY = 24 * 60  #: minutes
 _DAYS_AHEAD = 8  #: a week and the day on which it ends
 
 
 def is_open(windows: Iterable[Window], now: datetime) -> bool:
     """Whether any of the windows is open at `now`; a window may last past midnight."""
-    return any(
-        start <= now < start + timedelta(minutes=window.minutes)
-        for window in windows
-        for start in _starts(window, now, range(-7, 1))
-    )
+    today, minute = now.weekday(), now.hour * 60 + now.minute
+    for window in windows:
+        day, since = today, minute - window.start
+        if since < 0:
+            day, since = day - 1, since + _DAY
+        while since < window.minutes:
+            if day % 7 in window.days:
+                return True
+            day, since = day - 1, since + _DAY
+    return False
 
 
 def next_opening(windows: Iterable[Window], now: datetime) -> datetime | None:
