@@ -14,6 +14,7 @@ from typing import Protocol
 
 from allod.domain.ids import DeviceId, Digest, FleetId
 from allod.wire.entry import ChangeNote
+from allod.wire.proposal import ProposalState
 
 
 class Clock(Protocol):
@@ -251,6 +252,40 @@ class ReportForgotten:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProposalKept:
+    """A proposal was kept, or has become another."""
+
+    fleet: FleetId
+    id: str
+    author: str
+    by: str
+    at: str  #: as its author says
+    message: str
+    ticket: str
+    state: ProposalState
+    received: datetime
+    packages: tuple[str, ...]
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTaken:
+    """A provider's channel document was logged and published."""
+
+    fleet: FleetId
+    provider: str
+    channel: str
+    sequence: int
+    digest: Digest  #: of the payload
+    at: datetime  #: as the provider says
+    expires: datetime
+    received: datetime
+    news: int
+    log: str | None = None  #: origin of the authority log that has it
+    index: int | None = None  #: of its entry
+
+
 Event = (
     Published
     | FleetRead
@@ -261,6 +296,8 @@ Event = (
     | TokenIssued
     | TokenRevoked
     | ReportForgotten
+    | ProposalKept
+    | ChannelTaken
 )
 
 
@@ -282,6 +319,7 @@ class DeviceRow:
     quarantined: bool = False
     sequence: int = 0
     reported: datetime | None = None
+    bound: datetime | None = None
 
 
 class Database(Protocol):
@@ -362,6 +400,16 @@ class Database(Protocol):
 
     def alarms(self, fleet: FleetId) -> tuple[AlarmRaised, ...]:
         """Alarms, oldest first; one code and subject stands once."""
+        ...
+
+    def proposals(
+        self, fleet: FleetId, *, state: str | None = None, after: str = "", limit: int
+    ) -> tuple[ProposalKept, ...]:
+        """Proposals whose id is greater than `after`, by id; perhaps of one state."""
+        ...
+
+    def channels(self, fleet: FleetId) -> tuple[ChannelTaken, ...]:
+        """The newest document of every channel, by provider and channel."""
         ...
 
     def tokens(self, fleet: FleetId) -> tuple[TokenIssued, ...]:

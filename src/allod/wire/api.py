@@ -84,7 +84,7 @@ class PublishedChange(Document, frozen=True, kw_only=True):
 
     news: int
     at: str  #: when the server published it
-    kind: Literal["genesis", "change", "refresh", "restore"]
+    kind: Literal["genesis", "change", "refresh", "restore", "channel"]
     roles: dict[str, int]  #: the versions that it published
     targets: list[str] = []  #: the target paths that it carried
     change: ChangeNote | None = None

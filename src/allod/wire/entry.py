@@ -52,7 +52,7 @@ class PackageEntry(Document, kw_only=True, frozen=True):
     configuration: Configuration | None = None
     together: list[str] = []
     health: list[HealthWire] = []
-    accepts: Accepts = Accepts()
+    accepts: Accepts = msgspec.field(default_factory=Accepts)
     overrides: list[str] = []
     secrets: list[str] = []
     rollout: RolloutWire | None = None

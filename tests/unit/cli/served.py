@@ -20,16 +20,29 @@ from allod.server.files import DurableFiles
 from allod.server.keys import load_log_key, load_secrets, load_signer, load_waiting
 from allod.server.layout import ServerDirectory
 from allod.server.news import InProcessNews
+from allod.server.services.access import _DELEGATE, _PERSON, PROPOSE, READ, Principal
 from allod.server.services.admit_fleet import AdmitFleet
 from allod.server.services.fleets import Fleets, published_file
 from allod.server.services.limits import Rate
 from allod.server.services.logs import Logs, read_tile
 from allod.server.services.online import OnlineKeys
+from allod.server.services.proposals import Proposals
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
 from allod.tlog.tiles import parse_tile_path
 from allod.wire.api import UPLOAD_CAP, BindingList, ChangeUpload, DeviceList
 from allod.wire.codec import decode, encode
+from allod.wire.proposal import ApprovalUpload, CloseProposal, Proposal
+
+
+class Unchecked:
+    """Knows no releases; implements `allod.server.services.check.ConfigurationCheck`."""
+
+    def __call__(self, *_: object) -> None:
+        """Everything fits."""
+
+    def release(self, *_: object) -> None:
+        """Nothing is here."""
 
 
 @dataclass
@@ -122,13 +135,16 @@ class Served:
         fleet = FleetId(parts[0])
         self._authenticate(client, fleet, secrets.enrolment)
         if method == "POST" and parts[1:] == ["changes"]:
-            publish = Publish(self.publications, lambda *_: None, Rate(self.clock, 1000, "changes"))
+            rate = Rate(self.clock, 1000, "changes")
+            publish = Publish(self.publications, Unchecked(), rate, rate, self.proposals.published)
             upload = decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the change")
             return encode(publish(fleet, upload))
         if path.startswith("/api/") and parts[1:] in (["bindings"], ["devices"]):
             return encode(
                 DeviceList(devices=[]) if "devices" in parts else BindingList(bindings=[])
             )
+        if path.startswith("/api/") and parts[1].partition("?")[0] == "proposals":
+            return encode(self._proposals(client, fleet, method, parts[1:], body))
         wanted = "/".join(parts[1:])
         data = self.file(fleet, wanted, cap)
         if wanted in self.lie:
@@ -136,6 +152,38 @@ class Served:
         if data is None:
             raise InvalidInput("not-found", f"cannot find {wanted}")
         return data
+
+    @property
+    def proposals(self) -> Proposals:
+        """Changes that wait for people."""
+        publications = self.publications
+        rate = Rate(self.clock, 1000, "proposals")
+        return Proposals(publications.stores, publications.fleets, rate)
+
+    def _proposals(
+        self, client: ApiClient, fleet: FleetId, method: str, parts: list[str], body: bytes
+    ) -> object:
+        """What the routes of proposals do, with the rights of whoever signs the request."""
+        state = self.publications.fleets.need(fleet)
+        person = state.people[client.key.id if client.key is not None else ""]
+        delegation = state.delegation_of(person)
+        may = _PERSON[person.role] if delegation is None else _DELEGATE
+        who = Principal("person", person.name, may, fleet, delegation=delegation)
+        who.need(READ if method == "GET" else PROPOSE)
+        _, *rest = parts
+        if method == "GET" and not rest:
+            wanted = "open" if "state=open" in parts[0] else None
+            return self.proposals.list(fleet, wanted, "", 100)
+        if method == "GET":
+            return self.proposals.show(fleet, rest[0])
+        if not rest:
+            proposal = decode(body, Proposal, cap=UPLOAD_CAP, what="the proposal")
+            return self.proposals.propose(fleet, proposal, who)
+        if rest[1] == "approvals":
+            said = decode(body, ApprovalUpload, cap=UPLOAD_CAP, what="the approval")
+            return self.proposals.approve(fleet, rest[0], said.approval)
+        wish = decode(body, CloseProposal, cap=UPLOAD_CAP, what="the wish")
+        return self.proposals.close(fleet, rest[0], wish, who)
 
     def file(self, fleet: FleetId, wanted: str, cap: int) -> bytes | None:
         """What is published at an address."""

@@ -25,11 +25,22 @@ ROUTES = (
     ("GET", "/tokens"),
     ("POST", "/tokens"),
     ("DELETE", "/tokens/0123"),
+    ("GET", "/proposals"),
+    ("POST", "/proposals"),
+    ("GET", "/proposals/c1"),
+    ("POST", "/proposals/c1/approvals"),
+    ("POST", "/proposals/c1/close"),
+    ("GET", "/channels"),
+    ("POST", "/channels"),
 )
 BODIES = {
     "/floors": b'{"metadata":{}}',
     "/tokens": b'{"name":"ci","scopes":["admin"]}',
     "/changes": b"{}",
+    "/proposals": b'{"type":"allod.proposal","format":1,"id":"c1","fleet":"","at":"","entries":[]}',
+    "/proposals/c1/approvals": b'{"approval":{"payloadType":"","payload":"","signatures":[]}}',
+    "/proposals/c1/close": b'{"state":"withdrawn"}',
+    "/channels": b'{"document":""}',
 }
 
 
@@ -82,14 +93,17 @@ def test_another_spelling_of_an_address_opens_no_other_fleet(two, form: str, tai
 
 def test_a_principal_of_another_fleet_is_stopped_at_the_route_too(rig: ServerRig, app) -> None:
     """The routes compare the fleets themselves, should the gate ever be mistaken."""
-    from allod.server.http.routes import PRINCIPAL
-    from allod.server.services.access import ADMIN, PUBLISH, READ, Principal
+    from allod.server.http.route_parts import PRINCIPAL
+    from allod.server.services.access import ADMIN, ORDER, PROPOSE, PUBLISH, PUSH, READ, Principal
 
     inner = app._admin._inner
 
     async def as_another(scope, receive, send) -> None:
         scope[PRINCIPAL] = Principal(
-            "person", "x", frozenset({READ, PUBLISH, ADMIN}), FleetId("f" * 64)
+            "person",
+            "x",
+            frozenset({READ, PUSH, ORDER, PROPOSE, PUBLISH, ADMIN}),
+            FleetId("f" * 64),
         )
         await inner(scope, receive, send)
 

@@ -108,3 +108,35 @@ tokens = Table(
     Column("created", String(32), nullable=False),
     Column("expires", String(32), nullable=False),
 )
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("fleet", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("ticket", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("received", String(32), nullable=False),
+    Column("packages", JSON, nullable=False),
+    Column("approvals", BigInteger, nullable=False),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("fleet", String(64), primary_key=True),
+    Column("provider", String(64), primary_key=True),
+    Column("channel", String(64), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("digest", String(71), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("expires", String(32), nullable=False),
+    Column("received", String(32), nullable=False),
+    Column("news", BigInteger, nullable=False),
+    Column("log", Text, nullable=True),
+    Column("index", BigInteger, nullable=True),
+)

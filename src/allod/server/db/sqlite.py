@@ -17,9 +17,11 @@ from allod.server.db import schema, statements
 from allod.server.db.connection import immediate, open_sqlite
 from allod.server.ports import (
     AlarmRaised,
+    ChannelTaken,
     DeviceRow,
     Event,
     FleetRead,
+    ProposalKept,
     Published,
     Reported,
     TokenIssued,
@@ -205,6 +207,31 @@ class SqliteDatabase:
         query = sa.select(table).where(table.c.fleet == fleet)
         rows = self._rows(query.order_by(table.c.since, table.c.code, table.c.subject))
         return tuple(statements.alarm(row) for row in rows)
+
+    def proposals(
+        self, fleet: FleetId, *, state: str | None = None, after: str = "", limit: int
+    ) -> tuple[ProposalKept, ...]:
+        """See the port."""
+        table = schema.proposals
+        query = sa.select(table).where(table.c.fleet == fleet, table.c.id > after)
+        if state is not None:
+            query = query.where(table.c.state == state)
+        return tuple(
+            statements.proposal(row) for row in self._rows(query.order_by(table.c.id).limit(limit))
+        )
+
+    def channels(self, fleet: FleetId) -> tuple[ChannelTaken, ...]:
+        """See the port."""
+        table, other = schema.channels, schema.channels.alias()
+        newer = sa.exists().where(
+            other.c.fleet == fleet,
+            other.c.provider == table.c.provider,
+            other.c.channel == table.c.channel,
+            other.c.sequence > table.c.sequence,
+        )
+        query = sa.select(table).where(table.c.fleet == fleet, ~newer)
+        rows = self._rows(query.order_by(table.c.provider, table.c.channel))
+        return tuple(statements.channel(row) for row in rows)
 
     def tokens(self, fleet: FleetId) -> tuple[TokenIssued, ...]:
         """See the port."""

@@ -13,10 +13,12 @@ from allod.server.db import schema
 from allod.server.ports import (
     AlarmRaised,
     Bound,
+    ChannelTaken,
     DeviceDocumented,
     DeviceRow,
     Event,
     FleetRead,
+    ProposalKept,
     Published,
     Reported,
     ReportForgotten,
@@ -52,7 +54,7 @@ def _replace(table: sa.Table, **values: Any) -> sa.Insert:
     return insert(table).values(**values).on_conflict_do_update(index_elements=keys, set_=rest)
 
 
-def of(event: Event) -> Sequence[sa.Executable]:  # noqa: PLR0911 - one case an event
+def of(event: Event) -> Sequence[sa.Executable]:  # noqa: C901, PLR0911 - one case an event
     """The statements that bring `event` into the tables; applying them twice changes nothing."""
     match event:
         case Published():
@@ -94,6 +96,17 @@ def of(event: Event) -> Sequence[sa.Executable]:  # noqa: PLR0911 - one case an 
             return [sa.delete(table).where(table.c.fleet == event.fleet, table.c.id == event.id)]
         case ReportForgotten():
             return [_forgotten(event)]
+        case ProposalKept():
+            return [_replace(schema.proposals, **_row(event, packages=list(event.packages)))]
+        case ChannelTaken():
+            return [_replace(schema.channels, **_row(event))]
+
+
+def _row(event: ProposalKept | ChannelTaken, **other: Any) -> dict[str, Any]:
+    """The fields of an event as those of its row; times become text."""
+    values = {name: getattr(event, name) for name in event.__slots__}
+    times = {name: _text(value) for name, value in values.items() if isinstance(value, datetime)}
+    return {**values, **times, **other}
 
 
 def _publication(event: Published) -> sa.Insert:
@@ -251,6 +264,7 @@ def device_row(row: sa.RowMapping) -> DeviceRow:
         quarantined=bool(row["quarantined"]),
         sequence=row["sequence"] or 0,
         reported=None if row["reported"] is None else _moment(row["reported"]),
+        bound=_moment(row["received"]),
     )
 
 
@@ -287,3 +301,16 @@ def token(row: sa.RowMapping) -> TokenIssued:
             "expires": _moment(row["expires"]),
         }
     )
+
+
+def proposal(row: sa.RowMapping) -> ProposalKept:
+    """A row of the proposals."""
+    return ProposalKept(
+        **{**row, "received": _moment(row["received"]), "packages": tuple(row["packages"])}
+    )
+
+
+def channel(row: sa.RowMapping) -> ChannelTaken:
+    """A row of the channels."""
+    times = {name: _moment(row[name]) for name in ("at", "expires", "received")}
+    return ChannelTaken(**{**row, **times})

@@ -35,19 +35,23 @@ from allod.server.http.messages import (
     respond_problem,
     unexpected,
 )
-from allod.server.http.routes import ENROLLED, PRINCIPAL, Services, routes
+from allod.server.http.route_parts import ENROLLED, PRINCIPAL
+from allod.server.http.routes import Services, routes
 from allod.server.registry.ports import Caller
 from allod.server.services.access import Access, Principal
 from allod.server.services.admit_fleet import AdmitFleet
+from allod.server.services.channels import DOCUMENT_CAP
 from allod.wire.api import ENROLMENT_HEADER
 from allod.wire.codec import encode, parse_strict
 from allod.wire.httpsig import verify_body
+from allod.wire.proposal import PROPOSAL_CAP
 
 PREFIX: Final = "/api/v1"
 _FLEET: Final = re.compile(r"/api/v1/fleets/([0-9a-f]{64})(?:/.*)?")
 _PLAIN: Final = re.compile(r"/api/v1(?:/[A-Za-z0-9._-]+)*", re.ASCII)
 _SMALL: Final = 64 * 1024
 _LARGE: Final = re.compile(r"/api/v1/fleets(?:/[0-9a-f]{64}/(?:changes|floors))?")
+_MIDDLING: Final = re.compile(r"/api/v1/fleets/[0-9a-f]{64}/(?:(proposals)|channels)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class AdminApp:
             identify = partial(self._identify, fleet, caller_of(scope))
             principal = await loop.run_in_executor(None, identify)
         scope[PRINCIPAL] = principal
-        cap = self._limits.upload_cap if _LARGE.fullmatch(path) else _SMALL
+        cap = self._cap(path)
         body = await self._limits.bodies.read(scope, receive, cap=cap)
         if principal is not None and principal.body_digest is not None:
             verify_body(principal.body_digest, hashlib.sha256(body).digest())
@@ -108,6 +112,15 @@ class AdminApp:
             _check_kind(scope)
             await loop.run_in_executor(None, partial(parse_strict, body, cap=cap, what="the body"))
         return body
+
+    def _cap(self, path: str) -> int:
+        """How many bytes a body may have."""
+        if _LARGE.fullmatch(path):
+            return self._limits.upload_cap
+        middling = _MIDDLING.fullmatch(path)
+        if middling is None:
+            return _SMALL
+        return PROPOSAL_CAP if middling.group(1) else 2 * DOCUMENT_CAP
 
     def _identify(self, fleet: str | None, caller: Caller) -> Principal:
         """Who is calling; that a stranger brought something is counted."""

@@ -24,20 +24,24 @@ from allod.wire.httpsig import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, read_request, 
 from allod.wire.trust import Person
 
 PULL, READ, PUSH, PUBLISH, ADMIN = "pull", "read", "push", "publish", "admin"
+PROPOSE: Final = "propose"  #: and say what one thinks of proposals
+ORDER: Final = "order"  #: upload files, which carry their own signatures
 
 #: What each role of a person may do; a device may only pull.
 _PERSON: Final = {
-    "admin": frozenset({PULL, READ, PUSH, PUBLISH, ADMIN}),
-    "publish": frozenset({PULL, READ, PUSH, PUBLISH}),
+    "admin": frozenset({PULL, READ, PUSH, PROPOSE, ORDER, PUBLISH, ADMIN}),
+    "publish": frozenset({PULL, READ, PUSH, PROPOSE, ORDER, PUBLISH}),
     "read": frozenset({PULL, READ}),
-    "approver": frozenset({PULL, READ}),
+    "approver": frozenset({PULL, READ, PROPOSE}),
 }
+#: What a delegate may do: the files of their own role, and no more of what a publisher may.
+_DELEGATE: Final = frozenset({PULL, READ, PUSH, PROPOSE, ORDER})
 #: What each scope of a token includes.
 _TOKEN: Final = {
     "read": frozenset({PULL, READ}),
     "push": frozenset({PULL, PUSH}),
-    "publish": frozenset({PULL, READ, PUSH, PUBLISH}),
-    "admin": frozenset({PULL, READ, PUSH, PUBLISH, ADMIN}),
+    "publish": frozenset({PULL, READ, PUSH, PROPOSE, ORDER, PUBLISH}),
+    "admin": frozenset({PULL, READ, PUSH, PROPOSE, ORDER, PUBLISH, ADMIN}),
 }
 
 
@@ -51,6 +55,7 @@ class Principal:
     fleet: str
     body_digest: bytes | None = None  #: SHA-256 that the body must have, if they signed it
     device: DeviceId | None = None
+    delegation: str | None = None  #: whose delegate it is
 
     @property
     def subject(self) -> str:
@@ -161,7 +166,7 @@ class Access:
         if known is None or not hmac.compare_digest(secret.encode(), known.encode()):
             raise unauthenticated("the enrolment secret is not the one in the server's offer.json")
         self._fleets.need(fleet)
-        return Principal("operator", "", frozenset({PULL, READ, PUBLISH}), fleet)
+        return Principal("operator", "", frozenset({PULL, READ, ORDER, PUBLISH}), fleet)
 
     def _token(self, fleet: str | None, secret: str) -> Principal:
         if is_read_token(secret):
@@ -196,8 +201,15 @@ class Access:
             verify_request(request, person.key, int(self._clock.seconds()))
             changes = caller.method not in {"GET", "HEAD"}
             self._nonces.use(request.key_id, request.nonce, request.created, keep=changes)
+            delegation = state.delegation_of(person)
+            may = _PERSON[person.role] if delegation is None else _DELEGATE
             return Principal(
-                "person", person.name, _PERSON[person.role], state.fleet, request.body_digest
+                "person",
+                person.name,
+                may,
+                state.fleet,
+                request.body_digest,
+                delegation=delegation,
             )
         raise unauthenticated("the key that signed is not one of the fleet's people")
 

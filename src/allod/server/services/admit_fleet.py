@@ -9,8 +9,9 @@ from allod.errors import InvalidInput, Untrusted
 from allod.server.services.check import Overlay, check_documents, take_apart, walk_all
 from allod.server.services.fleets import LONG_AGO
 from allod.server.services.online import sign_online
-from allod.server.services.publication import Pending, Publications, make_record
+from allod.server.services.publication import Pending, Publications
 from allod.server.services.publish import check_used, logged_with, make_pending
+from allod.server.services.records import make_record
 from allod.trust.anchor import anchor_at, first_floors
 from allod.trust.effects import drive
 from allod.trust.metadata import fleet_id

@@ -12,8 +12,9 @@ from typing import Any, Final, Protocol
 
 from tuf.api.metadata import Targets
 
-from allod.domain.desired import StateDocument
-from allod.domain.ids import Digest, FleetId, Scope, parse_digest, parse_provider, sha256
+from allod.domain.desired import OWNER, PackageEntry, StateDocument
+from allod.domain.ids import Digest, FleetId, Purl, Scope, parse_digest, parse_provider, sha256
+from allod.domain.release import Release
 from allod.errors import AllodError, InvalidInput, Untrusted
 from allod.server.layout import (
     FleetDirectory,
@@ -22,16 +23,18 @@ from allod.server.layout import (
     is_trust_number,
     target_file,
 )
+from allod.server.services.check_delegated import check_roles
 from allod.server.services.fleets import DOCUMENT_CAP, LONG_AGO, published_file
 from allod.server.services.online import Online
 from allod.trust.accepted import Repository
 from allod.trust.anchor import anchor_at, first_floors
 from allod.trust.effects import drive
-from allod.trust.metadata import ROOT, metadata_path, read
+from allod.trust.metadata import ROOT, TARGETS, metadata_path, read
 from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
 from allod.wire.api import ChangeUpload
 from allod.wire.codec import decode
+from allod.wire.delegation import decode_delegation, delegation_path
 from allod.wire.desired import decode_state
 from allod.wire.trust import FleetDocument, ProviderDocument, WithdrawnDocument
 
@@ -43,6 +46,10 @@ class ConfigurationCheck(Protocol):
 
     def __call__(self, fleet: FleetId, state: StateDocument, blobs: Mapping[Digest, bytes]) -> None:
         """Raise InvalidInput if a document does not fit its release."""
+        ...
+
+    def release(self, fleet: FleetId, package: Purl, entry: PackageEntry) -> Release | None:
+        """The release that an entry orders to run, if the server has it."""
         ...
 
 
@@ -154,7 +161,12 @@ class Documents:
     """What the verified target files of an upload say."""
 
     fleet: FleetDocument | None
-    states: tuple[StateDocument, ...]
+    states: tuple[StateDocument, ...]  #: the owner's and delegates'
+
+    @property
+    def orders(self) -> tuple[StateDocument, ...]:
+        """The delegates' documents."""
+        return tuple(one for one in self.states if one.author != OWNER)
 
 
 def check_documents(repository: Repository, overlay: Overlay, fleet: FleetId) -> Documents:
@@ -175,11 +187,23 @@ def check_documents(repository: Repository, overlay: Overlay, fleet: FleetId) ->
                 "unsigned-target", f"cannot publish {path}: no role that may speak for it lists it"
             )
         document = read_document(path, data, fleet)
+        _check_author(path, document, target.role)
         if isinstance(document, FleetDocument):
             found = document
         elif isinstance(document, StateDocument):
             states.append(document)
     return Documents(found, tuple(states))
+
+
+def _check_author(path: str, document: object, role: str) -> None:
+    """What a delegate signs stands below `by/<id>/`, in their own role; all else is the owner's."""
+    author = document.author if isinstance(document, StateDocument) else OWNER
+    if (author == OWNER) is role.startswith("delegation-") or (
+        author != OWNER and role != f"delegation-{author}"
+    ):
+        raise Untrusted(
+            "wrong-role", f"cannot publish {path}: the role {role} does not speak for {author}"
+        )
 
 
 def _check_whole(overlay: Overlay) -> None:
@@ -188,6 +212,8 @@ def _check_whole(overlay: Overlay) -> None:
         signed = read(data, role).signed
         if not isinstance(signed, Targets):
             raise InvalidInput("bad-metadata", f"cannot publish {role}: it is no targets role")
+        if role == TARGETS and signed.delegations is not None:
+            check_roles(signed.delegations.roles or {})
         for path, info in signed.targets.items():
             address = "tuf/" + target_file(path, info.hashes.get("sha256", ""))
             file = overlay.directory.served(address)
@@ -215,21 +241,33 @@ def read_document(path: str, data: bytes, fleet: FleetId) -> Any:
         document = decode(data, ProviderDocument, cap=DOCUMENT_CAP, what=path)
         if parse_provider(rest.removesuffix(".json")) != document.provider:
             raise _elsewhere(path, document.provider)
-    elif room == "state":
+    elif room in {"state", "by"}:
         document = _state(path, data)
+    elif room == "delegations":
+        said, document = decode_delegation(data)
+        if delegation_path(document.id) != path:
+            raise _elsewhere(path, document.id)
+        if said != fleet:
+            raise _foreign(path)
+        return document
     else:
         raise InvalidInput(
             "unknown-document", f"cannot publish {path}: this server does not know it"
         )
     if document.fleet != fleet:
-        raise Untrusted("wrong-fleet", f"cannot publish {path}: it is signed for another fleet")
+        raise _foreign(path)
     return document
+
+
+def _foreign(path: str) -> AllodError:
+    return Untrusted("wrong-fleet", f"cannot publish {path}: it is signed for another fleet")
 
 
 def _state(path: str, data: bytes) -> StateDocument:
     document = decode_state(data)
     scope: Scope = document.scope
-    if scope.target_path != path:
+    own = scope.target_path if document.author == OWNER else f"by/{document.author}/{scope}.json"
+    if own != path:
         raise _elsewhere(path, str(scope))
     if document.unreadable:
         key, why = next(iter(document.unreadable.items()))

@@ -49,7 +49,7 @@ class CheckConfiguration:
                     f"{len(data)} bytes, not {order.size}",
                 )
             document = parse_strict(data, cap=CONFIGURATION_CAP, what=f"the configuration of {key}")
-            release = self._release(fleet, Purl(key), entry)
+            release = self.release(fleet, Purl(key), entry)
             if release is not None and release.configuration is not None:
                 validate(document, release.configuration.schema)
 
@@ -60,7 +60,8 @@ class CheckConfiguration:
             return None
         return b"".join(store.read(digest))
 
-    def _release(self, fleet: FleetId, package: Purl, entry: PackageEntry) -> Release | None:
+    def release(self, fleet: FleetId, package: Purl, entry: PackageEntry) -> Release | None:
+        """The release that an entry orders to run, if this server has it."""
         active = None if entry.software is None else entry.software.active
         store = self._releases(fleet)
         if active is None or store is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from allod.domain.delegation import Delegation
 from allod.domain.ids import DeviceId, FleetId
 from allod.errors import InvalidInput
 from allod.server.layout import FleetDirectory
@@ -19,7 +20,7 @@ from allod.trust.keys import key_id
 from allod.trust.metadata import ROOT, TIMESTAMP, metadata_path, read
 from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
-from allod.wire.trust import FleetDocument, Person, TrustStatement
+from allod.wire.trust import FleetDocument, Person, ProviderDocument, TrustStatement
 
 #: Before every expiry: the server's own published files are read, however old they have become.
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -40,6 +41,17 @@ class FleetState:
     retired: frozenset[DeviceId] = frozenset()
     restored: bool = False
     statement: TrustStatement | None = None  #: the newest
+    delegations: Mapping[str, Delegation] = field(default_factory=dict)
+    providers: Mapping[str, ProviderDocument] = field(default_factory=dict)
+
+    def delegation_of(self, person: Person) -> str | None:
+        """The delegation whose delegate a person is, also after it was revoked.
+
+        It is the one of the same name; an admin is nobody's delegate.
+        """
+        role = f"delegation-{person.name}"
+        known = person.name in self.delegations or role in self.online.versions
+        return person.name if known and person.role == "publish" else None
 
     @property
     def versions(self) -> dict[str, int]:

@@ -79,11 +79,12 @@ def _needed(repository: Repository, overlay: Overlay, *, all_roles: bool) -> set
         if path.startswith("trust/"):
             needed.add((TRUST_ROLE, int(path[6:-5])))
     if all_roles:
+        # A delegate's entry is theirs to sign: it may come along, and is not asked of the owner.
         versions: Mapping[str, int] = repository.versions
         needed |= {
             (role, version)
             for role, version in versions.items()
-            if role not in {"snapshot", "timestamp"}
+            if role not in {"snapshot", "timestamp"} and not role.startswith("delegation-")
         }
         needed.add((TRUST_ROLE, repository.floors.trust_number))
     return needed

@@ -14,11 +14,11 @@ again, by the same code, before anything else happens to the fleet; every step i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final, Literal
 
+import msgspec
 import structlog
 
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
@@ -34,7 +34,6 @@ from allod.server.ports import (
     Files,
     FleetRead,
     News,
-    Published,
 )
 from allod.server.services.fleets import (
     DOCUMENT_CAP,
@@ -48,37 +47,27 @@ from allod.server.services.fleets import (
 from allod.server.services.limits import Locks
 from allod.server.services.logs import Logs
 from allod.server.services.online import OnlineKeys
+from allod.server.services.published_documents import delegations_in, providers_in
+from allod.server.services.records import (
+    Record,
+    TakenChannel,
+    newest_news,
+    read_record,
+    record_events,
+)
 from allod.trust.accepted import Repository
 from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import drive
 from allod.wire.api import UPLOAD_CAP
-from allod.wire.codec import Document, decode, encode, instant, parse_instant
+from allod.wire.codec import Document, decode, encode
 from allod.wire.desired import decode_state
-from allod.wire.entry import ChangeNote
 from allod.wire.envelope import ENVELOPE_CAP
 from allod.wire.trust import FleetDocument, TrustStatement
 
 _PENDING_CAP: Final = 2 * UPLOAD_CAP
-_RECORD_CAP: Final = 4 * 1024 * 1024
 _DEVICES: Final = "state/devices/"
-Kind = Literal["genesis", "change", "refresh", "restore"]
 _LOST: Final = frozenset({"log-restored", "log-missing", "log-damaged"})
 _log = structlog.get_logger("allod.server.publication")
-
-
-class Record(Document, frozen=True, kw_only=True):
-    """`publications/<news>.json`: what was published, and when."""
-
-    type: Literal["allod.publication"] = "allod.publication"
-    format: Literal[1] = 1
-    fleet: str
-    news: int
-    at: str
-    kind: Kind
-    roles: dict[str, int]
-    targets: list[str]
-    change: ChangeNote | None = None
-    upload: str | None = None  #: digest of the upload, so that it is known when it comes again
 
 
 class Pending(Document, frozen=True, kw_only=True):
@@ -92,9 +81,16 @@ class Pending(Document, frozen=True, kw_only=True):
     begins: tuple[str, ...] = ()  #: origins of logs that begin with it
     log: str | None = None  #: origin of the authority log
     entries: tuple[bytes, ...] = ()  #: for it
+    replaced: dict[str, bytes]  #: files that are replaced once the entries are logged
     snapshot_version: int
     snapshot: bytes
     timestamp: bytes
+
+    def of_channel(self, taken: TakenChannel, entry: bytes) -> Pending:
+        """The same, for the newest document of a channel."""
+        latest = f"channels/{taken.provider}/{taken.channel}/latest.json"
+        record = msgspec.structs.replace(self.record, taken=taken)
+        return msgspec.structs.replace(self, record=record, replaced={latest: entry})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +187,9 @@ class Publications:
             # A trust statement may come again with the signatures of a new root.
             put = files.write if address.startswith("trust/") else files.write_new
             put(directory.root / address, data)
-        self._log_entries(fleet, pending, recovered=recovered)
+        record = self._log_entries(fleet, pending, recovered=recovered)
+        for address, data in pending.replaced.items():
+            files.write(directory.root / address, data)
         # 3. The snapshot before the timestamp that names it: no reader finds a hole.
         tuf = directory.root / "tuf"
         files.write_new(tuf / f"{pending.snapshot_version}.snapshot.json", pending.snapshot)
@@ -202,7 +200,7 @@ class Publications:
         # 6. Everything that is derived.
         state, repository = self._read(fleet, record.news)
         self.stores.database.apply(
-            published_event(record),
+            *record_events(record),
             fleet_event(state),
             *self._device_events(state, repository, record),
         )
@@ -212,26 +210,35 @@ class Publications:
         _log.info("published", fleet=fleet, news=record.news, kind=record.kind, roles=record.roles)
         return state
 
-    def _log_entries(self, fleet: FleetId, pending: Pending, *, recovered: bool) -> None:
+    def _log_entries(self, fleet: FleetId, pending: Pending, *, recovered: bool) -> Record:
         """Begin the logs that begin, and append; a log that was lost meanwhile stops no recovery.
 
         What was decided may be half published: it goes on, and readers wait for the successor
         log, which has an entry for every role.
+
+        Returns:
+            The record, which says where a channel's document stands in the log.
         """
         numbers = [int(address[6:-5]) for address in pending.files if address[:6] == "trust/"]
         if numbers:
             self.logs.know(fleet, _statement_in(pending.files[f"trust/{max(numbers)}.json"]))
         for origin in pending.begins:
             self.logs.begin(fleet, origin)
+        record = pending.record
         if pending.log is None or not pending.entries:
-            return
+            return record
         try:
-            self.logs.append(fleet, pending.log, pending.entries)
+            appended = self.logs.append(fleet, pending.log, pending.entries)
             self._vouch(fleet)
         except Unavailable as error:
             if not recovered or error.code not in _LOST:
                 raise
             _log.error("log-lost", fleet=fleet, log=pending.log, exc_info=error)
+            return read_record(self.directory(fleet), record.news) or record
+        if record.taken is None:
+            return record
+        taken = msgspec.structs.replace(record.taken, index=appended.indices[0])
+        return msgspec.structs.replace(record, taken=taken)
 
     def _read(self, fleet: FleetId, news: int) -> tuple[FleetState, Repository]:
         directory = self.directory(fleet)
@@ -255,6 +262,8 @@ class Publications:
             retired=self.stores.database.retired(fleet),
             restored=directory.restored.exists(),
             statement=repository.statement,
+            delegations=delegations_in(repository, directory),
+            providers=providers_in(repository, directory),
         )
         return state, repository
 
@@ -285,58 +294,6 @@ class Publications:
 def _statement_in(raw: bytes) -> TrustStatement:
     payload = payload_of(decode_envelope(raw))
     return decode(payload, TrustStatement, cap=ENVELOPE_CAP, what="the trust statement")
-
-
-def newest_news(directory: FleetDirectory) -> int:
-    """The highest counter of a publication that was recorded; 0 if there is none."""
-    names = sorted((directory.root / "publications").glob("*.json"))
-    return int(names[-1].stem) if names else 0
-
-
-def read_record(directory: FleetDirectory, news: int) -> Record | None:
-    """The record of a publication."""
-    try:
-        data = directory.publication(news).read_bytes()
-    except FileNotFoundError:
-        return None
-    return decode(data, Record, cap=_RECORD_CAP, what=f"the record of publication {news}")
-
-
-def make_record(
-    state_news: int,
-    fleet: FleetId,
-    kind: Kind,
-    now: datetime,
-    *,
-    roles: Mapping[str, int],
-    targets: tuple[str, ...] = (),
-    change: ChangeNote | None = None,
-    upload: str | None = None,
-) -> Record:
-    """The record of the next publication after `state_news`."""
-    return Record(
-        fleet=fleet,
-        news=state_news + 1,
-        at=instant(now),
-        kind=kind,
-        roles=dict(roles),
-        targets=list(targets),
-        change=change,
-        upload=upload,
-    )
-
-
-def published_event(record: Record) -> Published:
-    """The event that a record tells of."""
-    return Published(
-        FleetId(record.fleet),
-        record.news,
-        parse_instant(record.at),
-        record.kind,
-        record.roles,
-        tuple(record.targets),
-        record.change,
-    )
 
 
 def fleet_event(state: FleetState) -> FleetRead:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from allod.domain.ids import Digest, FleetId, sha256
-from allod.errors import Conflict, InvalidInput, Untrusted
+from allod.errors import Conflict, InvalidInput, Refused, Untrusted
 from allod.server.services.check import (
     ONLINE_ROLES,
     ConfigurationCheck,
@@ -16,19 +16,15 @@ from allod.server.services.check import (
     take_apart,
     walk_all,
 )
+from allod.server.services.check_delegated import check_orders, orders_in
 from allod.server.services.fleets import FleetState
 from allod.server.services.limits import Rate
 from allod.server.services.log_entries import check_entries
 from allod.server.services.logs import Logs
 from allod.server.services.online import Online, sign_online
-from allod.server.services.publication import (
-    Kind,
-    Pending,
-    Publications,
-    Record,
-    make_record,
-    read_record,
-)
+from allod.server.services.publication import Pending, Publications
+from allod.server.services.published_documents import newest_documents
+from allod.server.services.records import Kind, Record, make_record, read_record
 from allod.trust.accepted import Repository
 from allod.trust.dsse import merge_envelopes
 from allod.trust.effects import drive
@@ -51,21 +47,38 @@ class Publish:
         publications: carries it out.
         check_configuration: validates configuration against releases.
         rate: how many changes a fleet may make (attack 30).
+        orders: how many changes a delegation may make.
+        published: told of the change that was published, by its id.
     """
 
     def __init__(
-        self, publications: Publications, check_configuration: ConfigurationCheck, rate: Rate
+        self,
+        publications: Publications,
+        check_configuration: ConfigurationCheck,
+        rate: Rate,
+        orders: Rate,
+        published: Callable[[FleetId, str, int], None] = lambda *_: None,
     ) -> None:
         self._publications = publications
         self._check_configuration = check_configuration
         self._rate = rate
+        self._orders = orders
+        self._published = published
 
-    def __call__(self, fleet: FleetId, upload: ChangeUpload) -> ChangeReceipt:
+    def __call__(
+        self, fleet: FleetId, upload: ChangeUpload, *, delegation: str | None = None
+    ) -> ChangeReceipt:
         """Publish a change. When it returns, it is published; the same upload again is fine.
+
+        Args:
+            fleet: whose files they are.
+            upload: the files.
+            delegation: whose delegate brings them; then they are of that delegation's role alone.
 
         Raises:
             InvalidInput: a file can't be read or does not fit.
             Untrusted: a device would not accept it: `auth`, `rollback`, `wrong-fleet`, …
+            Refused: `forbidden`: not the delegate's to bring; `outside-terms`.
             Conflict: `out-of-date` with the published versions; `floors-unknown`.
             Unavailable: `too-many` changes; `stale`.
         """
@@ -84,11 +97,26 @@ class Publish:
                     "the newest state from you; run 'allod server floors'",
                 )
             parts = take_apart(upload)
+            if delegation is not None:
+                require_own(delegation, parts)
             check_base(state, upload.base, parts)
-            self._rate.take(fleet)
+            self._count(fleet, parts, delegation)
             pending = self.prepare(state, upload, parts, "change", digest)
             after = publications.carry_out(pending)
+            if upload.change is not None:
+                self._published(fleet, upload.change.id, after.news)
             return ChangeReceipt(fleet=fleet, news=after.news, versions=after.versions)
+
+    def _count(self, fleet: FleetId, parts: Parts, delegation: str | None) -> None:
+        """One delegation uses up its own budget, not that of the fleet (attack 30).
+
+        Also where somebody else carries a delegate's files: the role is what is counted.
+        """
+        roles = {role for role in parts.roles if role.startswith("delegation-")}
+        if delegation is None and roles != set(parts.roles):
+            self._rate.take(fleet)
+        for role in roles:
+            self._orders.take(f"{fleet}/{role}")
 
     def prepare(
         self,
@@ -138,6 +166,9 @@ class Publish:
         documents = check_documents(repository, overlay, state.fleet)
         for document in documents.states:
             self._check_configuration(state.fleet, document, parts.blobs)
+        for document in documents.orders:
+            orders = orders_in(document, repository, overlay, documents.fleet or state.document)
+            check_orders(orders, self._check_configuration.release, now)
         logged = logged_with(
             publications.logs, upload, repository, overlay, before=state.statement, kind=kind
         )
@@ -171,6 +202,19 @@ def _roles(state: FleetState, parts: Parts, online: Online) -> dict[str, int]:
     """All versions after the publication."""
     root = max(parts.roots, default=state.floors.root_version)
     return {**online.versions, "root": root}
+
+
+def require_own(delegation: str, parts: Parts) -> None:
+    """A delegate brings files of their own role, and of no other. Raises Refused `forbidden`."""
+    role = f"delegation-{delegation}"
+    if (
+        set(parts.roles) != {role}
+        or parts.roots
+        or any(address.startswith("trust/") for address in parts.files)
+    ):
+        raise Refused(
+            "forbidden", f"cannot publish: {delegation} may bring files of the role {role} alone"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +253,9 @@ def logged_with(
     entries = check_entries(
         upload.entries, repository, overlay, all_roles=authority.origin in begins
     )
+    if authority.origin in begins:
+        # What counts in a log that was lost is to count in the one that follows it.
+        entries = (*entries, *newest_documents(overlay.directory.root))
     return Logged(begins, authority.origin, entries)
 
 
@@ -231,6 +278,7 @@ def make_pending(
         snapshot_version=online.snapshot_version,
         snapshot=online.snapshot,
         timestamp=online.timestamp,
+        replaced={},
     )
 
 

@@ -16,15 +16,10 @@ from allod.server.services.admit_binding import binding_of, bound_event
 from allod.server.services.alarms import read_alarm_files
 from allod.server.services.api_tokens import read_token_files
 from allod.server.services.fleets import DOCUMENT_CAP, published_file, verify_published
-from allod.server.services.publication import (
-    Publications,
-    device_event,
-    fleet_event,
-    newest_news,
-    published_event,
-    read_record,
-)
+from allod.server.services.proposals import read_proposal_files
+from allod.server.services.publication import Publications, device_event, fleet_event
 from allod.server.services.receive_report import place
+from allod.server.services.records import newest_news, read_record, record_events
 from allod.trust.effects import drive
 from allod.trust.metadata import metadata_path, read
 from allod.trust.report import ChainHead, Followed, Link, SignedReport, verify_report
@@ -72,13 +67,14 @@ class Rebuild:
         for news in range(1, newest_news(directory) + 1):
             record = read_record(directory, news)
             if record is not None:
-                yield published_event(record)
+                yield from record_events(record)
         yield from _documents(fleet, directory)
         for bound in _bindings(fleet, directory):
             yield bound
             yield from _reports(fleet, directory, bound)
         yield from read_alarm_files(self._publications.stores.layout, fleet)
         yield from read_token_files(self._publications.stores.layout, fleet)
+        yield from read_proposal_files(self._publications.stores.layout, fleet)
 
 
 def _documents(fleet: FleetId, directory: FleetDirectory) -> Iterator[Event]:

@@ -10,8 +10,9 @@ from allod.domain.ids import FleetId
 from allod.errors import AllodError
 from allod.server.services.fleets import FleetState
 from allod.server.services.online import sign_online
-from allod.server.services.publication import Kind, Pending, Publications, make_record
+from allod.server.services.publication import Pending, Publications
 from allod.server.services.publish import make_pending
+from allod.server.services.records import Kind, make_record
 
 _log = structlog.get_logger("allod.server.refresh")
 
