@@ -23,6 +23,10 @@ _PATIENCE: Final = 30.0  #: seconds that a command waits for the worker to end
 
 def dispatch(given: argparse.Namespace) -> int:
     """Do what was asked."""
+    if given.verb in {"pending", "approve", "decline"}:
+        from allod.agent import commands_consent
+
+        return int(getattr(commands_consent, given.verb)(given))
     verb = given.verb if given.verb != "secret" else f"secret {given.act}"
     act: Callable[[argparse.Namespace], int] = _VERBS[verb]
     return act(given)

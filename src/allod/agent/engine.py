@@ -35,9 +35,10 @@ from allod.domain.desired import OWNER, DriftPolicy
 from allod.domain.ids import Digest, Purl
 from allod.domain.machine import Event, State
 from allod.domain.observed import Inhibition, Observed
-from allod.domain.plan import Plan, busy, make_plan
+from allod.domain.plan import Plan, make_plan
 from allod.domain.resolution import Resolved, ResolvedConfiguration, ResolvedSoftware
 from allod.domain.restarts import RestartState
+from allod.domain.surroundings import busy
 from allod.errors import AllodError
 from allod.wire.codec import instant, parse_instant
 from allod.wire.report import ChangeReport

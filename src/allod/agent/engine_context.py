@@ -17,7 +17,7 @@ from allod.domain.desired import DriftPolicy
 from allod.domain.ids import DeviceId, Digest, Purl
 from allod.domain.judgement import ProviderLimits
 from allod.domain.observed import Grounds, Inhibition, Observed
-from allod.domain.plan import Plan, Surroundings
+from allod.domain.plan import Plan
 from allod.domain.resolution import (
     Defaults,
     Resolved,
@@ -27,6 +27,7 @@ from allod.domain.resolution import (
     resolve,
 )
 from allod.domain.rollout import Progress
+from allod.domain.surroundings import Surroundings
 from allod.domain.terms import Packages
 from allod.wire.report import Authority, RestartReport
 from allod.wire.trust import ProviderDocument

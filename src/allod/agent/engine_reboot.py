@@ -15,9 +15,9 @@ from allod.domain.actions import Waiting
 from allod.domain.desired import Restart
 from allod.domain.ids import Purl
 from allod.domain.judgement import Finding
-from allod.domain.plan import busy
 from allod.domain.resolution import ResolvedRestart
 from allod.domain.restarts import Decision, RestartState
+from allod.domain.surroundings import busy
 from allod.wire.codec import instant
 from allod.wire.report import ChangeReport
 

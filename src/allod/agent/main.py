@@ -49,9 +49,23 @@ def parser() -> argparse.ArgumentParser:
     inhibit.add_argument("--name", default="", help="who asks (default: the command's name)")
     inhibit.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     verbs.add_parser("inhibitors", parents=[shared, printing], help="who must not be disturbed now")
+    _consent(verbs, [shared, printing])
     _secret(verbs.add_parser("secret", help="secrets that stay on this device"), shared, printing)
     verbs.add_parser("version", parents=[printing], help="print the version")
     return top
+
+
+def _consent(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    parents: list[argparse.ArgumentParser],
+) -> None:
+    verbs.add_parser("pending", parents=parents, help="what waits for somebody here to agree")
+    approve = verbs.add_parser("approve", parents=parents, help="agree to a change that waits")
+    decline = verbs.add_parser("decline", parents=parents, help="say no to a change that waits")
+    for act in (approve, decline):
+        act.add_argument(
+            "package", nargs="?", help="like toaster, toaster@1.2, or the id that 'pending' shows"
+        )
 
 
 def _secret(

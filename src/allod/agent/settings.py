@@ -42,6 +42,7 @@ class Settings:
     heartbeat_seconds: float = 3600.0  #: time between two reports that say nothing new
     verify_seconds: float = 900.0  #: a new agent that has no verified run by then goes back
     reserve_bytes: int = 32 * 1024 * 1024  #: room on the disk that transfers leave alone
+    consent_users: tuple[str | int, ...] = ()  #: who may answer for the device, besides root
 
 
 _YEAR: Final = 366 * 86400.0
@@ -118,6 +119,10 @@ def _are_texts(values: Any) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
+def _is_user(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
 _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     "service_manager": lambda value: value in ("systemd", "process"),
     "restarter": lambda value: value in ("systemd", "command"),
@@ -126,4 +131,5 @@ _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     "boot_id_file": lambda value: isinstance(value, str) and value.startswith("/"),
     "background": lambda value: isinstance(value, bool),
     "complain": lambda value: isinstance(value, bool),
+    "consent_users": lambda value: isinstance(value, list) and all(map(_is_user, value)),
 }

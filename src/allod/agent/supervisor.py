@@ -20,7 +20,7 @@ import time
 from allod.agent.supervisor_inhibit import InhibitorSocket, anybody_holds
 from allod.agent.supervisor_news import DENIED, NEWS, QUIET, Location, Poll
 from allod.agent.supervisor_services import look, start_helper
-from allod.agent.supervisor_settings import json_object, keeps_services, number
+from allod.agent.supervisor_settings import json_object, keeps_services, number, users
 from allod.agent.supervisor_worker import INSTALLED, Choice, command, read, write
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -60,6 +60,7 @@ class Supervisor:
         boot = given.get("boot_id_file", BOOT_ID)
         self._boot_id_file = boot if isinstance(boot, str) else BOOT_ID
         self._keeps_services = keeps_services(given)
+        self._consent = users(given.get("consent_users")) | {0, os.geteuid()}
         self._choice = Choice(state, number(given, "verify_seconds", 900.0))
         self._candidate = INSTALLED
         self._services = os.path.join(state, "services")
@@ -102,7 +103,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
         try:
-            self._guests = InhibitorSocket(self._state)
+            self._guests = InhibitorSocket(self._state, self._consent)
         except OSError as error:
             _say(f"cannot listen for inhibitors: {error.strerror}")
         try:
@@ -140,6 +141,9 @@ class Supervisor:
             os.read(self._pipe[0], 4096)
         if self._guests is not None:
             self._guests.serve(ready)
+            if self._guests.answered:
+                self._guests.answered = False
+                self._soon()
         if poll is not None and (poll.fileno() in ready or time.monotonic() >= poll.deadline):
             self._heard(poll.hear())
 

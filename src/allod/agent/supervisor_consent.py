@@ -20,6 +20,7 @@ DIRECTORY = "consent"
 MAX_ANSWERS = 64  #: that wait to be taken in
 _CAP = 1024 * 1024
 
+ANSWERS = {"approve": True, "decline": False}
 NO_QUESTION = "no-question"
 TOO_MANY = "too-many-answers"
 
@@ -32,6 +33,14 @@ def questions(state: str) -> list[dict[str, object]]:
     except (OSError, ValueError):
         return []
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def shown(state: str) -> list[dict[str, object]]:
+    """What is asked now, without what only the worker needs."""
+    return [
+        {name: value for name, value in one.items() if name != "attempt"}
+        for one in questions(state)
+    ]
 
 
 def answer(state: str, question: str, agrees: bool, by: str) -> str:

@@ -3,6 +3,11 @@
 A connection that has sent one line of JSON, `{"name": …, "why": …}`, holds a lock like those of
 `inhibit.py` until it ends, however it ends; the answer is `{"held": true}` or `{"held": false}`
 and the end. The peer's user and process, as the kernel knows them, are added to the reason.
+
+A line `{"consent": "pending"}` is answered with what somebody at the device is asked, and
+`{"consent": "approve", "id": …}` or `"decline"` answers a question (supervisor_consent.py): only
+for root, the agent's own user, and those whom `agent.json` names in `consent_users`, such as the
+user of a product's own button or display.
 Nothing here waits, and only the standard library is used: it lives in the supervisor's loop.
 """
 
@@ -13,6 +18,8 @@ import json
 import os
 import socket
 import time
+
+from allod.agent.supervisor_consent import ANSWERS, answer, shown
 
 NAME = "inhibit.socket"  #: in the state directory
 MAX_CONNECTIONS = 32
@@ -46,9 +53,12 @@ _LITTLE = memoryview(b"\1\0").cast("H")[0] == 1
 class InhibitorSocket:
     """Listens, and keeps the locks of those who are connected. Never raises for what they do."""
 
-    __slots__ = ("_directory", "_guests", "_socket")
+    __slots__ = ("_consent", "_directory", "_guests", "_socket", "_state", "answered")
 
-    def __init__(self, state: str) -> None:
+    def __init__(self, state: str, consent: frozenset[int] = frozenset()) -> None:
+        self._state = state
+        self._consent = consent  #: the users who may answer for the device
+        self.answered = False  #: somebody answered a question; whoever looks sets it back
         self._directory = os.path.join(state, "inhibitors")
         self._guests: dict[int, _Guest] = {}
         self._socket: socket.socket | None = None
@@ -138,22 +148,45 @@ class InhibitorSocket:
         if not end and len(guest.line) < _LINE_CAP:
             return
         guest.line = b""
-        guest.lock = self._lock(line, guest)
+        wish = _wish(line)
+        if "consent" in wish:
+            self._reply(guest, self._answer(wish, guest))
+            self._part(fd)
+            return
+        guest.lock = self._lock(wish, guest)
         held = guest.lock >= 0
-        try:
-            guest.link.send(b'{"held": true}\n' if held else b'{"held": false}\n')
-        except OSError:
-            held = False
-        if not held:
+        if not self._reply(guest, {"held": held}) or not held:
             self._part(fd)
 
-    def _lock(self, line: bytes, guest: _Guest) -> int:
-        """The descriptor of a locked file (the format of `inhibit.py`); -1: it can't be had."""
+    def _reply(self, guest: _Guest, said: dict[str, object]) -> bool:
         try:
-            wish = json.loads(line)
-            name, why = wish["name"], wish["why"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return -1
+            guest.link.sendall(json.dumps(said).encode() + b"\n")
+        except OSError:
+            return False
+        return True
+
+    def _answer(self, wish: dict[str, object], guest: _Guest) -> dict[str, object]:
+        """What is asked, or whether an answer was taken."""
+        if guest.uid not in self._consent:
+            return {"refused": "not-allowed"}
+        act, question = wish["consent"], wish.get("id")
+        if act == "pending":
+            return {"pending": shown(self._state)}
+        if act not in ANSWERS or not isinstance(question, str):
+            return {"refused": "bad-line"}
+        by = f"user {guest.uid}, process {guest.pid}"
+        try:
+            why = answer(self._state, question, ANSWERS[act], by)
+        except OSError:
+            why = "disk"
+        if why:
+            return {"refused": why}
+        self.answered = True
+        return {"answered": True}
+
+    def _lock(self, wish: dict[str, object], guest: _Guest) -> int:
+        """The descriptor of a locked file (the format of `inhibit.py`); -1: it can't be had."""
+        name, why = wish.get("name"), wish.get("why")
         if not _tame(name, _TEXT_CAP) or not _tame(why, _WHY_CAP):
             return -1
         said = {
@@ -181,6 +214,14 @@ class InhibitorSocket:
         if guest.lock >= 0:
             os.close(guest.lock)
         guest.link.close()
+
+
+def _wish(line: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _tame(text: object, cap: int) -> bool:

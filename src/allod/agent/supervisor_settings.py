@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 
 
 def json_object(text: str) -> dict[str, object]:
@@ -28,3 +29,17 @@ def keeps_services(given: dict[str, object]) -> bool:
     if manager in {"systemd", "process"}:
         return manager == "process"
     return not os.path.isdir("/run/systemd/system")
+
+
+def users(given: object) -> frozenset[int]:
+    """The numbers of users who are given by name or number; those that do not exist are left out."""
+    found = set()
+    for user in given if isinstance(given, list) else []:
+        if isinstance(user, int) and not isinstance(user, bool):
+            found.add(user)
+        elif isinstance(user, str):
+            try:
+                found.add(pwd.getpwnam(user).pw_uid)
+            except KeyError:
+                pass
+    return frozenset(found)
