@@ -64,10 +64,9 @@ def missing(term: Approvals, approved: Iterable[Approval]) -> tuple[str, ...]:
         for kind, count in term.needed
         if len(kinds.get(kind, ())) < count
     )
-    places = [kind for kind, count in term.needed for _ in range(count)]
-    filled = seated(places, kinds)
-    if not short and filled < len(places):
-        return (f"{len(places) - filled} more: one person counts for one kind",)
+    filled, places = seated(term.needed, kinds), sum(count for _, count in term.needed)
+    if not short and filled < places:
+        return (f"{places - filled} more: one person counts for one kind",)
     return short
 
 

@@ -119,3 +119,11 @@ def later(clock: Moment) -> Callable[[int], None]:
         clock.at += timedelta(days=days)
 
     return pass_
+
+
+@pytest.fixture
+def works(begun: Owner) -> Any:
+    """A fleet with a group and a provider's releases, for several people."""
+    from tests.unit.cli.people_at_work import Works
+
+    return Works.begin(begun)

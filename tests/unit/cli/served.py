@@ -7,6 +7,7 @@ the one seam of the client where bytes leave the machine.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,6 +69,8 @@ class Served:
     lie: dict[str, bytes | None] = field(default_factory=dict)  #: path -> what is shown instead
     cut_after: str | None = None  #: "METHOD /path" after which the answer is lost
     seen: list[str] = field(default_factory=list)
+    wares: dict[str, bytes] = field(default_factory=dict)  #: what the registry has, by path
+    lie_of: dict[str, Callable[[bytes], bytes]] = field(default_factory=dict)  #: of API answers
     _publications: Publications | None = None
 
     @property
@@ -131,6 +134,10 @@ class Served:
         if path == "/api/v1/fleets":
             admit = AdmitFleet(self.publications, secrets.enrolment)
             return encode(admit(decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the genesis")))
+        if path.startswith("/v2/"):
+            if path[1:] not in self.wares:
+                raise InvalidInput("not-found", f"cannot find {path}")
+            return self.wares[path[1:]]
         parts = path.removeprefix("/api/v1/fleets/").removeprefix("/f/").split("/")
         fleet = FleetId(parts[0])
         self._authenticate(client, fleet, secrets.enrolment)
@@ -144,7 +151,8 @@ class Served:
                 DeviceList(devices=[]) if "devices" in parts else BindingList(bindings=[])
             )
         if path.startswith("/api/") and parts[1].partition("?")[0] == "proposals":
-            return encode(self._proposals(client, fleet, method, parts[1:], body))
+            answer = encode(self._proposals(client, fleet, method, parts[1:], body))
+            return self.lie_of.get("/".join(parts[1:]), bytes)(answer)
         wanted = "/".join(parts[1:])
         data = self.file(fleet, wanted, cap)
         if wanted in self.lie:
