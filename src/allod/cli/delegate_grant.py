@@ -12,6 +12,7 @@ import msgspec
 
 from allod.cli.cards import DelegateCard, delegation_role, read_card
 from allod.cli.catalog import parse_package_version
+from allod.cli.delegate_past import past_words
 from allod.cli.delegate_words import words
 from allod.cli.delegations import find, role_keys, was_used
 from allod.cli.documents import FLEET_PATH
@@ -111,7 +112,10 @@ def plan_grant(picture: Picture, wanted: Wanted, cards: tuple[DelegateCard, ...]
     states, kept = _states(picture, delegation, before, frozenset(_names(picture, wanted.keep)))
     signed = decode_delegation(data)[1]
     keys = (wanted.threshold, len(cards)) if cards else _held_by(picture, wanted.name)
-    lines = words(signed, picture.devices, keys=keys, root=rooted(picture, signed))
+    lines = (
+        *words(signed, picture.devices, keys=keys, root=rooted(picture, signed)),
+        *past_words(picture, signed),
+    )
     kept_words = tuple(
         f"! {package} stays yours: it runs as root, and no pattern covers that; name it to delegate it"
         for package in kept
