@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from allod.cli.documents import Base, newest
 from allod.cli.members import Members
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices
+from allod.cli.rollouts_open import open_gates
 from allod.cli.scopes import all_groups, find_scope
+from allod.domain.delegation import Delegate
 from allod.domain.desired import OWNER, StateDocument
 from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
@@ -60,6 +62,21 @@ class Picture:
     def catalog(self) -> Catalog:
         """The releases that can be had."""
         return Catalog(self.fleet.client, self.base.fleet_id, self.base.providers)
+
+    @cached_property
+    def delegates(self) -> dict[str, Delegate]:
+        """Who else decides, with the documents of those who give orders."""
+        found = {name: Delegate(one) for name, one in self.base.delegations.items()}
+        for (name, scope), document in self.base.delegated.items():
+            if name in found:
+                documents = {**found[name].documents, scope: document}
+                found[name] = replace(found[name], documents=documents)
+        return found
+
+    @cached_property
+    def gates(self) -> dict[str, frozenset[int]]:
+        """Rollout -> the stages that are open, by gates that a device lets pass."""
+        return open_gates(self.base)
 
     @cached_property
     def surroundings(self) -> Surroundings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +19,13 @@ from allod.cli.output import printable
 from allod.cli.past import Past, PastChange
 from allod.cli.phrases import parse_span
 from allod.cli.picture import Picture, take
+from allod.cli.rollouts_open import (
+    OpenRollout,
+    line_of,
+    open_rollouts,
+    rollout_data,
+    server_says,
+)
 from allod.cli.scopes import touched
 from allod.domain.ids import Scope, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState, overview
@@ -25,9 +33,11 @@ from allod.domain.reported import Member, Remark
 from allod.errors import AllodError
 from allod.trust.metadata import TARGETS
 from allod.wire.codec import instant
+from allod.wire.rollout_state import RolloutState
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _PAUSE: Final = 2.0  #: seconds between two looks of --watch
 _LAST: Final = 5  #: changes that are shown
@@ -76,7 +86,7 @@ def status(
         found = look(picture, None if scope is None else picture.scope(scope), quiet, log)
         newest = Past(picture, _LAST).changes[-_LAST:]
         stands = standings(picture.base.view, log.book, newest, doubted(picture, log))
-        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state)
+        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state, rollouts_of(picture))
         options.output.result(
             status_data(picture, seen),
             lambda console, shown=seen, at=picture.now: _print(console, shown, at),  # type: ignore[misc]
@@ -94,6 +104,17 @@ class Seen:
     remarks: tuple[Remark, ...]
     changes: tuple[Standing, ...]
     log: LogState | None
+    rollouts: tuple[tuple[OpenRollout, RolloutState | None], ...] = ()
+
+
+def rollouts_of(picture: Picture) -> tuple[tuple[OpenRollout, RolloutState | None], ...]:
+    """The open rollouts, each with what the server says of it, if it says anything."""
+    known = open_rollouts(picture.base)
+    states: Mapping[str, RolloutState] = {}
+    if known:
+        with contextlib.suppress(AllodError):  # the rest of the status does not hang on it
+            states = server_says(picture.base)
+    return tuple((one, states.get(name)) for name, one in known.items())
 
 
 def log_of(picture: Picture) -> FleetLog:
@@ -112,7 +133,13 @@ def look(
         members = tuple(one for one in devices if one.device == scope.name)
     newest = {TARGETS: picture.base.view.versions[TARGETS]}
     return overview(
-        members, picture.members.documents(), now=picture.now, silence=silence, newest=newest
+        members,
+        picture.members.documents(),
+        now=picture.now,
+        silence=silence,
+        newest=newest,
+        delegates=picture.delegates,
+        gates=picture.gates,
     )
 
 
@@ -163,6 +190,7 @@ def status_data(picture: Picture, seen: Seen) -> dict[str, Any]:
         "devices": [device_data(one) for one in seen.devices],
         "alarms": [_remark(one) for one in seen.remarks],
         "changes": [{**change_data(one.change), **one.data()} for one in seen.changes],
+        "rollouts": [rollout_data(one, state) for one, state in seen.rollouts],
         "log": None if seen.log is None else seen.log.data(picture.now),
     }
 
@@ -233,31 +261,42 @@ def _remark(one: Remark) -> dict[str, str]:
 
 
 def _print(console: Console, seen: Seen, now: datetime) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     if not seen.devices:
         console.print("No devices yet: 'allod device invite --group NAME' invites one.")
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("device", "package", "wanted", "has", "state"):
-            table.add_column(column, overflow="fold")
-        for one in seen.devices:
-            for cells, state in _lines(one):
-                style = _COLOURS.get(state, "") if state is not None else ""
-                shown = [Text(printable(cell)) for cell in cells]
-                shown[-1].stylize(style)
-                table.add_row(*shown)
-        console.print(table)
+        console.print(_table(seen))
     for one in seen.devices:
         for line in _notes(one):
             console.print(printable(line))
     for remark in seen.remarks:
         console.print(printable(f"! {remark.subject[:12]} {remark.says}".replace("  ", " ")))
+    for rollout, known in seen.rollouts:
+        console.print(printable(_rollout_line(rollout, known)))
     for standing in reversed(seen.changes):
         console.print(printable(_change_line(standing)))
     if seen.log is not None:
         console.print(printable(seen.log.says(now)))
+
+
+def _rollout_line(one: OpenRollout, state: RolloutState | None) -> str:
+    mark = "!" if state is not None and state.state == "halted" else "·"
+    return f"{mark} {line_of(one, state)}"
+
+
+def _table(seen: Seen) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("device", "package", "wanted", "has", "state"):
+        table.add_column(column, overflow="fold")
+    for one in seen.devices:
+        for cells, state in _lines(one):
+            style = _COLOURS.get(state, "") if state is not None else ""
+            shown = [Text(printable(cell)) for cell in cells]
+            shown[-1].stylize(style)
+            table.add_row(*shown)
+    return table
 
 
 def _change_line(standing: Standing) -> str:

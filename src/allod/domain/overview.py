@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
+from allod.domain.delegation import Delegate
 from allod.domain.desired import Restart, StateDocument
 from allod.domain.ids import Digest, Purl, Scope
 from allod.domain.overview_words import RANK, actual_words, wanted_words
@@ -23,6 +25,7 @@ from allod.domain.resolution import (
     Unresolved,
     resolve,
 )
+from allod.domain.rollout import Progress
 
 
 class RowState(StrEnum):
@@ -82,6 +85,8 @@ def overview(
     now: datetime,
     silence: timedelta,
     newest: Mapping[str, int] | None = None,
+    delegates: Mapping[str, Delegate] = MappingProxyType({}),
+    gates: Mapping[str, frozenset[int]] = MappingProxyType({}),
 ) -> tuple[DeviceOverview, ...]:
     """Every device with every package, by label and id.
 
@@ -92,21 +97,37 @@ def overview(
         silence: a device that was not heard for longer counts as silent.
         newest: versions of the roles that carry the documents; a device that knows lower ones
             has not seen them yet.
+        delegates: who else decides, by id.
+        gates: rollout -> stages whose gate is open.
     """
     ordered = sorted(members, key=lambda member: (member.label == "", member.label, member.device))
-    return tuple(_device(member, documents, now, silence, newest or {}) for member in ordered)
+    return tuple(
+        _device(
+            member,
+            resolve(
+                member.scopes,
+                documents,
+                member.actual.packages if member.actual is not None else (),
+                delegates=delegates,
+                progress=Progress(gates, member.device, now),
+            ),
+            now,
+            silence,
+            newest or {},
+        )
+        for member in ordered
+    )
 
 
 def _device(
     member: Member,
-    documents: Mapping[Scope, StateDocument],
+    resolved: Resolved,
     now: datetime,
     silence: timedelta,
     newest: Mapping[str, int],
 ) -> DeviceOverview:
     actual = member.actual
     present = actual.packages if actual is not None else {}
-    resolved = resolve(member.scopes, documents, present)
     silent = actual is not None and now - actual.heard > silence
     behind = actual is not None and any(
         actual.roles.get(role, version) < version for role, version in newest.items()

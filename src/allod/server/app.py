@@ -318,6 +318,7 @@ class Application:
                 server.listings,
                 server.refusals,
                 PermissionServices(server.proposals, server.channels, server.refusals),
+                server.rollouts,
             ),
             AdminLimits(settings.upload_cap, bodies),
         )

@@ -105,7 +105,7 @@ def test_bash_completes(tmp_path: Path) -> None:
         assert done.stderr == ""
         return set(done.stdout.split())
 
-    assert complete("d") == {"deploy", "delete", "device"}
+    assert complete("d") == {"delegate", "delete", "deploy", "device"}
     assert complete("device", "in") == {"invite", "invites"}
     assert complete("deploy", "--at") == {"--at-restart"}
     assert complete("keys", "rotate", "t") == {"targets", "tls"}

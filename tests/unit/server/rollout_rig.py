@@ -47,7 +47,8 @@ class RolloutRig:
     def name_gate_key(self) -> None:
         """The owner names the server's gate key, as `allod init` does."""
         key = keys.public_key(keys.load_signer(self.rig.settings.layout, "gate"))
-        self.rig.change(self.rig.simulator.set_fleet(gate_key=key))
+        people = self.rig.server.fleets.need(self.rig.fleet).document.people
+        self.rig.change(self.rig.simulator.set_fleet(gate_key=key, people=people))
 
     def bind(self, *names: str) -> None:
         """Bind devices; each is known by its name from now on."""

@@ -7,6 +7,7 @@ from tests.unit.server.rollout_rig import NEW, OLD, PACKAGE, RolloutRig, entry
 
 from allod.domain.rollout import Needs
 from allod.errors import AllodError, Conflict, Refused
+from allod.testing.asgi import ask
 from allod.testing.server import ServerRig
 from allod.trust.gates import open_gate
 from allod.wire.trust import Withdrawal
@@ -234,3 +235,31 @@ def test_pausing_twice_and_resuming_what_goes_on_are_refused(fleet: RolloutRig) 
         rollouts.pause(known, "r1", "", "owner")
     with pytest.raises(Refused):
         rollouts.resume(known, "r1", "", "ops", "ops")
+
+
+def test_rollouts_over_the_api(fleet: RolloutRig) -> None:
+    """List, one, pause and resume; the gate is a file that only readers of the fleet get."""
+    rig = fleet.rig
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, after=1)))
+    fleet.look()
+    app, base = rig.application, f"/api/v1/fleets/{rig.fleet}/rollouts"
+
+    def api(method: str, path: str, body: bytes = b""):
+        fields = {"content-type": "application/json"} if body else {}
+        headers = {**rig.signed(method, path, body), **fields}
+        return ask(app, method, path, headers=headers, body=body)
+
+    listed = api("GET", base).json["rollouts"]
+    assert [(one["id"], one["state"], one["version"]) for one in listed] == [("r1", "running", "2")]
+    paused = api("POST", f"{base}/r1/pause", b'{"why":"lunch"}').json
+    assert (paused["state"], paused["why"], paused["by"]) == ("paused", "lunch", "owner")
+    assert api("POST", f"{base}/r1/pause", b"{}").status == 409
+    assert api("POST", f"{base}/r1/resume", b"{}").json["state"] == "running"
+    assert api("GET", f"{base}/r9").status == 404
+    assert ask(app, "GET", base).status == 401
+    fleet.look(hours=1)
+    gate = f"/f/{rig.fleet}/gates/r1/1.json"
+    assert ask(app, "GET", gate).status == 401
+    headers = {"authorization": f"Bearer {rig.token(fleet.devices['two'])}"}
+    assert ask(app, "GET", gate, headers=headers).body == fleet.gate(1)
+    assert ask(app, "GET", gate.replace("/1.", "/2."), headers=headers).status == 404

@@ -15,6 +15,7 @@ from allod.server.http.permission_routes import (
     channel_routes,
     proposal_routes,
 )
+from allod.server.http.rollout_routes import rollout_routes
 from allod.server.http.route_parts import (
     ENROLLED,
     PROBLEMS,
@@ -39,6 +40,7 @@ from allod.server.services.listings import Listings
 from allod.server.services.publish import Publish
 from allod.server.services.read_tokens import unauthenticated
 from allod.server.services.refusals import Refusals
+from allod.server.services.rollouts import Rollouts
 from allod.wire.api import (
     AlarmList,
     BindingList,
@@ -70,6 +72,7 @@ class Services:
     listings: Listings
     refusals: Refusals
     permission: PermissionServices
+    rollouts: Rollouts
 
 
 def routes(services: Services) -> list[ControllerRouterHandler]:
@@ -80,6 +83,7 @@ def routes(services: Services) -> list[ControllerRouterHandler]:
         *_token_routes(services),
         *proposal_routes(services.permission),
         *channel_routes(services.permission),
+        *rollout_routes(services.rollouts),
     ]
     return [Router(path="/api/v1", route_handlers=handlers)]
 
