@@ -22,6 +22,7 @@ from typing import BinaryIO, Final
 
 from allod.domain.ids import Digest
 from allod.errors import Conflict, InvalidInput
+from allod.packaging.extract import extract
 from allod.packaging.ignore import Ignore, parse_ignore
 
 MAX_ENTRIES: Final = 200_000
@@ -277,10 +278,6 @@ def unpack(archive: BinaryIO, into: Path, *, cap: int = MAX_BYTES) -> None:
                         "too-large",
                         f"cannot unpack: more than {cap} bytes or {MAX_ENTRIES} entries",
                     )
-                if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
-                    raise InvalidInput(
-                        "bad-archive", f"cannot unpack {info.name[:200]!r}: it is a special file"
-                    )
-                tar.extract(info, into, set_attrs=True, filter="data")
+                extract(tar, info, into)
     except (tarfile.TarError, zlib.error, EOFError, OSError, UnicodeError) as error:
         raise InvalidInput("bad-archive", f"cannot unpack: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -85,7 +86,9 @@ def exposure(file: Path) -> float:
     """What systemd-analyze makes of the sandbox: 0 is best, 10 is none."""
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
     done = subprocess.run(command, capture_output=True, text=True)
-    return float(done.stdout.strip().splitlines()[-1].rpartition(":")[2].split()[0])
+    found = re.search(r"exposure level for .*: (\d+(?:\.\d+)?) ", done.stdout)
+    assert found is not None, done.stdout + done.stderr
+    return float(found[1])
 
 
 @needs_systemd

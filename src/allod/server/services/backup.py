@@ -22,6 +22,7 @@ from typing import Final
 
 from allod import durable
 from allod.errors import Conflict, InvalidInput
+from allod.packaging.extract import extract
 from allod.server.layout import FleetDirectory, ServerDirectory
 from allod.server.lock import publishing
 from allod.server.log.sql import copy_logs
@@ -146,7 +147,7 @@ def restore(archive: Path, directory: Path, now: datetime) -> ServerDirectory:
                     file = tar.extractfile(member)
                     settings = None if file is None else file.read()
                 elif not member.name.startswith(_DATABASE):
-                    tar.extract(member, directory, filter="data")
+                    extract(tar, member, directory)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InvalidInput("bad-archive", f"cannot restore from {archive}: {error}") from error
     if settings is None:
