@@ -1,0 +1,91 @@
+"""A seeded simulator of a whole fleet: `python -m allod.testing.fleet --seed N` (docs/explanation/simulation.md).
+
+A seed says who is in the fleet, what everybody does and in which order, and who lies. Devices are
+the agent's own acceptance and engine on machines of memory; an oracle that shares no code with
+them knows what everybody ever signed, and judges every change at the moment at which it is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from allod.testing.fleet_foes import behave, lie
+from allod.testing.fleet_moves import DEVICES, OWNERS, Move, begin
+from allod.testing.fleet_watch import Watcher
+from allod.testing.fleet_world import FleetWorld
+
+_MEMORY: Final = Path("/dev/shm")
+MOVES: Final = 22  #: of a seed
+LIARS: Final[tuple[tuple[int, Move], ...]] = ((6, lie), (2, behave))
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a seed went."""
+
+    seed: int
+    digest: str  #: of the trace
+    trace: tuple[str, ...]
+    violations: tuple[str, ...]
+    made: dict[str, int]  #: lawful changes by kind
+
+
+def play(seed: int, directory: Path, moves: int = MOVES) -> Played:
+    """Play one seed on disks below `directory`, which is empty."""
+    world = FleetWorld(seed, directory)
+    watcher = Watcher(world)
+    watcher.note(f"seed {seed}, {len(world.members)} devices, log: {world.log}")
+    begin(watcher)
+    known = [*OWNERS, *DEVICES, *(LIARS if world.hostile else ())]
+    weights = [weight for weight, _ in known]
+    for move in world.rng.choices([move for _, move in known], weights, k=moves):
+        move(watcher)
+    return Played(
+        seed,
+        watcher.digest,
+        tuple(watcher.trace),
+        tuple(watcher.violations),
+        dict(watcher.made),
+    )
+
+
+def play_alone(seed: int, moves: int = MOVES) -> Played:
+    """Play one seed in a directory of its own, in memory where there is one."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as place:
+        return play(seed, Path(place), moves)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play seeds and print what happened; the exit status says whether all was lawful."""
+    parser = argparse.ArgumentParser(prog="allod.testing.fleet", description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many, from there on")
+    parser.add_argument("--moves", type=int, default=MOVES, help="of each")
+    parser.add_argument("--quiet", action="store_true", help="print no trace")
+    given = parser.parse_args(arguments)
+    bad, made = 0, dict[str, int]()
+    begin = time.process_time()
+    for seed in range(given.seed, given.seed + given.count):
+        played = play_alone(seed, given.moves)
+        bad += bool(played.violations)
+        made = {
+            kind: made.get(kind, 0) + played.made.get(kind, 0) for kind in {*made, *played.made}
+        }
+        lines = played.violations if given.quiet else played.trace
+        sys.stdout.write("".join(f"{seed}: {line}\n" for line in lines))
+        if not given.quiet:
+            sys.stdout.write(f"{seed}: digest {played.digest}\n")
+    spent = (time.process_time() - begin) / given.count
+    sys.stdout.write(f"{given.count} seeds, {bad} bad; {spent:.2f} s each; lawful: {made}\n")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

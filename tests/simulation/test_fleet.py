@@ -1,0 +1,53 @@
+"""Whole fleets by seed: in none does a device make a change that the terms in force did not allow."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from allod.testing.fleet import play_alone
+
+QUICK = 30  #: seeds of the default suite
+ALL = 1_000
+CHUNK = 20  #: seeds of one test, so that workers can share them
+
+
+def lawful(seeds: range) -> dict[str, int]:
+    """Play them all; how many changes of each kind were made, all of them lawful."""
+    made: dict[str, int] = {}
+    for seed in seeds:
+        played = play_alone(seed)
+        assert not played.violations, f"seed {seed}: {played.violations[:3]}"
+        for kind, count in played.made.items():
+            made[kind] = made.get(kind, 0) + count
+    return made
+
+
+@pytest.fixture(autouse=True)
+def silence(caplog: pytest.LogCaptureFixture) -> None:
+    """What devices refuse is in the trace."""
+    caplog.set_level(logging.CRITICAL)
+
+
+@pytest.mark.parametrize("first", range(0, QUICK, 6))
+def test_a_few_fleets_do_nothing_unlawful(first: int) -> None:
+    """Thirty seeds, and they do enough to be worth the name."""
+    made = lawful(range(first, first + 6))
+    assert made["activated"] > 20
+    assert made["transferred"] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(QUICK, ALL, CHUNK))
+def test_a_thousand_fleets_do_nothing_unlawful(first: int) -> None:
+    """The thousand seeds, in parts."""
+    lawful(range(first, min(first + CHUNK, ALL)))
+
+
+def test_a_seed_replays_exactly() -> None:
+    """The same seed gives the same trace, line by line; another gives another."""
+    one, again, other = play_alone(11), play_alone(11), play_alone(12)
+    assert one.trace == again.trace
+    assert one.digest == again.digest != other.digest
