@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle, islice
 
 from allod.domain.condition import AGENT, Change, ChangeFacts, Term, Verb
@@ -119,7 +120,7 @@ def main() -> int:
     rates = []
     for name, (change, facts) in cases().items():
         allowed = decide(change, terms, facts, NOW).allowed
-        rate = a_second(lambda c=change, f=facts: decide(c, terms, f, NOW), seconds)
+        rate = a_second(partial(decide, change, terms, facts, NOW), seconds)
         rates.append(rate)
         print(f"{name:<24}{'yes' if allowed else 'no':>10}{rate:>16,.0f}")
     print(f"\ngoal: {GOAL:,} a second, each")

@@ -34,7 +34,6 @@ from allod.domain.ids import Purl, Scope, is_pattern, pattern_covers
 from allod.domain.release import Release
 from allod.domain.window import is_open, next_opening
 
-
 _HOLDS: Final = Verdict.HOLDS
 
 
