@@ -108,7 +108,7 @@ class RegistrySource(Holdings):
                 f"cannot take {package}: the owner knows no provider {order.provider}; "
                 "add it with 'allod provider add'",
             )
-        if provider.distrusted is not None:
+        if provider.distrusted is not None and not _judged(provider):
             raise Refused(
                 "provider-distrusted",
                 f"cannot take {package} {order.version}: the owner distrusts {order.provider}",
@@ -149,7 +149,10 @@ class RegistrySource(Holdings):
                     continue
                 layer = oci.statement_layer(referrer)
                 envelope = self._blob(repository, layer.digest, layer.size, STATEMENT_CAP)
-                said = verify_release_statement(envelope, provider, order.digest).value
+                lawful = _judged(provider)
+                said = verify_release_statement(
+                    envelope, provider, order.digest, running=lawful
+                ).value
             except (Untrusted, InvalidInput) as error:
                 fault = error
                 continue
@@ -274,6 +277,11 @@ class RegistrySource(Holdings):
         if len(data) != size or sha256(data) != digest:
             raise Untrusted("wrong-digest", f"cannot take {digest}: what came is {sha256(data)}")
         self._keep_document(digest, data)
+
+
+def _judged(provider: ProviderDocument) -> bool:
+    """Whether distrust begins at a place in the log: then the plan has judged before (spec/trust)."""
+    return provider.distrusted is not None and provider.distrusted_after is not None
 
 
 def _same(package: Purl, order: ReleaseOrder, release: Release) -> None:

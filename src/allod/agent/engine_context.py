@@ -101,7 +101,7 @@ class Context:
             self._world.host.fitness(),
             self.inhibitions,
             {digest: entry.why for digest, entry in view.withdrawn.items()},
-            {name: _limits(entry) for name, entry in view.providers.items()},
+            {name: _limits(entry, view) for name, entry in view.providers.items()},
             documents,
             grounds={
                 package: self._facts(wanted, observed.get(package))
@@ -146,6 +146,16 @@ class Context:
             self._findings.alarm("grounds-damaged", says)
 
 
-def _limits(provider: ProviderDocument) -> ProviderLimits:
+def _limits(provider: ProviderDocument, view: View) -> ProviderLimits:
     access = None if provider.access is None else frozenset(provider.access)
-    return ProviderLimits(provider.distrusted or "", access)
+    channels = (one.channel for one in view.delegates.values() if one.channel is not None)
+    # What was accepted of a channel counts, so it stands in the log before any distrust.
+    vouched = {
+        release.digest
+        for channel in channels
+        if channel.provider == provider.provider
+        for release in channel.packages.values()
+    }
+    return ProviderLimits(
+        provider.distrusted or "", access, provider.distrusted_after, frozenset(vouched)
+    )

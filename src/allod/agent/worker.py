@@ -208,7 +208,9 @@ def _accepted(link: Link, state: StateDir) -> Acceptance:
         if last is None:
             raise
         alarm = Alarm(code=error.code, says=error.message)
-        wordless = replace(last, documents={}, authorities={}, alarms=(*last.alarms, alarm))
+        wordless = replace(
+            last, documents={}, authorities={}, delegates={}, alarms=(*last.alarms, alarm)
+        )
         return Acceptance(wordless, fresh=False, failure=error)
 
 
