@@ -17,11 +17,20 @@ from cyclopts import Parameter
 
 from allod.cli.documents import FLEET_PATH, WITHDRAWN_PATH, provider_path
 from allod.cli.export_log import log_files
+from allod.cli.export_permission import entry_orders, permission_of
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
 from allod.domain.desired import ReleaseOrder, StateDocument
-from allod.domain.ids import Digest, ProviderName, Purl, Scope, package_name, parse_digest, sha256
+from allod.domain.ids import (
+    Digest,
+    Purl,
+    Scope,
+    package_name,
+    parse_digest,
+    parse_provider,
+    sha256,
+)
 from allod.durable import make_directory, write_atomic
 from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.trust.metadata import ROOT, SNAPSHOT, TIMESTAMP, metadata_path
@@ -124,17 +133,20 @@ def write_stick(
         audited: with what an auditor needs.
     """
     fleet = f"f/{picture.base.fleet_id}"
-    providers: set[ProviderName] = set()
-    for package, order in _orders(documents.values()):
+    others = permission_of(picture, documents)
+    all_documents = [*documents.values(), *others.documents]
+    providers = {parse_provider(name) for name in others.providers}
+    for package, order in _orders(all_documents, others.orders):
         providers.add(order.provider)
         _release(picture, stick, package, order, options)
-    for digest in sorted(_configurations(documents.values())):
+    for digest in sorted(_configurations(all_documents)):
         data = picture.fleet.client.file(f"blobs/{digest}", cap=_PIECE)
         if data is None or sha256(data) != digest:
             raise Untrusted("wrong-digest", f"cannot use what the server gave for {digest}")
         stick.put(f"{fleet}/blobs/{digest}", data)
     paths = [FLEET_PATH, WITHDRAWN_PATH, *(provider_path(name) for name in sorted(providers))]
     paths += [scope.target_path for scope in sorted(documents)]
+    paths += others.targets
     for path in paths:
         info = picture.base.targets.get(path)
         if info is None:
@@ -144,7 +156,7 @@ def write_stick(
             address = quote(info.get_prefixed_paths()[0], safe="/")
             stick.put(f"{fleet}/tuf/targets/{address}", content)
     named, naming = log_files(picture)
-    for path, data in named.items():
+    for path, data in (*others.files.items(), *named.items()):
         stick.put(f"{fleet}/{path}", data)
     if naming and audited:
         _evidence(picture, stick, naming, options)
@@ -166,22 +178,32 @@ def _evidence(
         options.output.say(f"! An audit finds {found} things: see 'allod audit verify'.")
 
 
-def _orders(documents: Iterable[StateDocument]) -> Iterator[tuple[Purl, ReleaseOrder]]:
+def _orders(
+    documents: Iterable[StateDocument], more: Iterable[tuple[Purl, ReleaseOrder]]
+) -> Iterator[tuple[Purl, ReleaseOrder]]:
+    named = (
+        (Purl(key), order)
+        for document in documents
+        for key, entry in document.packages.items()
+        for order in entry_orders(entry)
+    )
     seen: set[Digest] = set()
-    for document in documents:
-        for key, entry in document.packages.items():
-            for order in entry.software.releases if entry.software is not None else ():
-                if order.digest not in seen:
-                    seen.add(order.digest)
-                    yield Purl(key), order
+    for package, order in (*named, *more):
+        if order.digest not in seen:
+            seen.add(order.digest)
+            yield package, order
 
 
 def _configurations(documents: Iterable[StateDocument]) -> set[Digest]:
     return {
-        entry.configuration.digest
+        order.digest
         for document in documents
         for entry in document.packages.values()
-        if entry.configuration is not None and entry.configuration.digest is not None
+        for order in (
+            entry.configuration,
+            None if entry.rollout is None else entry.rollout.before_configuration,
+        )
+        if order is not None and order.digest is not None
     }
 
 
