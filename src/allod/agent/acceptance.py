@@ -125,6 +125,11 @@ def _stored(found: DeviceView, store: FloorsStore, state: StateDir, bound: Bound
         documents=found.documents,
         authorities=found.authorities,
         raw=_raw(found, store),
+        delegates=found.delegates,
+        delegate_authorities=found.delegate_authorities,
+        delegate_raw=_delegate_raw(found, store),
+        gates=found.gates,
+        witnessed=found.witnessed,
         providers=found.providers,
         withdrawn=found.withdrawn,
         trust=TrustState(
@@ -150,6 +155,15 @@ def _raw(found: DeviceView, store: FloorsStore) -> dict[Scope, bytes]:
     for scope in found.authorities:
         raw[scope] = cached[cached_target(scope.target_path)]
     return raw
+
+
+def _delegate_raw(found: DeviceView, store: FloorsStore) -> dict[tuple[str, Scope], bytes]:
+    cached = store.cached()
+    return {
+        (name, scope): cached[cached_target(delegate.delegation.document_path(scope))]
+        for name, delegate in found.delegates.items()
+        for scope in delegate.documents
+    }
 
 
 def _standing(

@@ -32,8 +32,11 @@ from allod.domain.ids import (
     parse_group,
     parse_scope,
 )
-from allod.errors import Untrusted
+from allod.errors import InvalidInput, Untrusted
+from allod.trust.approvals import approved_state
+from allod.wire.channel import decode_channel, encode_channel
 from allod.wire.codec import instant, parse_instant
+from allod.wire.delegation import decode_delegation, encode_delegation
 from allod.wire.desired import decode_state
 from allod.wire.report import Alarm, Authority, Refusal, TrustState
 from allod.wire.trust import FleetDocument, ProviderDocument, Withdrawal
@@ -69,6 +72,7 @@ class View:
     alarms: tuple[Alarm, ...] = ()
     delegates: Mapping[str, Delegate] = field(default_factory=dict)  #: id -> its proved word
     delegate_authorities: Mapping[tuple[str, Scope], Authority] = field(default_factory=dict)
+    delegate_raw: Mapping[tuple[str, Scope], bytes] = field(default_factory=dict)  #: of documents
     gates: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: rollout -> open stages
     witnessed: datetime | None = None  #: time of the newest evidence of freshness
 
@@ -93,6 +97,20 @@ class _Entry(msgspec.Struct, frozen=True):
     authority: Authority
 
 
+class _Said(msgspec.Struct, frozen=True):
+    """What a delegate says of one scope; without `raw` it says it by its channel."""
+
+    authority: Authority
+    raw: str | None = None
+
+
+class _Delegate(msgspec.Struct, frozen=True):
+    delegation: str  #: its document, base64
+    scopes: dict[str, _Said] = {}
+    channel: str | None = None  #: its payload, base64
+    seen_since: str | None = None
+
+
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The durable form; it may only grow, and unknown fields are left alone."""
 
@@ -107,6 +125,9 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     trust: TrustState
     accepted_at: str
     holds: dict[str, str] = {}  #: scopes whose document was refused, and why
+    delegates: dict[str, _Delegate] = {}
+    gates: dict[str, list[int]] = {}
+    witnessed: str | None = None
 
 
 def save_view(directory: Path, view: View) -> None:
@@ -130,6 +151,9 @@ def save_view(directory: Path, view: View) -> None:
             for scope, document in view.documents.items()
             if scope not in view.raw
         },
+        delegates={name: _delegate_out(view, one) for name, one in view.delegates.items()},
+        gates={rollout: sorted(stages) for rollout, stages in view.gates.items()},
+        witnessed=None if view.witnessed is None else instant(view.witnessed),
     )
     data = msgspec.json.encode(stored, order="sorted")
     twin = TwinFile(directory, _FILE)
@@ -141,6 +165,40 @@ def save_view(directory: Path, view: View) -> None:
         twin.save(data)
 
 
+def _delegate_out(view: View, delegate: Delegate) -> _Delegate:
+    name, channel = delegate.delegation.id, delegate.channel
+    said = {
+        str(scope): _Said(authority, _base64(view.delegate_raw.get((name, scope))))
+        for (manager, scope), authority in view.delegate_authorities.items()
+        if manager == name
+    }
+    since = None if channel is None else channel.seen_since
+    return _Delegate(
+        delegation=base64.b64encode(encode_delegation(view.fleet_id, delegate.delegation)).decode(),
+        scopes=said,
+        channel=_base64(None if channel is None else encode_channel(channel)),
+        seen_since=None if since is None else instant(since),
+    )
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _delegate_in(stored: _Delegate, fleet: FleetDocument) -> Delegate:
+    delegation = decode_delegation(base64.b64decode(stored.delegation))[1]
+    documents = {
+        parse_scope(name): approved_state(decode_state(base64.b64decode(said.raw)), fleet)
+        for name, said in stored.scopes.items()
+        if said.raw is not None
+    }
+    channel = None
+    if stored.channel is not None:
+        since = None if stored.seen_since is None else parse_instant(stored.seen_since)
+        channel = replace(decode_channel(base64.b64decode(stored.channel)), seen_since=since)
+    return Delegate(delegation, documents, channel)
+
+
 def load_view(directory: Path) -> View | None:
     """The view that stands, or None if there never was one.
 
@@ -150,7 +208,7 @@ def load_view(directory: Path) -> View | None:
     try:
         content = TwinFile(directory, _FILE).load()
         return None if content is None else _view(content.data, content.healed)
-    except (Damaged, msgspec.DecodeError, ValueError) as error:
+    except (Damaged, InvalidInput, msgspec.DecodeError, ValueError) as error:
         raise Untrusted(
             "view-damaged",
             f"cannot read the accepted state in {directory}; the next contact with the fleet mends it",
@@ -163,7 +221,15 @@ def _view(data: bytes, healed: str) -> View:
         parse_scope(name): base64.b64decode(entry.raw) for name, entry in stored.documents.items()
     }
     fleet = parse_fleet(stored.fleet_id)
-    documents = {scope: decode_state(document) for scope, document in raw.items()}
+    documents = {
+        scope: approved_state(decode_state(document), stored.fleet)
+        for scope, document in raw.items()
+    }
+    said = {
+        (name, parse_scope(scope)): one
+        for name, delegate in stored.delegates.items()
+        for scope, one in delegate.scopes.items()
+    }
     for name, why in stored.holds.items():
         documents[parse_scope(name)] = StateDocument(fleet, parse_scope(name), hold=why)
     alarms = (Alarm(code="view-healed", says=f"the copy {healed} was damaged"),) if healed else ()
@@ -183,4 +249,14 @@ def _view(data: bytes, healed: str) -> View:
         trust=stored.trust,
         accepted_at=parse_instant(stored.accepted_at),
         alarms=alarms,
+        delegates={
+            name: _delegate_in(delegate, stored.fleet)
+            for name, delegate in stored.delegates.items()
+        },
+        delegate_authorities={place: one.authority for place, one in said.items()},
+        delegate_raw={
+            place: base64.b64decode(one.raw) for place, one in said.items() if one.raw is not None
+        },
+        gates={rollout: frozenset(stages) for rollout, stages in stored.gates.items()},
+        witnessed=None if stored.witnessed is None else parse_instant(stored.witnessed),
     )

@@ -18,13 +18,14 @@ from allod.tlog.merkle import EMPTY_ROOT, leaf_hash, range_over
 from allod.tlog.note import Kind, NoteSigner
 from allod.tlog.witness import cosign, with_cosignatures
 from allod.trust.authoring import Publication
-from allod.trust.dsse import make_envelope
-from allod.trust.metadata import ROOT, open_role
+from allod.trust.dsse import decode_envelope, make_envelope
+from allod.trust.metadata import open_role
 from allod.wire.envelope import LOG_ROLE
 from allod.wire.log import RoleStatement, encode_authority, encode_role_statement, log_origin
 from allod.wire.trust import Log, Witnesses
 
 _ORDER = {"root": 0, "trust": 1, "targets": 2, "devices": 3}
+_LAST = 9
 
 
 @dataclass
@@ -98,15 +99,19 @@ class AuthorityLog:
         statement = RoleStatement(fleet=self.fleet, role=role, version=version, digest=digest)
         envelope = make_envelope(encode_role_statement(statement), LOG_ROLE, signers)
         entry = encode_authority(envelope)
-        self.waiting.append((_ORDER.get(role, 9), entry))
+        self.waiting.append((_ORDER.get(role, _LAST), entry))
         return entry
 
     def sign_roles(self, publication: Publication, owner: TestOwner) -> None:
         """Sign the entries of an upload, as its roles were signed."""
         for role, data in publication.roles.items():
             file = open_role(data, role)
-            signers = owner.root if role == ROOT else owner.targets
+            signers = owner.signers.get(role, owner.targets)
             self.sign(role, file.version, file.digest, signers)
+
+    def add_channel(self, raw: bytes) -> None:
+        """A provider's channel document; it is logged with the next publication."""
+        self.waiting.append((_LAST, encode_authority(decode_envelope(raw))))
 
     def flush(self) -> None:
         """Log what is signed, delegators first."""

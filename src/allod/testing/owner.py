@@ -39,6 +39,8 @@ class TestOwner:
     timestamp: CryptoSigner = field(init=False)
     provider: CryptoSigner = field(init=False)
     person: CryptoSigner = field(init=False)
+    gate: CryptoSigner = field(init=False)
+    delegates: dict[str, list[CryptoSigner]] = field(default_factory=dict)  #: id -> keys
 
     def __post_init__(self) -> None:
         """Make the keys that were not given: root (and a recovery key), targets, online, provider."""
@@ -48,6 +50,7 @@ class TestOwner:
         self.timestamp = key_from(f"{self.name}/timestamp")
         self.provider = key_from(f"{self.name}/me")
         self.person = key_from(f"{self.name}/person")
+        self.gate = key_from(f"{self.name}/gate")
 
     @classmethod
     def production(cls, name: str = "works") -> TestOwner:
@@ -56,8 +59,9 @@ class TestOwner:
 
     @property
     def signers(self) -> Mapping[str, list[CryptoSigner]]:
-        """The owner's signers by role."""
-        return {"root": self.root, "targets": self.targets}
+        """The owner's signers by role, and the delegates' for theirs."""
+        roles = {f"delegation-{name}": keys for name, keys in self.delegates.items()}
+        return {"root": self.root, "targets": self.targets, **roles}
 
     @property
     def root_keys(self) -> RoleKeys:

@@ -25,6 +25,7 @@ from allod.trust.below import (
     check_listed,
     check_logged,
     check_not_less,
+    is_delegates,
     role_missing,
     rollback,
 )
@@ -95,6 +96,7 @@ class Repository:
     refused: dict[str, Untrusted] = field(default_factory=dict)
     roots: dict[int, RoleFile] = field(default_factory=dict)  #: that were walked
     logged: Mapping[str, Counted] | None = None  #: what counts; None: the fleet has no log
+    witnessed: datetime | None = None  #: time of the quorum on the log's newest checkpoint
 
     @property
     def root(self) -> Root:
@@ -155,7 +157,8 @@ class Repository:
                 seen.add(role)
                 delegations = (yield from self.load(role, delegator)).delegations
                 if delegations is not None and delegations.roles is not None:
-                    waiting.extend((name, role) for name in delegations.roles)
+                    names = [name for name in delegations.roles if not self._is_unpublished(name)]
+                    waiting.extend((name, role) for name in names)
                 elif delegations is not None and delegations.succinct_roles is not None:
                     waiting.extend((name, role) for name in delegations.succinct_roles.get_roles())
         except AllodError:
@@ -342,6 +345,11 @@ class Repository:
         self.note(file)
         return loaded
 
+    def _is_unpublished(self, role: str) -> bool:
+        """Whether a delegate never published anything: no document yet, and none is withheld."""
+        known = self.floors.roles.get(role, 0) or role in (self.logged or {})
+        return is_delegates(role) and not known and f"{role}.json" not in self.trusted.snapshot.meta
+
     def _targets(self, role: str) -> Targets:
         return cast("Targets", self.trusted[role])
 
@@ -371,7 +379,8 @@ class Repository:
             if targets.delegations is not None:
                 children = []
                 for name, terminating in targets.delegations.get_roles_for_target(path):
-                    children.append((name, role))
+                    if not self._is_unpublished(name):
+                        children.append((name, role))
                     if terminating:
                         waiting = []
                         break

@@ -87,6 +87,7 @@ def read_authority(
         repository.forget = (*repository.forget, EVIDENCE)  # its log was succeeded
     # What was seen is a floor, whether its entries can be judged or not (attack 7).
     repository.floors = repository.floors.with_log(known)
+    repository.witnessed = as_of
     if as_of is not None:
         repository.floors = repository.floors.raised_time(as_of)
         repository.decided = max(now, repository.floors.time)

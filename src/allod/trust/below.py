@@ -11,6 +11,11 @@ from allod.trust.floors import Counted, Floors
 from allod.trust.metadata import SNAPSHOT, TIMESTAMP, RoleFile
 
 
+def is_delegates(role: str) -> bool:
+    """Whether the role is one that the owner gave to a delegate."""
+    return role.startswith("delegation-")
+
+
 def check_floor(floors: Floors, file: RoleFile) -> None:
     """Neither below the floor nor another document at it.
 

@@ -1,6 +1,6 @@
 """What one device takes from the owner's repository: its documents, checked one by one.
 
-Steps 6 to 8 of the order of acceptance, as far as they need no delegation.
+Steps 6 to 8 of the order of acceptance; what delegates say is read in `delegates`.
 """
 
 from __future__ import annotations
@@ -8,52 +8,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeVar
 
 from allod.domain.delegation import Delegate
 from allod.domain.desired import StateDocument
 from allod.domain.ids import (
     DeviceId,
     Digest,
-    FleetId,
     GroupName,
     ProviderName,
     Scope,
     device_scope,
     group_scope,
-    parse_digest,
-    parse_provider,
 )
 from allod.errors import AllodError, InvalidInput, Untrusted
-from allod.tlog.known import KnownLog
-from allod.tlog.lines import write_base64
-from allod.trust.accepted import Repository, TargetFile
+from allod.trust.accepted import Repository
 from allod.trust.anchor import Anchor
+from allod.trust.approvals import approved_state
 from allod.trust.authority_log import judged_log
+from allod.trust.delegates import Words, read_delegates
+from allod.trust.documents import (
+    DOCUMENT_CAP,
+    FLEET_PATH,
+    WITHDRAWN_PATH,
+    authority_of,
+    fleet_document,
+    provider_document,
+    provider_path,
+    state_document,
+    withdrawn_releases,
+)
 from allod.trust.effects import Steps
 from allod.trust.floors import Floors
+from allod.trust.open_stages import read_gates
 from allod.trust.repository import descend
-from allod.wire.codec import decode
-from allod.wire.desired import STATE_CAP, decode_state
-from allod.wire.report import Alarm, Authority, Refusal, SeenCheckpoint
-from allod.wire.trust import (
-    FleetDocument,
-    ProviderDocument,
-    TrustStatement,
-    Withdrawal,
-    WithdrawnDocument,
-)
+from allod.wire.report import Alarm, Authority, Refusal
+from allod.wire.trust import FleetDocument, ProviderDocument, TrustStatement, Withdrawal
 
-DOCUMENT_CAP: Final = 4 * 1024 * 1024
-FLEET_PATH: Final = "fleet.json"
-WITHDRAWN_PATH: Final = "releases/withdrawn.json"
-
-_D = TypeVar("_D", FleetDocument, ProviderDocument, WithdrawnDocument)
-
-
-def provider_path(provider: ProviderName) -> str:
-    """Where the owner says what they think of a provider."""
-    return f"providers/{provider}.json"
+__all__ = [
+    "DOCUMENT_CAP",
+    "FLEET_PATH",
+    "WITHDRAWN_PATH",
+    "DeviceBinding",
+    "DeviceView",
+    "accept_for_device",
+    "fleet_document",
+    "provider_document",
+    "provider_path",
+    "state_document",
+    "withdrawn_releases",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,99 +136,34 @@ def accept_for_device(
     groups, own_groups = _groups(reading)
     for group in groups:
         yield from _read_scope(reading, group_scope(group))
-    providers = yield from _providers(reading)
+    documents = {s: approved_state(one, fleet) for s, one in reading.documents.items()}
+    # 8. Who else may decide here, and what they say; a fault of one word refuses this one alone.
+    words = Words(repository, fleet, documents)
+    yield from read_delegates(words)
+    gates = yield from read_gates(
+        repository, fleet, documents, words.delegates, binding.device, words.refusals
+    )
     times = [doc.change.at for doc in reading.documents.values() if doc.change is not None]
     yield from repository.settle(owner_time=max(times, default=None), epoch=binding.epoch)
     return DeviceView(
         fleet=fleet,
         groups=groups,
-        documents=reading.documents,
+        documents=documents,
         authorities=reading.authorities,
-        providers=providers,
+        providers=words.providers,
         withdrawn=withdrawn,
-        refusals=tuple(reading.refusals),
-        alarms=(*repository.alarms, *reading.alarms),
+        refusals=(*reading.refusals, *words.refusals),
+        alarms=(*repository.alarms, *reading.alarms, *words.alarms),
         statement=repository.statement,
         anchor=repository.anchor,
         floors=repository.floors,
         decided=repository.decided,
         own_groups=own_groups,
+        delegates=words.delegates,
+        delegate_authorities=words.authorities,
+        gates=gates,
+        witnessed=repository.witnessed,
     )
-
-
-def fleet_document(repository: Repository) -> Steps[FleetDocument]:
-    """`fleet.json`. Raises Untrusted `no-fleet-document`, `wrong-fleet`; InvalidInput."""
-    found = yield from _signed_document(repository, FLEET_PATH, FleetDocument)
-    if found is None:
-        raise Untrusted("no-fleet-document", "cannot go on: the owner signed no fleet.json")
-    return found
-
-
-def provider_document(
-    repository: Repository, provider: ProviderName
-) -> Steps[ProviderDocument | None]:
-    """What the owner thinks of a provider; None: nothing.
-
-    Raises:
-        Untrusted: `wrong-fleet`, `wrong-address`.
-        InvalidInput: it cannot be read.
-    """
-    found = yield from _signed_document(repository, provider_path(provider), ProviderDocument)
-    if found is not None and found.provider != provider:
-        raise Untrusted(
-            "wrong-address", f"cannot accept the provider {provider}: it says another name"
-        )
-    return found
-
-
-def withdrawn_releases(repository: Repository) -> Steps[Mapping[Digest, Withdrawal]]:
-    """The recalled releases. Raises Untrusted `wrong-fleet`; InvalidInput."""
-    found = yield from _signed_document(repository, WITHDRAWN_PATH, WithdrawnDocument)
-    return {} if found is None else {parse_digest(one.digest): one for one in found.releases}
-
-
-def state_document(
-    repository: Repository, scope: Scope
-) -> Steps[tuple[StateDocument, TargetFile] | None]:
-    """The owner's desired state of `scope`; None: there is none.
-
-    Raises:
-        Untrusted: `wrong-fleet`, `wrong-scope`.
-        InvalidInput: it cannot be read as a whole.
-    """
-    # 7. The document's digest stands in a role file that step 4 accepted: `target` gives no other.
-    file = yield from repository.target(scope.target_path, STATE_CAP)
-    if file is None:
-        return None
-    # 6. Address, type, format: what is signed for one fleet or scope says nothing to another,
-    #    whatever name it is served under (attack 2, 58).
-    document = decode_state(file.data)
-    check_fleet(document.fleet, repository.anchor.fleet, file.path)
-    if document.scope != scope:
-        raise Untrusted(
-            "wrong-scope",
-            f"cannot accept {file.path}: it is signed for {document.scope}",
-            document=file.path,
-            scope=str(document.scope),
-        )
-    return document, file
-
-
-def check_fleet(said: str, fleet: FleetId, what: str) -> None:
-    """A document counts only in the fleet that it was signed for (attack 58)."""
-    if said != fleet:
-        raise Untrusted(
-            "wrong-fleet", f"cannot accept {what}: it is signed for another fleet", document=what
-        )
-
-
-def _signed_document(repository: Repository, path: str, type_: type[_D]) -> Steps[_D | None]:
-    file = yield from repository.target(path, DOCUMENT_CAP)
-    if file is None:
-        return None
-    document = decode(file.data, type_, cap=DOCUMENT_CAP, what=path)
-    check_fleet(document.fleet, repository.anchor.fleet, path)
-    return document
 
 
 def _read_scope(reading: _Reading, scope: Scope) -> Steps[None]:
@@ -239,7 +177,7 @@ def _read_scope(reading: _Reading, scope: Scope) -> Steps[None]:
         return
     except Untrusted as error:
         if (
-            error.code not in {"wrong-scope", "wrong-fleet", "epoch-ahead"}
+            error.code not in {"wrong-scope", "wrong-fleet", "wrong-role", "epoch-ahead"}
             or "role" in error.details
         ):
             raise  # the metadata, not one document
@@ -248,26 +186,6 @@ def _read_scope(reading: _Reading, scope: Scope) -> Steps[None]:
     document, file = found
     reading.documents[scope] = document
     reading.authorities[scope] = authority_of(document, file, judged_log(reading.repository))
-
-
-def authority_of(document: StateDocument, file: TargetFile, log: KnownLog | None) -> Authority:
-    """Why a change that this document wants is lawful: a receipt, if the fleet has a log."""
-    seen: SeenCheckpoint | None = None
-    if log is not None and file.log_index is not None:
-        seen = SeenCheckpoint(
-            origin=log.signed.checkpoint.origin,
-            size=log.signed.size,
-            root=write_base64(log.signed.root),
-        )
-    return Authority(
-        document=file.path,
-        digest=file.digest,
-        role=file.role,
-        version=file.version,
-        change=None if document.change is None else document.change.number,
-        log_index=file.log_index,
-        checkpoint=seen,
-    )
 
 
 def _of_another_epoch(reading: _Reading, document: StateDocument) -> bool:
@@ -307,25 +225,3 @@ def _groups(
         return (binding.groups if kept is None else kept), kept
     groups = binding.groups if own.device.groups is None else own.device.groups
     return groups, groups
-
-
-def _providers(reading: _Reading) -> Steps[Mapping[ProviderName, ProviderDocument]]:
-    """What the owner says of every provider that a document names; one bad document refuses one."""
-    named = {
-        order.provider
-        for document in reading.documents.values()
-        for entry in document.packages.values()
-        if entry.software is not None
-        for order in entry.software.releases
-    }
-    providers: dict[ProviderName, ProviderDocument] = {}
-    for provider in sorted(named):
-        path = provider_path(provider)
-        try:
-            found = yield from provider_document(reading.repository, parse_provider(provider))
-        except InvalidInput as error:
-            reading.refusals.append(Refusal(code=error.code, reasons=[error.message], subject=path))
-            continue
-        if found is not None:
-            providers[provider] = found
-    return providers

@@ -18,6 +18,11 @@ from allod.wire.floors import CountedFile, FloorsFile
 FLOORS_CAP: Final = 4 * 1024 * 1024
 
 
+def channel_role(channel: str) -> str:
+    """The name under which a channel stands among roles: in receipts and in repairs."""
+    return f"channel:{channel}"
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The newest entry of the authority log that counts for a role (docs/spec/log.md)."""
@@ -47,6 +52,8 @@ class Floors:
     logs: Mapping[str, str] = field(default_factory=dict)  #: log origin -> `tlog.known.KnownLog`
     counted: Mapping[str, Counted] = field(default_factory=dict)  #: role -> entry, up to:
     counted_log: str = ""  #: a `tlog.known.KnownLog`
+    channels: Mapping[str, Counted] = field(default_factory=dict)  #: channel -> newest that counts
+    seen: Mapping[str, str] = field(default_factory=dict)  #: channel -> since when that is known
 
     def with_root(self, version: int, digest: str) -> Floors:
         """The root chain reached this version."""
@@ -86,6 +93,16 @@ class Floors:
     def with_counted(self, known: KnownLog, counted: Mapping[str, Counted]) -> Floors:
         """The entries of the authority log were judged up to here."""
         return replace(self, counted=dict(counted), counted_log=known.encode().decode())
+
+    def with_channel(self, channel: str, newest: Counted | None, seen: str | None = None) -> Floors:
+        """This document of a channel is the newest that counts; None: there is none."""
+        channels = {name: entry for name, entry in self.channels.items() if name != channel}
+        known = {name: since for name, since in self.seen.items() if name != channel}
+        if newest is not None:
+            channels[channel] = newest
+            if seen is not None:
+                known[channel] = seen
+        return replace(self, channels=channels, seen=known)
 
     def log_floor(self, origin: str) -> SignedCheckpoint | None:
         """The newest checkpoint that was verified, here or by the owner's machine.
@@ -145,6 +162,11 @@ class Floors:
                 for role, entry in self.counted.items()
                 if entry.version <= roles.get(role, entry.version)
             },
+            channels={
+                name: entry
+                for name, entry in self.channels.items()
+                if entry.version <= roles.get(channel_role(name), entry.version)
+            },
             time=self.time if time is None else min(self.time, time),
         )
 
@@ -174,6 +196,8 @@ class Floors:
             logs=longer.logs,
             counted=longer.counted,
             counted_log=longer.counted_log,
+            channels=longer.channels,
+            seen=longer.seen,
             roles={**self.roles, **higher},
             digests={**kept, **digests},
             time=max(self.time, other.time),
@@ -205,17 +229,27 @@ def encode_floors(floors: Floors) -> bytes:
             epoch=floors.epoch,
             logs=dict(floors.logs),
             counted_log=floors.counted_log,
-            counted={
-                role: CountedFile(
-                    index=entry.index,
-                    version=entry.version,
-                    digest=entry.digest,
-                    by=sorted(entry.by),
-                )
-                for role, entry in floors.counted.items()
-            },
+            counted=_written(floors.counted),
+            channels=_written(floors.channels),
+            seen=dict(floors.seen),
         )
     )
+
+
+def _written(counted: Mapping[str, Counted]) -> dict[str, CountedFile]:
+    return {
+        name: CountedFile(
+            index=entry.index, version=entry.version, digest=entry.digest, by=sorted(entry.by)
+        )
+        for name, entry in counted.items()
+    }
+
+
+def _read(wire: Mapping[str, CountedFile]) -> dict[str, Counted]:
+    return {
+        name: Counted(entry.index, entry.version, entry.digest, frozenset(entry.by))
+        for name, entry in wire.items()
+    }
 
 
 def decode_floors(data: bytes) -> Floors:
@@ -236,8 +270,7 @@ def decode_floors(data: bytes) -> Floors:
         epoch=wire.epoch,
         logs=wire.logs,
         counted_log=wire.counted_log,
-        counted={
-            role: Counted(entry.index, entry.version, entry.digest, frozenset(entry.by))
-            for role, entry in wire.counted.items()
-        },
+        counted=_read(wire.counted),
+        channels=_read(wire.channels),
+        seen=wire.seen,
     )

@@ -42,6 +42,16 @@ def channel_path(provider: str, channel: str, sequence: int) -> str:
     return f"channels/{provider}/{channel}/{sequence}.json"
 
 
+def latest_path(provider: str, channel: str) -> str:
+    """Where a fleet's server has the newest document once more, for fleets without a log."""
+    return f"channels/{provider}/{channel}/latest.json"
+
+
+def checkpoint_path(provider: str, channel: str, sequence: int) -> str:
+    """Where a fleet's server keeps the first witnessed checkpoint after a document's entry."""
+    return f"channels/{provider}/{channel}/{sequence}.checkpoint"
+
+
 def decode_channel(payload: bytes) -> domain.Channel:
     """Read a channel's document; its signature was checked.
 

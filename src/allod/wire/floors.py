@@ -33,3 +33,5 @@ class FloorsFile(Document, kw_only=True, frozen=True):
     logs: dict[str, str] = {}
     counted: dict[str, CountedFile] = {}
     counted_log: str = ""
+    channels: dict[str, CountedFile] = {}
+    seen: dict[str, str] = {}
