@@ -87,7 +87,7 @@ def _check_owners(document: StateDocument, before: StateDocument) -> None:
     """What only the owner can say."""
     theirs = [
         name
-        for name in ("settings", "hold", "terms", "device")
+        for name in ("settings", "hold", "terms", "device", "author")
         if getattr(document, name) != getattr(before, name)
     ]
     for key, entry in document.packages.items():
@@ -101,7 +101,7 @@ def _check_owners(document: StateDocument, before: StateDocument) -> None:
     if theirs:
         raise Refused(
             "owners-word",
-            f"cannot change {document.scope} as {document.author}: only the owner says that",
+            f"cannot change {document.scope} as {before.author}: only the owner says that",
             reasons=tuple(theirs),
         )
 
