@@ -148,11 +148,12 @@ class _Planner:
     def _apart(self, whole: Target, halves: Halves) -> Target:
         software, configuration = halves.both
         alone = configured(whole.wanted, whole.has)
-        if whole.changes_software and alone.changes:
-            if software.refusals or software.waits or not self._now(whole.when):
-                return alone
-            if configuration.refusals or (configuration.waits and whole.has.running is not None):
-                return with_old_configuration(whole)
+        early = software.waits or not self._now(whole.when)
+        if whole.changes_software and alone.changes and (software.refusals or early):
+            return alone
+        early = configuration.waits and whole.has.running is not None
+        if whole.changes_software and (configuration.refusals or early):
+            return with_old_configuration(whole)
         return whole
 
     def _leave_out(self, whole: Target, halves: Halves, target: Target) -> None:
