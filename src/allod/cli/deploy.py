@@ -34,6 +34,7 @@ from allod.domain.desired import (
     ReleaseOrder,
     Software,
     StateDocument,
+    When,
 )
 from allod.domain.edit_terms import set_aside
 from allod.domain.ids import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 _LAYOUT: Final = "oci-layout"
 _DESCRIPTION: Final = "allod.toml"
+NOTHING: Final = Named()  #: is taken on by name
 
 
 def deploy(
@@ -105,19 +107,16 @@ def deploy(
         place = picture.scope(scope)
         resolved = picture.catalog.resolve(what_is[0], what_is[1])
         found[:] = [resolved]
-        order = ReleaseOrder(resolved.provider, resolved.version, resolved.digest, level, when)
-        release = _checked(picture, resolved)
         document = seeded(picture, place, resolved.package)
-        named = Named(accept, accept_one_way)
-        changed = edit.deploy(
+        changed = ordered(
+            picture,
             document,
-            resolved.package,
-            order,
-            accepts=_accepted(picture, document, resolved, release, level, named),
-            retention=_retention(picture, document),
+            resolved,
+            level=level,
+            when=when,
+            named=Named(accept, accept_one_way),
+            override=override,
         )
-        changed = overridden(picture, changed, resolved.package, override)
-        check_configuration(picture, place, resolved.package, changed, release)
         changed, stages = staged(picture, document, changed, resolved.package, staging)
         return Change({place: changed}, remarks=(*_doubles(document, resolved), *stages))
 
@@ -126,6 +125,36 @@ def deploy(
         _wait(options, done, scope, found[0].package, patience)
     elif done is not None:
         say(options, done)
+
+
+def ordered(
+    picture: Picture,
+    document: StateDocument,
+    resolved: Resolved,
+    *,
+    level: Level = Level.ACTIVE,
+    when: When = When.NOW,
+    named: Named = NOTHING,
+    override: tuple[str, ...] = (),
+) -> StateDocument:
+    """The document in which a release is wanted.
+
+    Raises:
+        Refused: `withdrawn`, `beyond-provider`, `managed-elsewhere`, `owners-word`, or what the
+            owner has to accept by name.
+        InvalidInput: the configuration does not fit it.
+    """
+    release = _checked(picture, resolved)
+    changed = edit.deploy(
+        document,
+        resolved.package,
+        ReleaseOrder(resolved.provider, resolved.version, resolved.digest, level, when),
+        accepts=_accepted(picture, document, resolved, release, level, named),
+        retention=_retention(picture, document),
+    )
+    changed = overridden(picture, changed, resolved.package, override)
+    check_configuration(picture, document.scope, resolved.package, changed, release)
+    return changed
 
 
 def _accepted(
@@ -138,7 +167,7 @@ def _accepted(
 ) -> Accepts | None:
     """What the owner takes on by name; a delegate takes on nothing."""
     if picture.author != OWNER:
-        if named != Named():
+        if named != NOTHING:
             raise Refused(
                 "owners-word",
                 f"cannot accept anything as {picture.author}: only the owner takes it on by name",
