@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from allod.cli.documents import provider_path
+from allod.cli.logbook import Place, read_logbook
 from allod.cli.options import OPTIONS, Options
 from allod.cli.output import outline
 from allod.cli.phrases import choices
@@ -17,10 +19,14 @@ from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.domain.access import parse_access
 from allod.domain.ids import ProviderName, parse_provider, parse_purl
 from allod.errors import Conflict, InvalidInput
+from allod.trust.floors import channel_role
 from allod.wire.codec import encode
 from allod.wire.trust import ProviderDocument
 
 app = App(name="provider", help="Whose releases may come onto your devices.")
+app.command(
+    "allod.cli.provider_adopt:adopt", name="adopt", help="Sign in place of one who is gone."
+)
 
 
 @app.command
@@ -109,22 +115,57 @@ def parse_namespace(text: str) -> str:
 
 
 @app.command
-def distrust(name: str, *, why: str, intent: Intent = INTENT, options: Options = OPTIONS) -> None:
+def distrust(
+    name: str,
+    *,
+    why: str,
+    after: int | None = None,
+    intent: Intent = INTENT,
+    options: Options = OPTIONS,
+) -> None:
     """Take no further releases of a provider; what runs stays lawful.
 
     Args:
         name: Which provider.
         why: What devices and everybody else are told.
+        after: Only what they said after this entry of the fleet's log: what their channels named
+            by then still counts. 'allod provider show' lists the entries.
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
 
     def plan(picture: Picture) -> Change:
         provider = _known(picture, name)
-        document = msgspec.structs.replace(picture.base.providers[provider], distrusted=why)
-        return Change(files={provider_path(provider): encode(document)})
+        if after is not None:
+            _check_entry(picture, after)
+        document = msgspec.structs.replace(
+            picture.base.providers[provider], distrusted=why, distrusted_after=after
+        )
+        return Change(
+            files={provider_path(provider): encode(document)},
+            remarks=tuple(_followers(picture, provider, after)),
+        )
 
     publish_and_say(options, intent, plan)
+
+
+def _check_entry(picture: Picture, index: int) -> None:
+    """An entry that this machine has verified. Raises InvalidInput `bad-arguments`."""
+    book = read_logbook(picture.base.view)
+    size = 0 if book is None else book.known.signed.size
+    if not 0 <= index < size:
+        last = f"its last entry is {size - 1}" if size else "the fleet has no log"
+        raise InvalidInput("bad-arguments", f"cannot distrust from entry {index} on: {last}")
+
+
+def _followers(picture: Picture, provider: ProviderName, after: int | None) -> Iterator[str]:
+    for delegation in picture.base.delegations.values():
+        if delegation.follow is None or delegation.follow.provider != provider:
+            continue
+        if after is None:
+            yield f"{delegation.id}: no word of {delegation.follow} counts any more"
+        else:
+            yield f"{delegation.id}: what {delegation.follow} said after entry {after} does not count"
 
 
 @app.command(name="list")
@@ -153,8 +194,20 @@ def show(name: str, *, options: Options = OPTIONS) -> None:
         options: Options of every verb.
     """
     picture = take(options.open(), reports=False)
-    data = _data(picture.base.providers[_known(picture, name)])
+    provider = _known(picture, name)
+    data = _data(picture.base.providers[provider])
+    data["channels"] = [
+        {"channel": place.role.partition("/")[2], "sequence": place.version, "entry": place.index}
+        for place in _channel_entries(picture, provider)
+    ]
     options.output.result(data, "\n".join(outline(data)))
+
+
+def _channel_entries(picture: Picture, provider: ProviderName) -> list[Place]:
+    """Where documents of their channels stand in the log, as far as they counted."""
+    book = read_logbook(picture.base.view)
+    places = () if book is None else book.places
+    return [one for one in places if one.role.startswith(channel_role(f"{provider}/"))]
 
 
 def _known(picture: Picture, name: str) -> ProviderName:
@@ -184,4 +237,6 @@ def _data(document: ProviderDocument) -> dict[str, Any]:
         "namespaces": document.namespaces,
         "access": document.access,
         "distrusted": document.distrusted,
+        "distrustedAfter": document.distrusted_after,
+        "adopted": document.adopted,
     }
