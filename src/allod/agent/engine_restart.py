@@ -73,8 +73,9 @@ class RestartBook:
 
     @property
     def used(self) -> bool:
-        """Whether any restart was ever decided on."""
-        return bool(self._entries) or self.damaged
+        """Whether any restart was ever begun."""
+        states = {entry.state for entry in self._entries.values()}
+        return self.damaged or not states <= {RestartState.MISSED}
 
     def authority(self, key: str) -> Authority | None:
         """The receipt of one that was begun."""
