@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from allod.cli.options import OPTIONS, Options, Sure
 from allod.cli.options import now as clock
-from allod.errors import InvalidInput, Refused, Unavailable
+from allod.errors import Conflict, InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,7 +210,7 @@ def _speak(
 
 def _require_open(examined: Examined) -> None:
     if examined.status.state != "open":
-        raise Refused(
+        raise Conflict(
             "proposal-closed",
             f"cannot go on with {examined.status.proposal.id}: it is {examined.status.state}",
         )
@@ -309,8 +309,8 @@ def collected(picture: Picture, proposal: str) -> Change:
     """What a proposal wants changed on a base, with the approvals that it gathered.
 
     Raises:
-        Conflict: `proposal-stale`.
-        Refused: `proposal-closed`, `proposal-rejected`.
+        Conflict: `proposal-stale`, `proposal-closed`.
+        Refused: `proposal-rejected`.
     """
     from dataclasses import replace
 
