@@ -53,7 +53,7 @@ def named(rig: ServerRig, number: int = 1) -> list[Log]:
 def entry_of(rig: ServerRig, role: str, version: int, digest: str) -> bytes:
     """The entry of a file, by the keys that sign the file."""
     owner = rig.simulator.owner
-    signers = owner.root if role in {"root", "trust"} else owner.targets
+    signers = owner.root if role == "trust" else owner.signers.get(role, owner.targets)
     statement = RoleStatement(fleet=rig.fleet, role=role, version=version, digest=digest)
     return encode_authority(make_envelope(encode_role_statement(statement), LOG_ROLE, signers))
 
