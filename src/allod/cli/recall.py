@@ -108,7 +108,7 @@ def _before(rollout: Rollout | None) -> tuple[ReleaseOrder, ...]:
 
 
 def _without(document: StateDocument, found: Resolved) -> StateDocument:
-    """The list without the release: devices remove it once the better one runs, not before."""
+    """The list without the release: where it ran it is kept as what ran before, and runs no more."""
     entry = document.packages[found.package]
     if entry.software is None:
         return document
