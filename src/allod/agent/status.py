@@ -6,7 +6,9 @@ import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.agent.bound import load_bound
+from allod.agent.commands_consent import in_words as in_words_of
 from allod.agent.inhibit import held
+from allod.agent.supervisor_consent import shown
 from allod.agent.view import load_view
 from allod.errors import AllodError
 from allod.wire.codec import instant, parse_strict
@@ -60,6 +62,7 @@ def collect(state: StateDir) -> dict[str, Any]:
         found["alarms"] += said.get("alarms", [])
         for name in ("packages", "refusals", "restarts", "trust", "constraints"):
             found[name] = said.get(name, [])
+    found["asked"] = shown(str(state.root))
     found["inhibitors"] = [
         {"name": one.name, "why": one.why, "since": instant(one.since)}
         for one in held(state.inhibitors)
@@ -88,6 +91,9 @@ def in_words(found: dict[str, Any]) -> str:
         why = "; ".join(refusal["reasons"])
         lines.append(f"  refused: {refusal.get('subject', '')} ({refusal['code']}) {why}")
     lines += [f"  alarm: {alarm['says']} ({alarm['code']})" for alarm in found["alarms"]]
+    lines += [f"  {line}" for one in found["asked"] for line in in_words_of(one)]
+    if found["asked"]:
+        lines.append("  Somebody here is asked: allod-agent approve, or allod-agent decline")
     busy = found["inhibitors"]
     lines += [f"  not to be disturbed: {one['name']}, {one['why']}" for one in busy]
     if "reported" in found:
