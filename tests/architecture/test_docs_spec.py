@@ -34,7 +34,7 @@ PAGES: dict[str, str] = {
     "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
-    "binding": "BindingRecord BindingFile",
+    "binding": "BindingRecord BindingFile ProposedDelegation ProposedProvider",
     "report": "Boot TrustState Measured ReleaseOnDevice ConfigurationOnDevice Pending PackageReport"
     " Authority SeenCheckpoint ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
     "log": "RoleStatement BindingEntry ReportEntry RefusalEntry AlarmEntry",

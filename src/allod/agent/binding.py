@@ -48,6 +48,7 @@ from allod.trust.repository import descend
 from allod.trust.statements import CACHED, check_transfer, read_pinned
 from allod.wire.binding import InviteFile
 from allod.wire.codec import decode, encode, instant, parse_instant, parse_strict
+from allod.wire.proposed import ProposedDelegation
 from allod.wire.trust import FleetDocument, Location
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class _Intent(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 1
     facts: dict[str, str] = {}
     device: str = ""  #: unbind: whose identity ends
+    proposes: ProposedDelegation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Binder:
     clock: Clock
     facts: Mapping[str, str]
     connect: Connect | None = None  #: None: offline
+    proposes: ProposedDelegation | None = None  #: that the owner is shown, and no more
 
     def bind(self, data: bytes) -> Bound:
         """Take the invite `data` (its JSON).
@@ -106,6 +109,7 @@ class Binder:
             invite=base64.b64encode(whole).decode(),
             epoch=epoch,
             facts=facts,
+            proposes=self.proposes,
         )
         TwinFile(self.state.binding, _JOURNAL).save(msgspec.json.encode(intent))
         return self._carry_out(intent, opened, online=self.connect is not None)
@@ -206,6 +210,7 @@ class Binder:
             at=parse_instant(intent.at),
             facts=intent.facts,
             agent=__version__,
+            proposes=intent.proposes,
         )
         made = Bound(
             fleet=opened.anchor.fleet,

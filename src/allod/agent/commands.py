@@ -17,6 +17,7 @@ from allod.errors import InvalidInput, Refused, Unavailable
 if TYPE_CHECKING:
     from allod.agent.state_dir import StateDir
     from allod.domain.ids import Purl
+    from allod.wire.proposed import ProposedDelegation
 
 _PATIENCE: Final = 30.0  #: seconds that a command waits for the worker to end
 
@@ -66,8 +67,8 @@ def bind(given: argparse.Namespace) -> int:
     clock = SystemClock(Path(settings.boot_id_file))
     connect = None if given.offline else connector(state, clock)
     with state.lock(patience=_PATIENCE):
-        binder = Binder(state, clock, SystemHost(settings.facts).facts(), connect)
-        bound = binder.bind(data)
+        facts, proposes = SystemHost(settings.facts).facts(), _proposed(settings.proposal_file)
+        bound = Binder(state, clock, facts, connect, proposes).bind(data)
     poke(str(state.root))
     if given.json:
         _say_json(
@@ -85,6 +86,19 @@ def bind(given: argparse.Namespace) -> int:
     if not bound.handed_in:
         _say("The fleet does not know yet: the record is handed in at the next contact.")
     return 0
+
+
+def _proposed(place: str) -> ProposedDelegation | None:
+    """What the device's maker has it propose to its owner; a damaged wish stops no binding."""
+    from allod.wire.proposed import decode_proposed
+
+    try:
+        return decode_proposed(Path(place).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, InvalidInput) as error:
+        sys.stderr.write(f"allod-agent: {place} is left out: {error}\n")
+        return None
 
 
 def unbind(given: argparse.Namespace) -> int:

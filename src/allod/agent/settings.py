@@ -14,6 +14,7 @@ from typing import Any, Final
 from allod.errors import InvalidInput
 
 BOOT_ID_FILE: Final = "/proc/sys/kernel/random/boot_id"
+PROPOSAL_FILE: Final = "/etc/allod/proposal.json"
 _CAP: Final = 256 * 1024
 
 
@@ -42,6 +43,7 @@ class Settings:
     heartbeat_seconds: float = 3600.0  #: time between two reports that say nothing new
     verify_seconds: float = 900.0  #: a new agent that has no verified run by then goes back
     reserve_bytes: int = 32 * 1024 * 1024  #: room on the disk that transfers leave alone
+    proposal_file: str = PROPOSAL_FILE  #: a delegation that is proposed to the owner at bind
     consent_users: tuple[str | int, ...] = ()  #: who may answer for the device, besides root
 
 
@@ -128,6 +130,7 @@ _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     "restarter": lambda value: value in ("systemd", "command"),
     "facts": lambda value: isinstance(value, dict) and _are_texts(value.values()),
     "restart_command": lambda value: isinstance(value, list) and _are_texts(value),
+    "proposal_file": lambda value: isinstance(value, str) and value.startswith("/"),
     "boot_id_file": lambda value: isinstance(value, str) and value.startswith("/"),
     "background": lambda value: isinstance(value, bool),
     "complain": lambda value: isinstance(value, bool),

@@ -19,6 +19,7 @@ from allod.trust.verified import Verified, seal
 from allod.wire.binding import BindingFile, BindingRecord, Invite, TokenRequest
 from allod.wire.codec import decode, encode, instant, parse_instant
 from allod.wire.envelope import BINDING, ENVELOPE_CAP, TOKEN_REQUEST, PublicKey
+from allod.wire.proposed import ProposedDelegation, check_proposed
 
 BINDING_CAP: Final = 4 * 1024 * 1024
 TOKEN_REQUEST_CAP: Final = 16 * 1024
@@ -41,6 +42,7 @@ def make_binding(
     at: datetime,
     facts: Mapping[str, str],
     agent: str,
+    proposes: ProposedDelegation | None = None,
 ) -> bytes:
     """The binding file, signed by the invite's secret and by the device's own key."""
     key = from_key(device.public_key)
@@ -53,6 +55,7 @@ def make_binding(
         at=instant(at),
         facts=dict(facts),
         agent=agent,
+        proposes=proposes,
     )
     envelope = make_envelope(encode(record), BINDING, [opened.signer, device])
     return encode(BindingFile(invite=opened.envelope, record=envelope))
@@ -100,6 +103,8 @@ def verify_binding(data: bytes, roots: Callable[[int], bytes | None]) -> Verifie
         )
     if not 0 < record.epoch <= MAX_VERSION:
         raise InvalidInput("bad-document", "cannot read the binding: its epoch is out of range")
+    if record.proposes is not None:
+        check_proposed(record.proposes)
     parse_fleet(record.fleet)
     parse_instant(record.at, what="the time of a binding")
     return seal(Binding(record, invite, device), verified.by)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from allod.wire.codec import Document
 from allod.wire.envelope import Envelope, PublicKey
+from allod.wire.proposed import ProposedDelegation
 from allod.wire.trust import Location
 
 
@@ -72,6 +73,7 @@ class BindingRecord(Document, kw_only=True, frozen=True):
     at: str  #: as the device claims
     facts: dict[str, str]
     agent: str
+    proposes: ProposedDelegation | None = None  #: a wish of the device's maker; nobody's word
 
 
 class BindingFile(Document, kw_only=True, frozen=True):
