@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from allod.cli.foreseen import REFUSED, Outlook, foreseen
 from allod.cli.moves import LOSES, of_move
 from allod.cli.scopes import touched
 from allod.domain.access import new_access
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 #: Codes of consequences that the owner must not overlook.
 GRAVE = frozenset(
     {"not-accepted", "one-way", "withdrawn", "constraint", "deleted", "release-unknown", "retired"}
-    | {"data-back", "data-unreadable", LOSES}
+    | {"data-back", "data-unreadable", LOSES, REFUSED}
 )
 
 
@@ -45,6 +46,7 @@ class Surroundings:
     catalog: Catalog
     withdrawn: Mapping[Digest, Withdrawal]
     documents: Mapping[Scope, StateDocument] = field(default_factory=dict)  #: of all scopes, before
+    outlook: Outlook | None = None  #: None: nothing is foreseen of what devices will say
 
 
 def consequences(
@@ -62,6 +64,18 @@ def consequences(
             if entry != had.get(key) and not is_pattern(key):
                 was = had.get(key, PackageEntry())
                 found.extend(_of_entry(scope, Purl(key), was, entry, around))
+    if around.outlook is not None:
+        found.extend(
+            foreseen(
+                around.documents,
+                before,
+                after,
+                around.members,
+                around.catalog,
+                around.withdrawn,
+                around.outlook,
+            )
+        )
     return tuple(dict.fromkeys(found))
 
 

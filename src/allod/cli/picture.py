@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from allod.cli.catalog import Catalog, PackageVersion
 from allod.cli.consequences import Surroundings
 from allod.cli.documents import Base, newest
+from allod.cli.foreseen import Outlook
 from allod.cli.members import Members
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices
@@ -22,6 +23,7 @@ from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
 from allod.domain.reported import Member
 from allod.errors import InvalidInput
+from allod.trust.approvals import approved_state
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
@@ -69,7 +71,8 @@ class Picture:
         found = {name: Delegate(one) for name, one in self.base.delegations.items()}
         for (name, scope), document in self.base.delegated.items():
             if name in found:
-                documents = {**found[name].documents, scope: document}
+                counted = approved_state(document, self.base.fleet_document)
+                documents = {**found[name].documents, scope: counted}
                 found[name] = replace(found[name], documents=documents)
         return found
 
@@ -81,8 +84,17 @@ class Picture:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the consequences of a change depend on."""
+        statement = self.base.view.repository.statement
+        witnesses = None if statement is None else statement.witnesses
+        outlook = Outlook(
+            self.now,
+            None if witnesses is None else self.now,
+            self.delegates,
+            self.base.providers,
+            self.base.fleet_document,
+        )
         return Surroundings(
-            self.devices, self.catalog, self.base.withdrawn, self.members.documents()
+            self.devices, self.catalog, self.base.withdrawn, self.members.documents(), outlook
         )
 
     def scope(self, text: str) -> Scope:

@@ -22,7 +22,7 @@ from allod.domain.ids import Digest, Purl
 from allod.domain.judgement import Finding
 from allod.domain.observed import Grounds, Observed
 from allod.domain.release import Release
-from allod.domain.resolution import ResolvedConfiguration, ResolvedRestart, ResolvedSoftware
+from allod.domain.resolution import ResolvedConfiguration, ResolvedSoftware
 from allod.domain.terms import PROVIDER
 
 _STEPS: Final = (
@@ -175,14 +175,3 @@ class Permissions:
             Verb.CONFIGURE, configuration.scope, package, overrides=configuration.overrides
         )
         return decide(change, configuration.terms, facts, self.now)
-
-    def restart(self, ordered: ResolvedRestart) -> Decision:
-        """What is said of a restart of the machine; answers and pace are those of the agent."""
-        grounds = self.grounds.get(AGENT, Grounds())
-        facts = ChangeFacts(
-            witnessed=self.witnessed,
-            activated=grounds.activated,
-            consent=grounds.consent.get(ordered.attempt),
-        )
-        change = Change(Verb.RESTART, ordered.scope, AGENT)
-        return decide(change, ordered.terms, facts, self.now)
