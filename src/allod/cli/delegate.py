@@ -16,6 +16,11 @@ from allod.errors import Conflict, InvalidInput
 app = App(name="delegate", help="Let others decide, within terms that devices hold them to.")
 app.command("allod.cli.delegate_revoke:revoke", name="revoke", help="End a delegation.")
 app.command("allod.cli.delegate_show:list_", name="list", help="Show the delegations.")
+app.command(
+    "allod.cli.delegate_proposed:proposals",
+    name="proposals",
+    help="Show the delegations that devices proposed when they were bound.",
+)
 app.command("allod.cli.delegate_show:show", name="show", help="Show one, and where it is known.")
 
 
@@ -65,6 +70,7 @@ def grant(
     verb: tuple[Verb, ...] = (),
     keep: tuple[str, ...] = (),
     about: str = "",
+    proposed: str | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     terms: TermOptions = NO_TERMS,
     intent: Intent = INTENT,
@@ -86,6 +92,7 @@ def grant(
             delete).
         keep: A package that stays yours though a pattern covers it; several times.
         about: A word on what it is for.
+        proposed: Take what this device proposed when it was bound, as far as you say nothing else.
         replace: Change the terms of one that is there; its keys stay.
         terms: What it is held to.
         intent: Options of every verb that changes something.
@@ -93,9 +100,11 @@ def grant(
     """
     from allod.cli.delegate_grant import Wanted, grant_and_say
 
-    if (follow is None) == (not key) and not replace:
+    ways = bool(follow) + bool(key) + bool(proposed)
+    if ways != 1 and not (replace and not ways):
         raise InvalidInput(
-            "bad-arguments", "cannot tell who is to decide: give --follow CHANNEL or --key CARD"
+            "bad-arguments",
+            "cannot tell who is to decide: give one of --follow CHANNEL, --key CARD, --proposed DEVICE",
         )
     wanted = Wanted(
         name=name,
@@ -110,6 +119,7 @@ def grant(
         keep=keep,
         about=about,
         replace=replace,
+        proposed=proposed,
         terms=terms,
     )
     grant_and_say(wanted, intent, options)

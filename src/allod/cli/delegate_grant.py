@@ -13,9 +13,10 @@ import msgspec
 from allod.cli.cards import DelegateCard, delegation_role, read_card
 from allod.cli.catalog import parse_package_version
 from allod.cli.delegate_past import past_words
+from allod.cli.delegate_proposed import Proposed, proposed_by
 from allod.cli.delegate_words import words
 from allod.cli.delegations import find, role_keys, was_used
-from allod.cli.documents import FLEET_PATH
+from allod.cli.documents import FLEET_PATH, provider_path
 from allod.cli.options import Options
 from allod.cli.options import now as clock
 from allod.cli.phrases import choices
@@ -68,6 +69,7 @@ class Wanted:
     keep: tuple[str, ...] = ()
     about: str = ""
     replace: bool = False
+    proposed: str | None = None
     terms: TermOptions = TermOptions()  # noqa: RUF009 — frozen
 
 
@@ -104,9 +106,13 @@ def plan_grant(picture: Picture, wanted: Wanted, cards: tuple[DelegateCard, ...]
             f"cannot grant {wanted.name}: a delegation of that name is or was there; --replace "
             "changes one that is there, else take another name",
         )
-    delegation = _delegation(picture, wanted, before)
+    proposal = None if wanted.proposed is None else proposed_by(picture, wanted.proposed)
+    delegation = _delegation(picture, wanted, before, proposal)
     data = encode_delegation(base.fleet_id, delegation)
     files = {delegation_path(delegation.id): data}
+    named = None if proposal is None else proposal.provider_document(picture)
+    if proposal is not None and named is not None:
+        files[provider_path(proposal.follow.provider)] = named
     if cards:
         files[FLEET_PATH] = encode(_with_people(base.fleet_document, wanted.name, cards))
     states, kept = _states(picture, delegation, before, frozenset(_names(picture, wanted.keep)))
@@ -120,7 +126,8 @@ def plan_grant(picture: Picture, wanted: Wanted, cards: tuple[DelegateCard, ...]
         f"! {package} stays yours: it runs as root, and no pattern covers that; name it to delegate it"
         for package in kept
     )
-    return Change(states, files, remarks=(*lines, *kept_words), also=_role(wanted, cards))
+    wish = () if proposal is None else tuple(proposal.words(picture))
+    return Change(states, files, remarks=(*wish, *lines, *kept_words), also=_role(wanted, cards))
 
 
 def _role(
@@ -141,18 +148,24 @@ def _held_by(picture: Picture, name: str) -> tuple[int, int] | None:
 # -- what it says ------------------------------------------------------------------------------
 
 
-def _delegation(picture: Picture, wanted: Wanted, before: Delegation | None) -> Delegation:
-    scopes = _scopes(picture, wanted) or (before.scopes if before else frozenset())
-    packages = _names(picture, wanted.packages) or (before.packages if before else ())
+def _delegation(
+    picture: Picture, wanted: Wanted, before: Delegation | None, proposal: Proposed | None
+) -> Delegation:
+    """What is asked for; where nothing is said, as it was, or as it was proposed."""
+    like = before if proposal is None else proposal.delegation(wanted.name)
+    scopes = _scopes(picture, wanted) or (like.scopes if like else frozenset())
+    packages = _names(picture, wanted.packages) or (like.packages if like else ())
     if not scopes or not packages:
         raise InvalidInput(
             "bad-arguments", "cannot tell on what: give --group or --device, and --package"
         )
-    follow = before.follow if before and wanted.follow is None else _follow(picture, wanted)
+    follow = like.follow if like and wanted.follow is None else _follow(picture, wanted)
     if follow is not None:
-        _check_namespaces(picture, follow, packages)
-    verbs = _verbs(wanted, follow) if wanted.verbs or before is None else before.verbs
-    terms = wanted.terms.terms(clock())
+        known = picture.base.providers.get(follow.provider)
+        namespaces = proposal.wire.provider.namespaces if proposal and known is None else None
+        _check_namespaces(picture, follow, packages, namespaces)
+    verbs = _verbs(wanted, follow) if wanted.verbs or like is None else like.verbs
+    terms = wanted.terms.terms(clock()) or (proposal.terms if proposal else ())
     _check_lease(picture, terms)
     return Delegation(
         id=wanted.name,
@@ -161,7 +174,7 @@ def _delegation(picture: Picture, wanted: Wanted, before: Delegation | None) -> 
         verbs=verbs,
         terms=terms,
         follow=follow,
-        about=wanted.about or (before.about if before else ""),
+        about=wanted.about or (like.about if like else ""),
     )
 
 
@@ -204,14 +217,16 @@ def _follow(picture: Picture, wanted: Wanted) -> Follow | None:
     return Follow(provider, parse_name(channel, "a channel"), wanted.source)
 
 
-def _check_namespaces(picture: Picture, follow: Follow, packages: tuple[str, ...]) -> None:
-    document = picture.base.providers[follow.provider]
+def _check_namespaces(
+    picture: Picture, follow: Follow, packages: tuple[str, ...], proposed: list[str] | None
+) -> None:
+    namespaces = proposed or picture.base.providers[follow.provider].namespaces
     for package in packages:
-        if not any(package.startswith(prefix) for prefix in document.namespaces):
+        if not any(package.startswith(prefix) for prefix in namespaces):
             raise InvalidInput(
                 "bad-arguments",
                 f"cannot let {follow} decide on {package}: {follow.provider} speaks for "
-                f"{choices(document.namespaces)} only",
+                f"{choices(namespaces)} only",
             )
 
 

@@ -102,9 +102,9 @@ def _read(picture: Picture, delegation: Delegation, place: Place, sequence: int)
         return None
     try:
         raw = place.document(follow.provider, follow.channel, sequence)
-        if raw is None:
+        provider = picture.base.providers.get(follow.provider)
+        if raw is None or provider is None:
             return None
-        provider = picture.base.providers[follow.provider]
         channel = verify_channel(raw, provider, follow).value.channel
     except AllodError:
         return None
