@@ -206,7 +206,13 @@ def on_base(picture: Picture, status: ProposalStatus) -> Examined:
         states[scope] = replace(document, packages={**document.packages, key: entry})
     read = _read(picture, proposal, {s: replace(d, change=note) for s, d in states.items()})
     return Examined(
-        picture, status, entries, states, read, Summary.of(picture, note, read), tuple(stale)
+        picture,
+        status,
+        entries,
+        states,
+        read,
+        Summary.of(picture, note, read).proposed(),
+        tuple(stale),
     )
 
 

@@ -30,6 +30,7 @@ from allod.domain.ids import (
 )
 from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, PendingWork, Remark
 from allod.errors import AllodError, Unavailable, Untrusted
+from allod.trust.approvals import approved_state
 from allod.trust.binding import Binding, verify_binding
 from allod.trust.metadata import ROOT_CAP, metadata_path
 from allod.trust.past import check_root_chain
@@ -150,10 +151,14 @@ class Members:
         )
 
     def documents(self) -> dict[Scope, StateDocument]:
-        """The documents as devices take them: of an earlier binding they count no more."""
+        """The owner's documents as devices take them, with the approvals that hold.
+
+        Those of an earlier binding count no more.
+        """
         epochs = {member.device: member.epoch for member in self.all}
+        people = self.base.fleet_document
         return {
-            scope: document
+            scope: approved_state(document, people)
             for scope, document in self.base.states.items()
             if document.device is None
             or document.device.epoch >= epochs.get(DeviceId(scope.name), 0)

@@ -144,8 +144,9 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
         if prepared is None:
             output.result({"changed": False}, "Nothing to change: it is as you want it already.")
             return None
+        summary = prepared.summary.proposed() if intent.propose else prepared.summary
         if not options.json or intent.dry_run:
-            render(prepared.summary, output)
+            render(summary, output)
         if intent.dry_run:
             return None
         if intent.propose:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.cli.consequences import GRAVE, consequences
+from allod.cli.foreseen import REFUSED
 from allod.cli.output import Output
 from allod.cli.phrases import choices
 from allod.cli.preview import Reading
 from allod.cli.scopes import show_scope, touched
-from allod.domain.desired import OWNER, ChangeNote
+from allod.domain.desired import OWNER, ChangeNote, StateDocument
 from allod.domain.difference import NOTE, describe_note
-from allod.domain.ids import parse_scope
+from allod.domain.ids import Scope, parse_scope
 from allod.domain.reported import Member, Remark
 from allod.domain.said import Difference
 from allod.errors import AllodError
+from allod.trust.approvals import approved_state
 from allod.wire.codec import instant
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class Summary:
         }
         following: tuple[Remark, ...] = ()
         if scopes:
-            following = consequences(reading.before, reading.after, picture.surroundings)
+            before, after = (_approved(picture, side) for side in (reading.before, reading.after))
+            following = consequences(before, after, picture.surroundings)
         return cls(
             note,
             tuple(one for one in reading.differences if not _expected(one, note)),
@@ -55,6 +58,15 @@ class Summary:
             following,
             remarks,
         )
+
+    def proposed(self) -> Summary:
+        """Of a change that is to be approved yet: that it is not is no news."""
+        left = (
+            one
+            for one in self.consequences
+            if one.code != REFUSED or "approvals-missing" not in one.says
+        )
+        return replace(self, consequences=tuple(left))
 
     def data(self) -> dict[str, Any]:
         """The summary for `--json`."""
@@ -113,6 +125,14 @@ class Summary:
         except AllodError:
             return subject
         return f"{shown}, as {author} decides" if author else shown
+
+
+def _approved(
+    picture: Picture, documents: Mapping[Scope, StateDocument]
+) -> dict[Scope, StateDocument]:
+    """The documents with the approvals that hold, as devices judge them."""
+    people = picture.base.fleet_document
+    return {scope: approved_state(document, people) for scope, document in documents.items()}
 
 
 def _expected(one: Difference, note: ChangeNote) -> bool:
