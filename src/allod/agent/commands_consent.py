@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from allod.agent import supervisor_consent as consent
-from allod.errors import InvalidInput, Refused, Unavailable
+from allod.errors import AllodError, InvalidInput, Refused, Unavailable
 
 _ANSWER_SECONDS: Final = 10.0
 _NAME_CAP: Final = 64
 _ANSWER_CAP: Final = 4 * 1024 * 1024
-
-_WHY: Final = {
-    consent.NO_QUESTION: "it is not asked any more; 'allod-agent pending' shows what is",
-    consent.TOO_MANY: "too many answers wait to be taken in; try again later",
-    "not-allowed": "this user may not answer for the device; agent.json names who may",
-    "disk": "the disk refused",
-}
 
 
 def pending(given: argparse.Namespace) -> int:
@@ -82,13 +75,27 @@ def _answer(given: argparse.Namespace, act: str) -> int:
     else:
         why = str(_ask(given, {"consent": act, "id": meant["id"]}).get("refused") or "")
     if why:
-        raise Refused(why, f"cannot {act}: {_WHY.get(why, why)}")
+        raise _refused(why)
     if given.json:
         _say(json.dumps({"answered": act, "question": meant}, indent=2, sort_keys=True))
         return 0
     done = "Agreed to" if act == "approve" else "Declined"
     _say(f"{done}: " + "\n".join(in_words(meant)))
     return 0
+
+
+def _refused(why: str) -> AllodError:
+    """Why an answer was not taken."""
+    if why == "not-allowed":
+        says = "cannot speak for the device: this user may not; agent.json names who may"
+        return Refused("not-allowed", says)
+    if why == consent.NO_QUESTION:
+        says = "cannot answer: it is not asked any more; 'allod-agent pending' shows what is"
+        return InvalidInput("no-question", says)
+    if why == consent.TOO_MANY:
+        says = "cannot answer: too many answers wait to be taken in; try again later"
+        return Unavailable("too-many-answers", says)
+    return Unavailable("no-state", f"cannot answer: the state directory can't be used ({why})")
 
 
 def _meant(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
@@ -110,11 +117,11 @@ def _meant(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
         return matching[0]
     which = ", ".join(f"{one['id']} ({one['package']})" for one in matching or found)
     if not found:
-        raise InvalidInput(consent.NO_QUESTION, "cannot answer: nothing is asked")
+        raise InvalidInput("no-question", "cannot answer: nothing is asked")
     if matching or wanted is None:
         raise InvalidInput("which-question", f"cannot tell which question is meant: {which}")
     raise InvalidInput(
-        consent.NO_QUESTION, f"cannot answer about {wanted[:80]!r}: what is asked is {which}"
+        "no-question", f"cannot answer about {wanted[:80]!r}: what is asked is {which}"
     )
 
 
@@ -142,7 +149,7 @@ def _questions(given: argparse.Namespace) -> list[dict[str, Any]]:
         return consent.shown(_root(given))
     found = _ask(given, {"consent": "pending"})
     if "refused" in found:
-        raise Refused(str(found["refused"]), f"cannot look: {_WHY.get(found['refused'], '')}")
+        raise _refused(str(found["refused"]))
     return [one for one in found.get("pending", []) if isinstance(one, dict)]
 
 

@@ -202,7 +202,7 @@ def test_answers_are_bounded(device: FakeDevice, owner: Owner) -> None:
     order(device, owner, "1.1")
     for _ in range(supervisor_consent.MAX_ANSWERS):
         assert command(device, "decline") == 0
-    assert command(device, "decline") == 3
+    assert command(device, "decline") == 6
 
 
 def test_a_restart_is_asked_about_too(device: FakeDevice, owner: Owner) -> None:
