@@ -14,7 +14,7 @@ from tests.e2e.home import Device
 from tests.e2e.log_keys import log_key
 from tests.e2e.witnessed import witnessed_home
 
-from allod.server.app import assemble
+from allod.server.assembly import assemble
 from allod.server.settings import load_settings
 from allod.tlog.checkpoint import check_checkpoint
 from allod.tlog.witness import parse_add_checkpoint

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from allod.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
-    from allod.server.app import Server
+    from allod.server.assembly import Server
     from allod.server.settings import Settings
 
 app = App(name="server", help="Make, back up and mend a server.")
@@ -131,7 +131,7 @@ def settle_keys(directory: Path | None = None, *, json: Json = False) -> None:
         json: Answer with one JSON document.
     """
     from allod.server import keys
-    from allod.server.app import assemble
+    from allod.server.assembly import assemble
     from allod.server.lock import hold
     from allod.trust.metadata import ROOT, read
 
@@ -271,7 +271,7 @@ def rebuild(directory: Path | None = None, *, json: Json = False) -> None:
 def _rebuild_all(settings: Settings) -> dict[str, int]:
     """A new database; if this is cut off, fleets are missing in it, and the next start goes on."""
     from allod import durable
-    from allod.server.app import assemble
+    from allod.server.assembly import assemble
 
     database = settings.layout.database
     for suffix in ("", "-wal", "-shm"):

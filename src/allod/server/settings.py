@@ -50,6 +50,8 @@ class Settings:
     heartbeats_kept: int = 16  #: of one device
     wait_seconds: float = 120.0  #: the longest wait for news
     refresh_every_seconds: float = 600.0
+    poll_seconds: float = 300.0  #: between two looks at a channel that is copied
+    copy_every_seconds: float = 5.0  #: between two looks for channels whose turn it is
     gather_every_seconds: float = 2.0  #: between two rounds of asking witnesses
     rollouts_every_seconds: float = 5.0  #: between two looks whether a stage is to open
     settle_every_seconds: float = 60.0  #: between two looks for what is to be logged late

@@ -15,10 +15,12 @@ from securesystemslib.signer import CryptoSigner
 
 from allod import durable
 from allod.domain.ids import DeviceId, FleetId, sha256
-from allod.server.app import Application, Server, assemble
+from allod.server.app import Application
+from allod.server.assembly import Server, assemble
 from allod.server.log.ports import LogStorage
 from allod.server.ports import BlobStore, Database, Files
 from allod.server.services.gather import WitnessCalls
+from allod.server.services.mirror import Source
 from allod.server.settings import LogsIn, Settings
 from allod.server.setup import initialise
 from allod.testing.repository import RepositorySimulator, TestOwner, key_from
@@ -193,6 +195,7 @@ class ServerRig:
         blob_stores: Callable[[FleetId], BlobStore] | None = None,
         log_storages: Callable[[FleetId, str], LogStorage] | None = None,
         witness_calls: WitnessCalls | None = None,
+        source: Source | None = None,
     ) -> Server:
         """Put a server together on the directory, as after a restart."""
         self.server = assemble(
@@ -203,6 +206,7 @@ class ServerRig:
             blob_stores=blob_stores,
             log_storages=log_storages,
             witness_calls=witness_calls,
+            source=source,
         )
         self.server.start()
         return self.server
