@@ -423,7 +423,8 @@ def _from_channel(
         entry.accepts,
         entry.overrides,
         (),
-        f"{channel.provider}/{channel.channel}/{channel.sequence}",
+        # Not its sequence: a newer document that says the same of this package orders nothing anew.
+        f"{channel.provider}/{channel.channel}",
         manager=manager,
         terms=(*terms, channel.term),
         approved=entry.approved,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from allod.agent.engine_wish import next_wish
+from allod.agent.supervisor_consent import questions
 from allod.domain.approval import Approval
 from allod.domain.condition import Verb
 from allod.domain.delegation import Channel, ChannelRelease
@@ -151,21 +153,37 @@ def test_a_channels_proved_time_counts_before_the_own_sight(
 ) -> None:
     """Where a witnessed checkpoint proves since when it is known, the device need not wait."""
     first(device, owner)
-    second = device.publish("1.1")
-    said = ChannelRelease(second[0].version, second[1])
-    channel = Channel(
-        ACME,
-        "stable",
-        1,
-        START,
-        START + timedelta(days=30),
-        {TOASTER: said},
-        seen_since=START - timedelta(days=2),
-    )
-    owner.grant("security", Soak(86_400), channel=channel)
+    known = replace(channel(1, device.publish("1.1")), seen_since=START - timedelta(days=2))
+    owner.grant("security", Soak(86_400), channel=known)
     device.run(owner.view())
     assert device.version() == "1.1"
     assert changes(device, "activated")[-1]["authority"]["delegation"] == "security"
+
+
+def channel(sequence: int, release: Made) -> Channel:
+    """A document of `acme/stable` that names one release."""
+    said = ChannelRelease(release[0].version, release[1])
+    end = START + timedelta(days=30)
+    return Channel(ACME, "stable", sequence, START, end, {TOASTER: said})
+
+
+def test_a_channel_that_goes_on_orders_nothing_anew(device: FakeDevice, owner: Owner) -> None:
+    """A newer document with the same release is no newer order of it: what failed is not tried
+    again, and nobody is asked again.
+    """
+    first(device, owner)
+    sick, good = device.publish("1.1"), device.publish("1.2")
+    device.hardware.probe.sick.add(sick[1])
+    for sequence in (1, 2, 3):
+        owner.grant("security", channel=channel(sequence, sick))
+        device.run(owner.view())
+    assert len(changes(device, "reverted")) == 1
+    asked = set()
+    for sequence in (4, 5):
+        owner.grant("security", Consent(), channel=channel(sequence, good))
+        device.run(owner.view())
+        asked |= {str(one["id"]) for one in questions(str(device.state.root))}
+    assert len(asked) == 1
 
 
 def test_rate_counts_what_was_begun_over_restarts(device: FakeDevice, owner: Owner) -> None:
