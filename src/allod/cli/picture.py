@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from allod.cli.catalog import Catalog, PackageVersion
 from allod.cli.consequences import Surroundings
+from allod.cli.deciders import deciders
 from allod.cli.documents import Base, newest
 from allod.cli.foreseen import Outlook
 from allod.cli.members import Members
@@ -23,7 +24,6 @@ from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
 from allod.domain.reported import Member
 from allod.errors import InvalidInput
-from allod.trust.approvals import approved_state
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
@@ -67,14 +67,8 @@ class Picture:
 
     @cached_property
     def delegates(self) -> dict[str, Delegate]:
-        """Who else decides, with the documents of those who give orders."""
-        found = {name: Delegate(one) for name, one in self.base.delegations.items()}
-        for (name, scope), document in self.base.delegated.items():
-            if name in found:
-                counted = approved_state(document, self.base.fleet_document)
-                documents = {**found[name].documents, scope: counted}
-                found[name] = replace(found[name], documents=documents)
-        return found
+        """Who else decides, with what they said."""
+        return deciders(self.base)
 
     @cached_property
     def gates(self) -> dict[str, frozenset[int]]:

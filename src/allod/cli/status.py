@@ -27,6 +27,7 @@ from allod.cli.rollouts_open import (
     server_says,
 )
 from allod.cli.scopes import touched
+from allod.domain.desired import OWNER
 from allod.domain.ids import Scope, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState, overview
 from allod.domain.reported import Member, Remark
@@ -247,6 +248,7 @@ def _row_data(row: Row, one: DeviceOverview) -> dict[str, Any]:
         "why": list(row.why),
         "progress": row.progress,
         "scope": None if row.scope is None else str(row.scope),
+        "decides": row.manager,
         "releases": []
         if package is None
         else [
@@ -303,6 +305,8 @@ def _change_line(standing: Standing) -> str:
     change = standing.change
     name = "the beginning" if change.number is None else f"change {change.number}"
     said = f"· {name} {standing.force_says}"
+    if change.author != OWNER:
+        said = f"· {name} by the delegation {change.author} {standing.force_says}"
     return said + (f", seen by {standing.seen_says} devices" if standing.concerned else "")
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from allod.domain.delegation import Delegate
-from allod.domain.desired import Restart, StateDocument
+from allod.domain.desired import OWNER, Restart, StateDocument
 from allod.domain.ids import Digest, Purl, Scope
 from allod.domain.overview_words import RANK, actual_words, wanted_words
 from allod.domain.reported import Actual, ActualPackage, ActualRelease, Member, Remark
@@ -55,6 +55,7 @@ class Row:
     why: tuple[str, ...] = ()
     progress: float | None = None
     scope: Scope | None = None  #: whose document decides
+    manager: str = OWNER  #: who decides: the owner, or a delegation
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ def _row(
         why,
         progress,
         software.scope if not isinstance(software, Unresolved) else None,
+        software.manager,
     )
 
 

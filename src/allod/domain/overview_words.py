@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from allod.domain.desired import Level, ReleaseOrder
+from allod.domain.desired import OWNER, Level, ReleaseOrder
 from allod.domain.ids import Digest
 from allod.domain.reported import ActualPackage, ActualRelease
 from allod.domain.resolution import ResolvedConfiguration, ResolvedPackage, Unresolved
@@ -19,6 +19,8 @@ def wanted_words(wanted: ResolvedPackage) -> tuple[str, ...]:
         words = ["as it is"]
     else:
         words = [_order_words(order) for order in wanted.software.releases] or ["deleted"]
+    if wanted.software.manager != OWNER:
+        words.append(f"as {wanted.software.manager} decides")
     configuration = wanted.configuration
     if isinstance(configuration, ResolvedConfiguration):
         digest = configuration.order.digest
