@@ -9,7 +9,10 @@ from allod.testing.repository import key_from
 
 
 def test_attack_57_false_entries_stop_nothing_and_are_reported() -> None:
-    """Bytes, far versions by a stranger's key, roles that are none, other fleets' entries."""
+    """Bytes, far versions by a stranger's key, roles that are none, other fleets' entries.
+
+    The entry of a delegate who decides nothing here is left to whom it concerns.
+    """
     world = World.make(AuthorityLog(witnesses=1))
     log = world.sim.log
     assert log is not None
@@ -22,6 +25,6 @@ def test_attack_57_false_entries_stop_nothing_and_are_reported() -> None:
     view = world.client.accept()
     alarm = view.alarms[0]
     assert (alarm.code, len(view.alarms)) == ("log-entry-ignored", 1)
-    assert "5 more" in alarm.says
+    assert "4 more" in alarm.says
     assert world.wanted() == "2.0"
     assert world.client.accept().alarms == ()

@@ -29,6 +29,7 @@ from allod.trust.below import (
     role_missing,
     rollback,
 )
+from allod.trust.counting import Counting
 from allod.trust.effects import Keep, Need, Steps
 from allod.trust.floors import Counted, Floors
 from allod.trust.metadata import (
@@ -96,6 +97,7 @@ class Repository:
     refused: dict[str, Untrusted] = field(default_factory=dict)
     roots: dict[int, RoleFile] = field(default_factory=dict)  #: that were walked
     logged: Mapping[str, Counted] | None = None  #: what counts; None: the fleet has no log
+    tail: Counting | None = None  #: what the log had gained
     witnessed: datetime | None = None  #: time of the quorum on the log's newest checkpoint
 
     @property

@@ -27,7 +27,7 @@ from allod.tlog.tiles import ENTRIES, tile_at
 from allod.trust.accepted import Repository
 from allod.trust.counting import Counting
 from allod.trust.effects import Need, Steps
-from allod.trust.floors import Counted
+from allod.trust.floors import BEFORE, Counted, Floors
 from allod.trust.fork_evidence import EVIDENCE, contradiction, read_evidence, worth_keeping
 from allod.trust.metadata import (
     ROOT,
@@ -39,15 +39,21 @@ from allod.trust.metadata import (
     tuf_rules,
     withheld,
 )
+from allod.trust.passing import grown
 from allod.trust.statements import authority_log, log_prefix
 from allod.wire.log import TRUST_ROLE
 from allod.wire.trust import Log, Witnesses
 
 
 def read_authority(
-    repository: Repository, now: datetime
+    repository: Repository, now: datetime, *, lazily: bool = False
 ) -> Steps[Mapping[str, tuple[Counted, ...]]]:
     """Read what is new in the fleet's authority log; nothing, if its owner named none.
+
+    Args:
+        repository: whose statement names the log; its floors are raised here.
+        now: what the machine's clock says.
+        lazily: delegates are judged when they are asked for (`rereading`).
 
     Returns:
         Role -> every new entry that counted when it was judged, in order.
@@ -69,11 +75,15 @@ def read_authority(
     with _refused():
         _check_genesis(log)
         signed = open_checkpoint(raw, log.origin, [parse_key(log.key)])
-        as_of = _as_of(signed, named)
+        witnessed = as_of(signed, named)
         floor = repository.floors.log_floor(log.origin)
         judged = repository.floors.judged_log(log.origin)
     counting = Counting(
-        repository.anchor.fleet, {}, _counted_before(repository, judged), repository.cached
+        repository.anchor.fleet,
+        {},
+        _counted_before(repository, judged),
+        repository.cached,
+        begin=0 if judged is None else judged.range.end,
     )
     try:
         with _refused():
@@ -87,16 +97,19 @@ def read_authority(
         repository.forget = (*repository.forget, EVIDENCE)  # its log was succeeded
     # What was seen is a floor, whether its entries can be judged or not (attack 7).
     repository.floors = repository.floors.with_log(known)
-    repository.witnessed = as_of
-    if as_of is not None:
-        repository.floors = repository.floors.raised_time(as_of)
+    repository.witnessed = witnessed
+    if witnessed is not None:
+        repository.floors = repository.floors.raised_time(witnessed)
         repository.decided = max(now, repository.floors.time)
-    if named is not None and as_of is not None:
-        _check_age(repository.decided - as_of, named)
-    counting.roots = yield from _roots(repository, counting)
-    yield from counting.finish()
+    if named is not None and witnessed is not None:
+        _check_age(repository.decided - witnessed, named)
+    counting.roots = yield from read_roots(repository, counting)
+    yield from counting.finish(lazily=lazily)
     repository.alarms.extend(counting.alarms)
-    repository.floors = repository.floors.with_counted(known, counting.counted)
+    passed = grown({} if judged is None else repository.floors.passed, counting.waiting())
+    floors = repository.floors.with_counted(known, counting.counted).with_passed(passed)
+    repository.floors = floors if judged is not None else _succeeded(floors)
+    repository.tail = counting
     repository.logged = counting.counted
     _check_tops(repository)
     return counting.reigns
@@ -144,15 +157,24 @@ def _refused() -> Iterator[None]:
         raise Untrusted(error.code, error.message) from error
 
 
+def _succeeded(floors: Floors) -> Floors:
+    """What counted of channels in the log before holds on, from before the first entry."""
+    channels = {
+        name: replace(entry, index=min(entry.index, BEFORE))
+        for name, entry in floors.channels.items()
+    }
+    return replace(floors, channels=channels)
+
+
 def _counted_before(repository: Repository, judged: KnownLog | None) -> dict[str, Counted]:
     """What counted so far. In a successor of the log it still holds, from before the first entry."""
     counted = dict(repository.floors.counted)
     if judged is None:
-        counted = {role: replace(entry, index=-1) for role, entry in counted.items()}
+        counted = {role: replace(entry, index=BEFORE) for role, entry in counted.items()}
     return counted
 
 
-def _as_of(signed: SignedCheckpoint, witnesses: Witnesses | None) -> datetime | None:
+def as_of(signed: SignedCheckpoint, witnesses: Witnesses | None) -> datetime | None:
     """The time that a quorum of witnesses vouches for; None: the owner names none.
 
     Raises:
@@ -203,14 +225,15 @@ def _tail(
             new=signed.size,
         )
     if floor is not None and floor.size > known.end:
-        known = yield from _stretch(prefix, known, floor, signed.size, counting)
-    known = yield from _stretch(prefix, known, signed, signed.size, counting)
+        known = yield from stretch(prefix, known, floor, signed.size, counting)
+    known = yield from stretch(prefix, known, signed, signed.size, counting)
     return KnownLog(signed, known)
 
 
-def _stretch(
+def stretch(
     prefix: str, known: CompactRange, to: SignedCheckpoint, size: int, counting: Counting
 ) -> Steps[CompactRange]:
+    """The entries from `known` to a checkpoint; `size` is that of the log as it is served."""
     tail = Tail(known, to.size)
     while (wanted := tail.wanted) is not None:
         tile = tile_at(ENTRIES, wanted.index, size)
@@ -224,7 +247,7 @@ def _stretch(
     return tail.finish(to.checkpoint)
 
 
-def _roots(repository: Repository, counting: Counting) -> Steps[Mapping[int, RoleFile]]:
+def read_roots(repository: Repository, counting: Counting) -> Steps[Mapping[int, RoleFile]]:
     """Every root from the newest that counted (or the fleet's first) to the newest served."""
     roots = dict(repository.roots)
     first = counting.counted.get(ROOT)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 from securesystemslib.signer import Signer
 
 from allod.domain.delegation import Channel, Follow
-from allod.domain.ids import Digest, sha256
-from allod.errors import Refused, Untrusted
+from allod.domain.ids import Digest, parse_name, parse_provider, sha256
+from allod.errors import InvalidInput, Refused, Untrusted
 from allod.trust.dsse import decode_envelope, make_envelope, payload_of, verify
 from allod.trust.holding import Holders
 from allod.trust.keys import to_key
@@ -34,6 +35,24 @@ class SignedChannel:
 def holders_of(provider: ProviderDocument) -> Holders:
     """Who signs for the provider. Raises InvalidInput."""
     return Holders(tuple(to_key(key) for key in provider.keys), provider.threshold)
+
+
+class _Named(msgspec.Struct):
+    provider: str
+    channel: str
+
+
+def channel_name(payload: bytes) -> str:
+    """Which channel's a document says to be, as `provider/channel`; nothing else of it is read.
+
+    Raises:
+        InvalidInput: it does not say.
+    """
+    try:
+        said = msgspec.json.decode(payload, type=_Named)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise InvalidInput("bad-document", f"cannot read a channel: {error}") from error
+    return f"{parse_provider(said.provider)}/{parse_name(said.channel, 'a channel')}"
 
 
 def read_channel(envelope: Envelope) -> SignedChannel:

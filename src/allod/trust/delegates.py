@@ -8,7 +8,7 @@ refuses its word alone (docs/spec/delegation.md).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -32,6 +32,7 @@ from allod.trust.documents import (
 from allod.trust.effects import Steps
 from allod.trust.floors import channel_role
 from allod.trust.following import follow_channel
+from allod.trust.rereading import judge_delegate
 from allod.wire.channel import channel_path
 from allod.wire.delegation import DELEGATION_CAP, decode_delegation, delegation_path
 from allod.wire.desired import STATE_CAP, decode_state
@@ -140,6 +141,13 @@ def _read_documents(words: Words, delegation: Delegation, named: frozenset[Scope
     """The delegate's documents of those scopes of the device that are the delegate's too."""
     documents: dict[Scope, StateDocument] = {}
     restarts = Verb.RESTART in delegation.verbs
+    try:
+        yield from judge_delegate(words.repository, delegation.role)
+    except (Untrusted, Unavailable) as error:
+        if isinstance(error, Unavailable) and error.code not in _OF_ONE:
+            raise
+        _refuse(words, delegation.role, error)
+        return
     for scope in words.documents:
         if scope in delegation.scopes and (restarts or scope in named):
             with _refusing(words, delegation.document_path(scope)):
@@ -178,24 +186,37 @@ def _read_document(
 
 def _read_providers(words: Words) -> Steps[None]:
     """What the owner says of every provider that is named; one bad document refuses one."""
-    documents = [*words.documents.values()]
-    follows = []
-    for delegate in words.delegates.values():
-        documents.extend(delegate.documents.values())
-        if delegate.delegation.follow is not None:
-            follows.append(delegate.delegation.follow.provider)
-    ordered = {
+    theirs = _named(
+        document for one in words.delegates.values() for document in one.documents.values()
+    )
+    follows = [one.delegation.follow for one in words.delegates.values()]
+    theirs |= {follow.provider for follow in follows if follow is not None}
+    owners = _named(words.documents.values())
+    for provider in sorted(owners | theirs):
+        path = provider_path(provider)
+        with _refusing(words, path) if provider not in owners else _unreadable(words, path):
+            found = yield from provider_document(words.repository, parse_provider(provider))
+            if found is not None:
+                words.providers[provider] = found
+
+
+def _named(documents: Iterable[StateDocument]) -> set[ProviderName]:
+    return {
         order.provider
         for document in documents
         for entry in document.packages.values()
         if entry.software is not None
         for order in entry.software.releases
     }
-    for provider in sorted({*ordered, *follows}):
-        with _refusing(words, provider_path(provider)):
-            found = yield from provider_document(words.repository, parse_provider(provider))
-            if found is not None:
-                words.providers[provider] = found
+
+
+@contextlib.contextmanager
+def _unreadable(words: Words, subject: str) -> Iterator[None]:
+    """Of the owner's own word only what cannot be read is refused alone."""
+    try:
+        yield
+    except InvalidInput as error:
+        _refuse(words, subject, error)
 
 
 def _read_channel(words: Words, delegation: Delegation, named: frozenset[Scope]) -> Steps[None]:
@@ -210,7 +231,7 @@ def _read_channel(words: Words, delegation: Delegation, named: frozenset[Scope])
                 "unknown-provider",
                 f"cannot follow the channel {follow}: the owner says nothing of its provider",
             )
-        found = yield from follow_channel(repository, follow, provider, None)
+        found = yield from follow_channel(repository, follow, provider)
         words.refusals.extend(found.refusals)
         words.alarms.extend(found.alarms)
         if found.channel is None or found.newest is None:

@@ -13,8 +13,10 @@ from allod.tlog.checkpoint import SignedCheckpoint
 from allod.tlog.known import KnownLog, parse_known
 from allod.tlog.lines import write_base64
 from allod.wire.codec import decode, encode, instant, parse_instant
-from allod.wire.floors import CountedFile, FloorsFile
+from allod.wire.floors import CountedFile, FloorsFile, PassedFile
 
+UNLOGGED: Final = -2  #: index of what stands in no log
+BEFORE: Final = -1  #: index of what stood in the log that the log succeeds
 FLOORS_CAP: Final = 4 * 1024 * 1024
 
 
@@ -31,6 +33,14 @@ class Counted:
     version: int
     digest: str
     by: frozenset[str] = frozenset()  #: public keys whose signatures were good
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Entries of a role that were read and not judged, because they did not concern the reader."""
+
+    first: int  #: index of the first of them
+    under: str = ""  #: what they were judged under in vain: a digest; empty: nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Floors:
     counted_log: str = ""  #: a `tlog.known.KnownLog`
     channels: Mapping[str, Counted] = field(default_factory=dict)  #: channel -> newest that counts
     seen: Mapping[str, str] = field(default_factory=dict)  #: channel -> since when that is known
+    passed: Mapping[str, Passed] = field(default_factory=dict)  #: role of a delegate or channel
 
     def with_root(self, version: int, digest: str) -> Floors:
         """The root chain reached this version."""
@@ -103,6 +114,10 @@ class Floors:
             if seen is not None:
                 known[channel] = seen
         return replace(self, channels=channels, seen=known)
+
+    def with_passed(self, passed: Mapping[str, Passed]) -> Floors:
+        """These entries of the authority log wait for being judged."""
+        return replace(self, passed=dict(passed))
 
     def log_floor(self, origin: str) -> SignedCheckpoint | None:
         """The newest checkpoint that was verified, here or by the owner's machine.
@@ -198,6 +213,7 @@ class Floors:
             counted_log=longer.counted_log,
             channels=longer.channels,
             seen=longer.seen,
+            passed=longer.passed,
             roles={**self.roles, **higher},
             digests={**kept, **digests},
             time=max(self.time, other.time),
@@ -232,6 +248,10 @@ def encode_floors(floors: Floors) -> bytes:
             counted=_written(floors.counted),
             channels=_written(floors.channels),
             seen=dict(floors.seen),
+            passed={
+                name: PassedFile(first=one.first, under=one.under)
+                for name, one in floors.passed.items()
+            },
         )
     )
 
@@ -273,4 +293,5 @@ def decode_floors(data: bytes) -> Floors:
         counted=_read(wire.counted),
         channels=_read(wire.channels),
         seen=wire.seen,
+        passed={name: Passed(one.first, one.under) for name, one in wire.passed.items()},
     )

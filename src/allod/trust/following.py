@@ -6,9 +6,8 @@ sequence that counts among the log's entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from allod.domain.delegation import Channel, Follow
 from allod.domain.ids import sha256
@@ -24,16 +23,15 @@ from allod.trust.channels import (
 )
 from allod.trust.dsse import decode_envelope, good_signatures, payload_of
 from allod.trust.effects import Need, Steps
-from allod.trust.floors import Counted
+from allod.trust.floors import UNLOGGED, Counted
 from allod.trust.holding import Holders, SignedBy, Verdict, judge
 from allod.trust.metadata import withheld
+from allod.trust.rereading import channel_entries, known_since, settle_channel
 from allod.wire.channel import channel_path, decode_channel, latest_path
-from allod.wire.codec import encode
+from allod.wire.codec import encode, instant, parse_instant
 from allod.wire.envelope import CHANNEL, Envelope
 from allod.wire.report import Alarm, Refusal
 from allod.wire.trust import ProviderDocument
-
-UNLOGGED: Final = -1  #: index of a document that stands in no log
 
 
 @dataclass(slots=True)
@@ -43,14 +41,25 @@ class Following:
     Attributes:
         channel: the newest document that counts; None: there is none.
         newest: its place and digest.
+        vain: place of the first entry that would count if the owner said something else.
         refusals: what was shown and does not count.
         alarms: what the owner should look at.
     """
 
     channel: Channel | None = None
     newest: Counted | None = None
+    vain: int | None = None
     refusals: list[Refusal] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+
+    def refuse(self, follow: Follow, code: str, says: str, index: int) -> None:
+        """A document that does not count; of many in the log the first is told."""
+        if index != UNLOGGED:
+            if self.vain is not None:
+                return
+            self.vain = index
+            says += f" (entry {index} of the log)"
+        self.refusals.append(Refusal(code=code, reasons=[says], subject=f"channels/{follow}"))
 
 
 def cached_channel(follow: Follow) -> str:
@@ -86,7 +95,7 @@ def judge_channel(
             entry = _entry(index, envelope, provider, follow)
             verdict, after = judge(current, entry, holders, _signed_by(envelope))
         except AllodError as error:
-            found.refusals.append(_refusal(follow, error.code, error.message, index))
+            found.refuse(follow, error.code, error.message, index)
             continue
         if verdict is Verdict.COUNTS:
             taken, current = envelope, after
@@ -95,10 +104,10 @@ def judge_channel(
             found.alarms.append(Alarm(code="equivocation", says=says))
         elif verdict is Verdict.UNSIGNED:
             says = f"cannot follow {follow}: document {entry.version} is not signed by the provider"
-            found.refusals.append(_refusal(follow, "auth", says, index))
+            found.refuse(follow, "auth", says, index)
         elif index == UNLOGGED and current is not None and entry.version < current.version:
             says = f"cannot go back to {follow} {entry.version}: {current.version} was seen before"
-            found.refusals.append(_refusal(follow, "rollback", says, index))
+            found.refuse(follow, "rollback", says, index)
     found.newest = current if current is not None and holders.still(current) else None
     return taken if found.newest is not None else None
 
@@ -128,19 +137,11 @@ def _signed_by(envelope: Envelope) -> SignedBy:
 def _is_distrusted(index: int, provider: ProviderDocument) -> bool:
     """Whether the owner's distrust begins before this place in the log."""
     after = provider.distrusted_after
-    return after is not None and not 0 <= index <= after
-
-
-def _refusal(follow: Follow, code: str, says: str, index: int) -> Refusal:
-    where = "" if index == UNLOGGED else f" (entry {index} of the log)"
-    return Refusal(code=code, reasons=[says + where], subject=f"channels/{follow}")
+    return after is not None and (index == UNLOGGED or index > after)
 
 
 def follow_channel(
-    repository: Repository,
-    follow: Follow,
-    provider: ProviderDocument,
-    shown: Sequence[tuple[int, Envelope]] | None,
+    repository: Repository, follow: Follow, provider: ProviderDocument
 ) -> Steps[Following]:
     """The newest document of a channel, under the floor of what was seen before.
 
@@ -148,7 +149,6 @@ def follow_channel(
         repository: whose floors and cache are used; they are raised here.
         follow: the channel.
         provider: the owner's document about its provider.
-        shown: its entries in the log that were not judged yet; None: the fleet has no log.
 
     Raises:
         InvalidInput: the owner's document about the provider cannot be used.
@@ -157,20 +157,33 @@ def follow_channel(
     """
     require_trusted(provider, f"the channel {follow}")
     found = Following()
-    current = repository.floors.channels.get(str(follow))
+    name = str(follow)
+    before = repository.floors.channels.get(name)
+    shown = yield from channel_entries(repository, follow, provider)
+    logged = shown is not None
     if shown is None:
         shown = yield from _latest(follow, found)
-    taken = judge_channel(current, shown, provider, follow, found)
-    if found.newest != current:
-        repository.floors = repository.floors.with_channel(str(follow), found.newest)
-    if found.newest is None:
-        return found
+    taken = judge_channel(before, shown, provider, follow, found)
+    if logged:
+        settle_channel(repository, follow, provider, found.vain)
+    newest = found.newest
+    if newest != before:
+        repository.floors = repository.floors.with_channel(name, newest)
+    if newest is None or (logged and newest.index == UNLOGGED):
+        return found  # what never stood in the log is a floor, and nobody's word any more
     if taken is None:
-        taken = yield from _known(repository, follow, found.newest)
+        taken = yield from _known(repository, follow, newest)
     raw = encode(taken)
     if repository.cached.get(cached_channel(follow)) != raw:
         repository.pending[cached_channel(follow)] = raw
-    found.channel = spoken_for(decode_channel(payload_of(taken)), provider)
+    since = repository.floors.seen.get(name)
+    if since is None:
+        moment = yield from known_since(repository, follow, newest.version, newest.index)
+        if moment is not None:
+            since = instant(moment)
+            repository.floors = repository.floors.with_channel(name, newest, since)
+    channel = spoken_for(decode_channel(payload_of(taken)), provider)
+    found.channel = replace(channel, seen_since=None if since is None else parse_instant(since))
     return found
 
 
@@ -182,7 +195,7 @@ def _latest(follow: Follow, found: Following) -> Steps[list[tuple[int, Envelope]
     try:
         return [(UNLOGGED, decode_envelope(raw, cap=ENVELOPE_CAP, what=f"the channel {follow}"))]
     except InvalidInput as error:
-        found.refusals.append(_refusal(follow, error.code, error.message, UNLOGGED))
+        found.refuse(follow, error.code, error.message, UNLOGGED)
         return []
 
 

@@ -52,7 +52,7 @@ def contradiction(
         except AllodError:
             return unproven(one, other)  # what is served is of a third log, or of none
         try:
-            data = yield from _hashes(prefix, tile)
+            data = yield from tile_hashes(prefix, tile)
         except AllodError:
             data = None
         if data is None:
@@ -60,7 +60,7 @@ def contradiction(
         tiles[tile] = data
 
 
-def _hashes(prefix: str, tile: Tile) -> Steps[bytes | None]:
+def tile_hashes(prefix: str, tile: Tile) -> Steps[bytes | None]:
     """A tile of hashes; at the lowest level, where it is not served, from the entries themselves."""
     for at in dict.fromkeys((tile, tile.full)):
         data = yield Need(f"{prefix}/{at.path}", at.cap)

@@ -84,7 +84,7 @@ def descend(
         repository.trusted.reference_time = repository.decided
         if profile.statements and profile.logs:
             # 3. The log's checkpoint and all that is new in it; what counts goes before TUF.
-            yield from read_authority(repository, now)
+            yield from read_authority(repository, now, lazily=device is not None)
             repository.trusted.reference_time = repository.decided
         # 4. TUF: what is true now.
         yield from repository.load_timestamp()

@@ -16,6 +16,13 @@ class CountedFile(Document, kw_only=True, frozen=True):
     by: list[str]
 
 
+class PassedFile(Document, kw_only=True, frozen=True):
+    """Entries of a role that were read and not judged."""
+
+    first: int
+    under: str = ""
+
+
 class FloorsFile(Document, kw_only=True, frozen=True):
     """What a device or an owner's machine must never go below."""
 
@@ -35,3 +42,4 @@ class FloorsFile(Document, kw_only=True, frozen=True):
     counted_log: str = ""
     channels: dict[str, CountedFile] = {}
     seen: dict[str, str] = {}
+    passed: dict[str, PassedFile] = {}
