@@ -56,22 +56,22 @@ def delegation_role(delegation: str) -> str:
 
 
 def read_card(path: Path) -> DelegateCard:
-    """A delegate's card. Raises InvalidInput `bad-key`, or it cannot be read."""
-    card = decode(_bytes(path, "bad-key"), DelegateCard, cap=_CAP, what=f"the card {path}")
+    """A delegate's card. Raises InvalidInput `no-file`, or it cannot be read."""
+    card = decode(_bytes(path), DelegateCard, cap=_CAP, what=f"the card {path}")
     parse_name(card.name, "a delegate's name")
     return card
 
 
 def read_join_file(path: Path) -> JoinFile:
     """A join file. Raises InvalidInput `no-file`, or it cannot be read."""
-    return decode(_bytes(path, "no-file"), JoinFile, cap=_CAP, what=f"the join file {path}")
+    return decode(_bytes(path), JoinFile, cap=_CAP, what=f"the join file {path}")
 
 
-def _bytes(path: Path, code: str) -> bytes:
+def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidInput(code, f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("no-file", f"cannot read {path}: {error.strerror}") from error
 
 
 def delegate_store(name: str, passphrase: Passphrase) -> KeyStore:

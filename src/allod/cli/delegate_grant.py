@@ -38,7 +38,7 @@ from allod.domain.ids import (
     parse_purl,
 )
 from allod.domain.terms import Lease, Until
-from allod.errors import AllodError, Conflict, InvalidInput, Refused
+from allod.errors import AllodError, Conflict, InvalidInput
 from allod.trust.keys import key_id, to_key
 from allod.trust.role_keys import RoleKeys
 from allod.wire.codec import encode
@@ -92,9 +92,10 @@ def plan_grant(picture: Picture, wanted: Wanted, cards: tuple[DelegateCard, ...]
     """The documents that say so.
 
     Raises:
-        InvalidInput: `bad-arguments`, `unknown-…`, `bad-threshold`, `bad-package`, `bad-time`.
+        InvalidInput: `bad-arguments`, `unknown-…`, `bad-threshold`, `bad-package`, `bad-time`,
+            `no-witnesses`.
         Conflict: `exists`.
-        Refused: `managed-elsewhere`, `no-witnesses`.
+        Refused: `managed-elsewhere`.
     """
     base = picture.base
     before = base.delegations.get(wanted.name)
@@ -250,7 +251,7 @@ def _check_lease(picture: Picture, terms: tuple[Term, ...]) -> None:
     statement = picture.base.view.repository.statement
     witnessed = statement is not None and statement.witnesses is not None
     if any(isinstance(term, Lease) for term in terms) and not witnessed:
-        raise Refused(
+        raise InvalidInput(
             "no-witnesses",
             "cannot use --lease: no witness vouches for your log, so no device could ever tell how "
             "fresh it is; name witnesses ('allod trust witness add'), or give --until",
