@@ -469,3 +469,85 @@ def test_a_configuration_under_terms_waits_too(device: FakeDevice, owner: Owner)
     assert device.runs() is not None
     assert device.runs()[1] == "default"  # type: ignore[index]
     assert pending(device)[0]["asks"]
+
+
+def release_list(*releases: Made) -> Software:
+    """A list: the first active, the others installed."""
+    levels = (Level.ACTIVE, *(Level.INSTALLED for _ in releases[1:]))
+    return Software(
+        releases=tuple(
+            ReleaseOrder(one.provider, one.version, digest, level)
+            for (one, digest), level in zip(releases, levels, strict=True)
+        )
+    )
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_delegate_deletes_where_it_may(device: FakeDevice, owner: Owner, *, may: bool) -> None:
+    """A list that lacks a release deletes it, in the window, with a receipt; without the verb not."""
+    made = first(device, owner)
+    other = device.publish("0.9")
+    verbs = frozenset(Verb) if may else frozenset(Verb) - {Verb.DELETE}
+    owner.grant("ops", Windows((Window(frozenset({6}), 120, 120),)), verbs=verbs)
+    entry = PackageEntry(software=release_list(made, other), change=owner.note())
+    owner.write("ops", packages={TOASTER: entry})
+    device.run(owner.view())
+    assert other[1] in device.hardware.installer.staged(TOASTER)
+    entry = PackageEntry(software=release_list(made), change=owner.note())
+    owner.write("ops", packages={TOASTER: entry})
+    outcome = device.run(owner.view())
+    assert other[1] in device.hardware.installer.staged(TOASTER)
+    if not may:
+        assert "outside-verbs" in refused(device)
+        return
+    wish = next_wish(outcome, START)
+    assert wish is not None
+    device.hardware.clock.wall = wish
+    device.run(owner.view())
+    assert other[1] not in device.hardware.installer.staged(TOASTER)
+    authority = changes(device, "deleted")[-1]["authority"]
+    assert authority["delegation"] == "ops"
+    assert any(reason.startswith("window: ") for reason in authority["reasons"])
+
+
+def test_a_lost_word_deletes_and_stops_nothing(device: FakeDevice, owner: Owner) -> None:
+    """Revoked, silent or past its end: what a delegate brought runs on, release by release."""
+    first(device, owner)
+    owner.grant("ops")
+    second = device.publish("1.1")
+    owner.speak("ops", second)
+    device.run(owner.view())
+    assert device.version() == "1.1"
+    held = device.hardware.installer.staged(TOASTER)
+    owner.write("ops")
+    device.run(owner.view())
+    del owner.delegates["ops"]
+    for _ in range(3):
+        device.run(owner.view())
+        device.pass_time(days=30)
+        device.reboot()
+    assert device.version() == "1.1"
+    assert device.hardware.installer.staged(TOASTER) == held
+    assert "no-valid-document" in refused(device)
+    owner.sign(software=release_list(second))
+    device.run(owner.view())
+    assert device.version() == "1.1", "handed back to the owner, who may go on from here"
+    assert device.said()[-1]["packages"][0]["manager"] == "owner"
+
+
+def test_a_recalled_release_that_is_only_installed_does_not_come_to_run(
+    device: FakeDevice, owner: Owner
+) -> None:
+    """Withdrawn while it waits for its window: blocked, reported, and what runs stays."""
+    first(device, owner)
+    owner.grant("ops", Windows((Window(frozenset({6}), 120, 120),)))
+    bad = device.publish("1.1")
+    owner.speak("ops", bad)
+    outcome = device.run(owner.view())
+    owner.withdrawn[bad[1]] = "it burns toast"
+    wish = next_wish(outcome, START)
+    assert wish is not None
+    device.hardware.clock.wall = wish
+    device.run(owner.view())
+    assert device.version() == "1.0"
+    assert "withdrawn" in refused(device)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -259,6 +260,26 @@ def test_the_end_of_an_inhibitor_starts_the_worker(place: Place) -> None:
             assert len(place.runs) == 1
             fcntl.flock(held, fcntl.LOCK_UN)
             until(lambda: len(place.runs) == 2)
+
+
+def test_an_answer_at_the_devices_button_starts_the_worker(place: Place) -> None:
+    """It is on the disk when the button's program hears so, and acted on at once."""
+    (place.root / "consent" / "answers").mkdir(parents=True)
+    question = {"id": "abc", "package": "pkg:generic/acme/toaster", "attempt": "x|y"}
+    (place.root / "consent" / "pending.json").write_text(json.dumps([question]))
+    with place.running(), socket.socket(socket.AF_UNIX) as link:
+        until(lambda: place.runs)
+        room = os.open(place.root, os.O_PATH)
+        link.connect(f"/proc/self/fd/{room}/inhibit.socket")
+        os.close(room)
+        link.sendall(b'{"consent": "approve", "id": "abc"}\n')
+        assert json.loads(link.makefile().readline()) == {"answered": True}
+        (answer,) = (place.root / "consent" / "answers").iterdir()
+        until(lambda: len(place.runs) == 2)
+    said = json.loads(answer.read_text())
+    assert (said["package"], said["attempt"]) == (question["package"], question["attempt"])
+    assert said["agrees"] is True
+    assert said["by"] == f"user {os.getuid()}, process {os.getpid()}"
 
 
 def test_sigterm_ends_a_run_that_goes_on(place: Place) -> None:
