@@ -134,6 +134,8 @@ class _Copy:
         layer = oci.statement_layer(document)
         if layer.size > STATEMENT_CAP:
             raise InvalidInput("too-large", "cannot take the statement: it is too long")
+        if document.config.digest != oci.EMPTY_DESCRIPTOR.digest:
+            raise InvalidInput("bad-manifest", "cannot take the statement: it has a configuration")
         pieces = self.source.blob(self.place, self.repository.name, layer.digest, layer.size)
         return _Statement(raw, document, b"".join(pieces))
 
@@ -165,9 +167,7 @@ class _Copy:
         """The statement, which gives the release its version here."""
         layer = oci.statement_layer(statement.document)
         self.store.blobs.put(layer.digest, [statement.envelope])
-        config = statement.document.config
-        if self.store.blobs.size(parse_digest(config.digest)) is None:
-            self._fetch([config])
+        self.store.blobs.put(sha256(oci.EMPTY_BLOB), [oci.EMPTY_BLOB])
         self._push(statement.manifest, oci.MANIFEST)
 
     def _manifest(self, digest: Digest) -> bytes:
