@@ -8,6 +8,7 @@ them knows what everybody ever signed, and judges every change at the moment at 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -16,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from allod.testing.fleet_delegates import OTHERS, begin
 from allod.testing.fleet_foes import behave, lie
-from allod.testing.fleet_moves import DEVICES, OWNERS, Move, begin
+from allod.testing.fleet_moves import DEVICES, OWNERS, Move, look, look_alone
+from allod.testing.fleet_quiet import conclude
 from allod.testing.fleet_watch import Watcher
 from allod.testing.fleet_world import FleetWorld
 
 _MEMORY: Final = Path("/dev/shm")
-MOVES: Final = 22  #: of a seed
+ROUNDS: Final = 8  #: of a seed
 LIARS: Final[tuple[tuple[int, Move], ...]] = ((6, lie), (2, behave))
 
 
@@ -37,16 +40,15 @@ class Played:
     made: dict[str, int]  #: lawful changes by kind
 
 
-def play(seed: int, directory: Path, moves: int = MOVES) -> Played:
+def play(seed: int, directory: Path, rounds: int = ROUNDS) -> Played:
     """Play one seed on disks below `directory`, which is empty."""
     world = FleetWorld(seed, directory)
     watcher = Watcher(world)
     watcher.note(f"seed {seed}, {len(world.members)} devices, log: {world.log}")
     begin(watcher)
-    known = [*OWNERS, *DEVICES, *(LIARS if world.hostile else ())]
-    weights = [weight for weight, _ in known]
-    for move in world.rng.choices([move for _, move in known], weights, k=moves):
-        move(watcher)
+    for _ in range(rounds):
+        _round(watcher)
+    conclude(watcher)
     return Played(
         seed,
         watcher.digest,
@@ -56,10 +58,26 @@ def play(seed: int, directory: Path, moves: int = MOVES) -> Played:
     )
 
 
-def play_alone(seed: int, moves: int = MOVES) -> Played:
+def _round(watcher: Watcher) -> None:
+    """Somebody says something, something happens, and devices look what follows."""
+    rng = watcher.world.rng
+    words = [*OWNERS, *OTHERS, *(LIARS if watcher.world.hostile else ())]
+    for move in (
+        *_some(rng, words, rng.choice((1, 2, 2))),
+        *_some(rng, DEVICES, rng.choice((0, 1))),
+    ):
+        move(watcher)
+    rng.choice((look, look, look_alone))(watcher)
+
+
+def _some(rng: random.Random, moves: Sequence[tuple[int, Move]], count: int) -> list[Move]:
+    return rng.choices([move for _, move in moves], [weight for weight, _ in moves], k=count)
+
+
+def play_alone(seed: int, rounds: int = ROUNDS) -> Played:
     """Play one seed in a directory of its own, in memory where there is one."""
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as place:
-        return play(seed, Path(place), moves)
+        return play(seed, Path(place), rounds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,13 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="allod.testing.fleet", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many, from there on")
-    parser.add_argument("--moves", type=int, default=MOVES, help="of each")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each")
     parser.add_argument("--quiet", action="store_true", help="print no trace")
     given = parser.parse_args(arguments)
     bad, made = 0, dict[str, int]()
     begin = time.process_time()
     for seed in range(given.seed, given.seed + given.count):
-        played = play_alone(seed, given.moves)
+        played = play_alone(seed, given.rounds)
         bad += bool(played.violations)
         made = {
             kind: made.get(kind, 0) + played.made.get(kind, 0) for kind in {*made, *played.made}

@@ -11,16 +11,23 @@ from allod.domain.observed import Inhibition
 from allod.testing.faults import Faults, Strike
 from allod.testing.fleet_wares import PACKAGES, provider_of
 from allod.testing.fleet_watch import Watcher
-from allod.testing.fleet_words import OWNER, Entry, Reboot, Rule, Span, Wish
+from allod.testing.fleet_words import OWNER, Entry, Reboot, Rule, Span, Ware, Wish
 from allod.trust.device_view import WITHDRAWN_PATH
 
 Move = Callable[[Watcher], None]
 DAYS: Final = frozenset(range(7))
 
 
+def a_ware(watcher: Watcher, package: str) -> Ware:
+    """Any release of a package; mostly one that nothing is wrong with."""
+    rng, wares = watcher.world.rng, watcher.world.shop.of(package)
+    modest = [ware for ware in wares if not ware.sick and not ware.forged and len(ware.access) < 2]
+    return rng.choice(modest if rng.random() < 0.6 else wares)
+
+
 def wish(watcher: Watcher, package: str, **fields: str) -> Wish:
     """Any release of a package."""
-    ware = watcher.world.rng.choice(watcher.world.shop.of(package))
+    ware = a_ware(watcher, package)
     return Wish(ware.provider, ware.version, ware.digest, **fields)
 
 
@@ -46,19 +53,6 @@ def a_package(watcher: Watcher) -> str:
 
 
 # The owner
-
-
-def begin(watcher: Watcher) -> None:
-    """Something is wanted everywhere from the first, and is there."""
-    rng, world = watcher.world.rng, watcher.world
-    for scope in list(world.scopes())[:2]:
-        entries = {}
-        for package in PACKAGES:
-            ware = world.shop.ware(package, rng.choice(("1.0.0", "1.0.0", "1.0.1")))
-            wishes = (Wish(ware.provider, ware.version, ware.digest),)
-            entries[package] = Entry(OWNER, wishes, accepts=ware.access, change="change-1")
-        world.edit(scope, entries=entries)
-    look(watcher)
 
 
 def deploy(watcher: Watcher) -> None:
@@ -148,7 +142,7 @@ def rules(watcher: Watcher, kinds: tuple[str, ...]) -> tuple[Rule, ...]:
         "lease": lambda: Rule("lease", rng.choice((86_400, 3 * 86_400))),
         "until": lambda: Rule("until", watcher.world.now + timedelta(days=rng.randrange(1, 9))),
     }
-    chosen = [kind for kind in kinds if rng.random() < 0.35]
+    chosen = [kind for kind in kinds if rng.random() < 0.2]
     return tuple(made[kind]() for kind in chosen)
 
 
@@ -276,12 +270,12 @@ def disturb(watcher: Watcher) -> None:
 
 #: Moves and how often they come.
 OWNERS: Final[tuple[tuple[int, Move], ...]] = (
-    (8, deploy),
+    (6, deploy),
     (2, configure),
     (1, delete),
     (1, omit),
     (1, hold),
-    (3, bind_oneself),
+    (2, bind_oneself),
     (1, windows),
     (1, order_restart),
     (1, move),
@@ -289,9 +283,7 @@ OWNERS: Final[tuple[tuple[int, Move], ...]] = (
     (1, distrust),
 )
 DEVICES: Final[tuple[tuple[int, Move], ...]] = (
-    (5, pass_time),
-    (7, look),
-    (4, look_alone),
+    (8, pass_time),
     (3, cut),
     (2, reboot),
     (1, forget),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from allod.testing.fleet_law import Deed, Facts, against, is_open, mended, new_access
 from allod.testing.fleet_reading import ConfigWord, Reading, Running, Word
-from allod.testing.fleet_words import OWNER, Span, Ware
+from allod.testing.fleet_words import OWNER, Reboot, Rule, Span, Ware
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,6 @@ class Oracle(Reading):
         """The release of a digest."""
         return None if digest is None else self.book.wares.get(digest)
 
-    def running(self, package: str) -> Running:
-        """What last stood."""
-        return self.memory.standing.get(package, (None, None))
-
     def targets(self, package: str) -> Iterator[tuple[Running, str]]:
         """What somebody whose word counts wants to run, and when."""
         software, config = self.word(package), self.config_word(package)
@@ -46,6 +42,7 @@ class Oracle(Reading):
                 yield (None, None), "now"
             elif active.digest != release:
                 yield (active.digest, wanted), active.when
+                yield (active.digest, document), active.when
         if config is not None and release is not None:
             yield (release, wanted), config.when
 
@@ -83,8 +80,9 @@ class Oracle(Reading):
         if word is None:
             return ["nobody's word"]
         if release is None:
-            return against(word.rules, self._deed("delete", word, package, None), self.facts(word))
-        found = self.unfit(word, release)
+            deed = self._deed("delete", word, package, None)
+            return against(word.rules, deed, self.facts(word, package))
+        found = self.unfit(word, package, release)
         ware = self.ware(release)
         running = self.ware(self.running(package)[0])
         fresh = ware is not None and new_access(ware, running, self._taken_on(word))
@@ -98,15 +96,19 @@ class Oracle(Reading):
         listed = [rule.value for rule in word.rules if rule.kind == "access"]
         return word.entry.accepts.union(*(listed if word.manager != OWNER else ()))
 
-    def unfit(self, word: Word, digest: str) -> list[str]:
+    def unfit(self, word: Word, package: str, digest: str) -> list[str]:
         """Why a release may come to no new level, whoever wants it."""
         known, found = self.known, []
         withdrawn = self.book.said(known, "targets", "releases/withdrawn.json") or ()
         if digest in withdrawn:
             found.append("withdrawn")
         ware = self.ware(digest)
-        if ware is None or ware.forged:
+        wish = next((one for one in word.wishes if one.digest == digest), None)
+        if ware is None or ware.forged or wish is None:
             return [*found, "forged"]
+        called = (wish.provider, wish.version, package)
+        if called != (ware.provider, ware.version, ware.package):
+            found.append("another release than it is called")
         provider = self.book.said(known, "targets", f"providers/{ware.provider}.json")
         if provider is None or provider.get("distrusted"):
             found.append("distrusted")
@@ -127,10 +129,10 @@ class Oracle(Reading):
     def _deed(self, verb: str, word: Word, package: str, ware: Ware | None) -> Deed:
         return Deed(verb, word.scope, package, ware)
 
-    def facts(self, word: Word, package: str = "", ware: Ware | None = None) -> Facts:
+    def facts(self, word: Word, package: str, ware: Ware | None = None) -> Facts:
         """What is so where the software changes."""
         memory = self.memory
-        running = self.ware(self.running(package)[0]) if package else None
+        running = self.ware(self.running(package)[0])
         digest = None if ware is None else ware.digest
         mends = {("provider", flaw) for flaw in mended(ware, running).get("provider", ())}
         if word.shelf is not None and package in word.shelf.releases:
@@ -143,7 +145,7 @@ class Oracle(Reading):
             witnessed=self.known.witnessed,
             changed=tuple(at for who, at in memory.changed.get(package, ()) if who == word.manager),
             approved=word.votes,
-            consent=memory.consent.get((package, digest)),
+            consent=memory.consent.get(self.question(package)),
             mends=frozenset(mends),
             accepts=word.entry.accepts,
             overrides=word.entry.overrides,
@@ -158,7 +160,7 @@ class Oracle(Reading):
             witnessed=self.known.witnessed,
             changed=tuple(at for who, at in memory.changed.get(package, ()) if who == word.manager),
             approved=word.votes,
-            consent=memory.consent.get((package, word.document)),
+            consent=memory.consent.get(self.question(package)),
             accepts=word.entry.accepts,
             overrides=word.entry.overrides,
         )
@@ -176,7 +178,7 @@ class Oracle(Reading):
         found = [] if self.holds() is None else ["hold"]
         if verb == "install" and wish.level == "transferred":
             found.append("only to be transferred")
-        found += self.unfit(word, digest)
+        found += self.unfit(word, package, digest)
         ware = self.ware(digest)
         facts = self.facts(word, package, ware)
         return found + against(word.rules, Deed(verb, word.scope, package, ware), facts)
@@ -189,7 +191,8 @@ class Oracle(Reading):
         if any(one.digest == digest for one in word.wishes):
             return ["wanted"]
         found = [] if self.holds() is None else ["hold"]
-        if digest in self.memory.ran.get(package, ()) and word.active is not None:
+        ran = digest in self.memory.ran.get(package, ()) or word.shelf is not None
+        if ran and word.active is not None:
             return found  # what ran before something else goes by retention, on nobody's order
         deed = self._deed("delete", word, package, None)
         return found + against(word.rules, deed, self.facts(word, package))
@@ -198,13 +201,33 @@ class Oracle(Reading):
         """Why the machine may not be restarted by the agent now; empty: it may."""
         if self.holds() is not None:
             return ["hold"]
-        for scope, page in self.pages():
+        for scope, manager, one, rules in self._reboots():
+            key = f"{manager}#{scope}#{one.id}"
+            if not one.at <= self.now <= one.latest or key in self.memory.rebooted:
+                continue
+            deed = Deed("restart", scope, "", None)
+            if not against(rules, deed, Facts(self.now, witnessed=self.known.witnessed)):
+                self.memory.rebooted.add(key)
+                return []
+        return ["nobody who may ordered it"]
+
+    def _reboots(self) -> Iterator[tuple[str, str, Reboot, tuple[Rule, ...]]]:
+        """Every restart that is ordered: scope, by whom, which, and what it is held to."""
+        own = tuple(rule for rule in self.rules() if rule.kind != "approvals")
+        pages = self.pages()
+        named = {
+            who
+            for _, page in pages
+            for entry in page.entries.values()
+            for who in (entry.manager, entry.config_manager)
+            if who not in {None, OWNER}
+        }
+        for scope, page in pages:
             for one in page.reboots:
-                due = one.at <= self.now <= one.latest
-                if due and f"{scope}#{one.id}" not in self.memory.rebooted:
-                    deed = Deed("restart", scope, "", None)
-                    facts = Facts(self.now, witnessed=self.known.witnessed)
-                    if not against(self.rules(), deed, facts):
-                        self.memory.rebooted.add(f"{scope}#{one.id}")
-                        return []
-        return ["nobody ordered it"]
+                yield scope, OWNER, one, own
+            for grant in filter(None, (self.grant(who or "") for who in sorted(map(str, named)))):
+                theirs = self.by(grant, scope)
+                frame = self.frame(grant, "", "")
+                rules = tuple(rule for rule in frame if rule.kind != "packages")
+                for one in () if theirs is None else theirs.reboots:
+                    yield scope, grant.id, one, (*rules, *own)

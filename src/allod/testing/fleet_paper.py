@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from allod.domain.ids import (
 )
 from allod.domain.rollout import Needs
 from allod.testing.fleet_words import Entry, Grant, Page, Plan, Rule, Shelf, Span, Wish
+from allod.testing.owner import key_from
+from allod.trust.approvals import make_approval
 
 
 def window_of(span: Span) -> desired.Window:
@@ -76,6 +79,31 @@ def plan_of(plan: Plan) -> rollout.Rollout:
     )
 
 
+def _approved(
+    entry: Entry, made: desired.PackageEntry, place: tuple[FleetId, str, str, str], at: datetime
+) -> desired.PackageEntry:
+    """The entry with what people signed about it, or about something like it."""
+    fleet, scope, author, key = place
+    raws = []
+    for vote in entry.votes:
+        about = made if vote.good else replace(made, overrides=frozenset({"something else"}))
+        signer = key_from(f"people/{vote.person}")
+        raws.append(
+            make_approval(
+                fleet,
+                parse_scope(scope),
+                author,
+                key,
+                about,
+                kind=vote.kind,
+                person=vote.person,
+                at=at,
+                signers=[signer],
+            )
+        )
+    return replace(made, approvals=tuple(raws))
+
+
 def entry_of(entry: Entry, at: datetime, number: int) -> desired.PackageEntry:
     """An entry, without approvals."""
     software = configuration = None
@@ -109,7 +137,10 @@ def state_of(
     return desired.StateDocument(
         fleet,
         kind,
-        {key: entry_of(entry, at, number) for key, entry in page.entries.items()},
+        {
+            key: _approved(entry, entry_of(entry, at, number), (fleet, scope, author, key), at)
+            for key, entry in page.entries.items()
+        },
         settings=desired.Settings(windows=windows),
         restarts=tuple(desired.Restart(one.id, one.at, one.latest) for one in page.reboots),
         hold=page.hold,

@@ -31,16 +31,24 @@ Running = tuple[str | None, str | None]  #: release and configuration document
 
 @dataclass(slots=True)
 class Book:
-    """Everything that was ever signed: role -> version -> path -> what it says."""
+    """Everything that was ever signed: role -> digest of the file -> path -> what it says."""
 
-    files: dict[str, dict[int, Mapping[str, Any]]] = field(default_factory=dict)
-    shelves: dict[tuple[str, int], Shelf] = field(default_factory=dict)
+    files: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    shelves: dict[str, Shelf] = field(default_factory=dict)  #: by digest
     wares: dict[str, Ware] = field(default_factory=dict)  #: by digest
 
     def said(self, known: Known, role: str, path: str) -> Any:
-        """What a device with these versions takes from `path` of `role`; None: nothing."""
-        version = known.roles.get(role)
-        return None if version is None else self.files.get(role, {}).get(version, {}).get(path)
+        """What a device with these files takes from `path` of `role`; None: nothing."""
+        return self.files.get(role, {}).get(known.roles.get(role, ""), {}).get(path)
+
+
+@dataclass(slots=True)
+class Stint:
+    """A release that ran well, from its activation to the newest report."""
+
+    release: str | None
+    since: datetime
+    until: datetime
 
 
 @dataclass(slots=True)
@@ -57,7 +65,11 @@ class Memory:
     boots: dict[str, int] = field(default_factory=dict)  #: boot in which it was first wanted
     boot: int = 1
     changed: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)
-    consent: dict[tuple[str, str | None], bool] = field(default_factory=dict)
+    consent: dict[str, bool] = field(default_factory=dict)  #: what was asked -> the answer
+    gates: set[tuple[str, int]] = field(default_factory=set)  #: rollout and stage, shown to it
+    #: package and release -> seconds for which it ran well at a stretch
+    longest: dict[tuple[str, str], float] = field(default_factory=dict)
+    stints: dict[str, Stint] = field(default_factory=dict)  #: package -> what runs, and how long
     ran: dict[str, set[str]] = field(default_factory=dict)  #: releases that ever stood
     rebooted: set[str] = field(default_factory=set)
     busy: bool = False  #: somebody must not be disturbed
@@ -74,7 +86,7 @@ class Word:
     entry: Entry  #: the owner's: what is accepted and set aside
     votes: tuple[tuple[str, str], ...] = ()
     shelf: Shelf | None = None
-    page: Page | None = None
+    change: str = ""
 
     @property
     def active(self) -> Wish | None:
@@ -93,6 +105,7 @@ class ConfigWord:
     rules: tuple[Rule, ...]
     entry: Entry
     votes: tuple[tuple[str, str], ...] = ()
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,36 +163,46 @@ class Reading:
         named = self._named(package, "software")
         if named is None:
             return None
-        scope, page, key, entry = named
+        scope, _, key, entry = named
         if entry.manager != OWNER:
             return self._delegated(scope, key, package, entry)
         if key != package:
             return None
         wishes = self._reached(entry.plan, entry.wishes)
-        return Word(scope, OWNER, wishes, self.rules(), entry, self._votes(entry), page=page)
+        votes, change = self._votes(entry), entry.change
+        return Word(scope, OWNER, wishes, self.rules(), entry, votes, change=change)
 
     def _delegated(self, scope: str, key: str, package: str, entry: Entry) -> Word | None:
-        grant = self._grant(entry.manager or "")
+        grant = self.grant(entry.manager or "")
         if grant is None:
             return None
-        rules = (*self._frame(grant, key, package), *self.rules())
+        rules = (*self.frame(grant, key, package), *self.rules())
         if grant.follows is not None:
             return self._from_shelf(grant, scope, package, rules, entry)
         theirs = self._theirs(grant, scope, package)
         if theirs is None or theirs.manager is None:
             return None
         wishes = self._reached(theirs.plan, theirs.wishes)
-        return Word(scope, grant.id, wishes, rules, entry, self._votes(theirs))
+        change = theirs.change
+        return Word(scope, grant.id, wishes, rules, entry, self._votes(theirs), change=change)
+
+    def by(self, grant: Grant, scope: str) -> Page | None:
+        """What a delegate wrote of a scope."""
+        path = f"by/{grant.id}/{scope}.json"
+        found = self.book.said(self.known, f"delegation-{grant.id}", path)
+        return found if isinstance(found, Page) and scope in grant.scopes else None
 
     def _theirs(self, grant: Grant, scope: str, package: str) -> Entry | None:
-        page = self.book.said(self.known, f"delegation-{grant.id}", f"by/{grant.id}/{scope}.json")
+        page = self.by(grant, scope)
         return None if page is None else page.entries.get(package)
 
-    def _grant(self, manager: str) -> Grant | None:
+    def grant(self, manager: str) -> Grant | None:
+        """A delegation that is in force; None: there is none of that name."""
         grant = self.book.said(self.known, "targets", f"delegations/{manager}.json")
         return grant if isinstance(grant, Grant) else None
 
-    def _frame(self, grant: Grant, key: str, package: str) -> tuple[Rule, ...]:
+    def frame(self, grant: Grant, key: str, package: str) -> tuple[Rule, ...]:
+        """What a delegate is held to: an entry's pattern `key` is another frame of packages."""
         frame = [
             Rule("scopes", grant.scopes),
             Rule("packages", grant.packages),
@@ -195,16 +218,17 @@ class Reading:
     def _from_shelf(
         self, grant: Grant, scope: str, package: str, rules: tuple[Rule, ...], entry: Entry
     ) -> Word | None:
-        shelf = self.book.shelves.get((grant.follows or "", self._sequence(grant)))
-        if shelf is None or package not in shelf.releases:
+        follows = grant.follows or ""
+        shelf = self.book.shelves.get(self.known.channels.get(follows, ""))
+        if shelf is None or shelf.name != follows or package not in shelf.releases:
+            return None
+        if not package.startswith(f"pkg:generic/{shelf.provider}/"):
             return None
         version, digest, _ = shelf.releases[package]
         wish = Wish(shelf.provider, version, digest)
         rules = (*rules, Rule("until", shelf.expires))
-        return Word(scope, grant.id, (wish,), rules, entry, self._votes(entry), shelf)
-
-    def _sequence(self, grant: Grant) -> int:
-        return self.known.channels.get(grant.follows or "", 0)
+        change = f"{shelf.name}/{shelf.sequence}"
+        return Word(scope, grant.id, (wish,), rules, entry, self._votes(entry), shelf, change)
 
     def config_word(self, package: str) -> ConfigWord | None:
         """Whose word counts for the configuration; None: nobody's."""
@@ -215,16 +239,42 @@ class Reading:
         if entry.config_manager == OWNER:
             votes = self._votes(entry)
             return ConfigWord(
-                scope, OWNER, entry.config, entry.config_when, self.rules(), entry, votes
+                scope,
+                OWNER,
+                entry.config,
+                entry.config_when,
+                self.rules(),
+                entry,
+                votes,
+                entry.change,
             )
-        grant = self._grant(entry.config_manager or "")
+        grant = self.grant(entry.config_manager or "")
         theirs = None if grant is None else self._theirs(grant, scope, package)
         if grant is None or theirs is None or theirs.config_manager is None:
             return None
-        rules = (*self._frame(grant, key, package), *self.rules())
+        rules = (*self.frame(grant, key, package), *self.rules())
         return ConfigWord(
-            scope, grant.id, theirs.config, theirs.config_when, rules, entry, self._votes(theirs)
+            scope,
+            grant.id,
+            theirs.config,
+            theirs.config_when,
+            rules,
+            entry,
+            self._votes(theirs),
+            theirs.change,
         )
+
+    def question(self, package: str) -> str:
+        """What somebody at the device is asked about a package: all that would change, by whom."""
+        software, config = self.word(package), self.config_word(package)
+        release, document = self.running(package)
+        active = None if software is None else software.active
+        if software is not None:
+            release = None if active is None else active.digest
+        if config is not None:
+            document = config.document
+        changes = [one.change for one in (software, config) if one is not None]
+        return "|".join((package, release or "", document or "", *changes))
 
     def _votes(self, entry: Entry) -> tuple[tuple[str, str], ...]:
         fleet = self.book.said(self.known, "targets", "fleet.json") or {}
@@ -246,6 +296,10 @@ class Reading:
                 gate = number == 0 or number in self.known.gates.get(plan.id, frozenset())
                 return gate and stage.at <= self.now
         return False
+
+    def running(self, package: str) -> Running:
+        """What last stood."""
+        return self.memory.standing.get(package, (None, None))
 
     @property
     def now(self) -> datetime:

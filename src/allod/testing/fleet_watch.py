@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -13,12 +15,14 @@ from allod.domain.ids import Digest, Purl
 from allod.domain.machine import BETWEEN
 from allod.errors import AllodError
 from allod.testing.faults import Faults, Killed
+from allod.testing.fleet_gates import lawful_gates
 from allod.testing.fleet_oracle import Oracle
-from allod.testing.fleet_reading import Memory, Running
+from allod.testing.fleet_reading import Memory, Running, Stint, Word
 from allod.testing.fleet_wares import PACKAGES
 from allod.testing.fleet_words import Known
 from allod.testing.fleet_world import FleetWorld, Member
 from allod.tlog.known import parse_known
+from allod.tlog.merkle import leaf_hash, range_over
 from allod.trust.floors import Floors
 
 _NEVER: Final = frozenset({"floors-damaged", "binding-damaged"})  #: no fault here explains these
@@ -120,10 +124,7 @@ class Watcher:
     def _looked(self, name: str, member: Member, found: Acceptance) -> None:
         memory = member.memory
         if found.fresh and found.view is not None:
-            floors = member.device.floors
-            now = max(member.device.now, floors.time)
-            memory.known = Known(dict(floors.roles), now, witnessed=self._witnessed(floors))
-            self._check_newest(name, floors)
+            self._accepted(name, member)
         elif memory.known is not None:
             now = max(member.device.now, memory.known.decided)
             memory.known = replace(memory.known, decided=now)
@@ -132,8 +133,57 @@ class Watcher:
         if memory.known is not None:
             self._remember(memory)
 
-    def _witnessed(self, floors: Floors) -> None:
-        del floors
+    def _accepted(self, name: str, member: Member) -> None:
+        """What the device takes for the newest: by its own floors, looked up in the truth."""
+        memory, floors = member.memory, member.device.floors
+        files = member.device.transport.source.files
+        now = max(member.device.now, floors.time)
+        memory.gates |= {
+            (parts[1], int(parts[2].removesuffix(".json")))
+            for parts in (path.split("/") for path in files if path.startswith("gates/"))
+        }
+        memory.known = Known(
+            self._newest(name, member, floors),
+            now,
+            channels={channel: one.digest for channel, one in floors.channels.items()},
+            gates=lawful_gates(self.world, memory),
+            witnessed=self._witnessed(name, files),
+        )
+
+    def _witnessed(self, name: str, files: Mapping[str, bytes]) -> datetime | None:
+        """When the witnesses of the honest log vouched for what the device was shown."""
+        log = self.world.sim.log
+        if log is None or not log.witnesses:
+            return None
+        seen = self.world.cosigned.get(files.get(f"{log.prefix}/checkpoint", b""))
+        if seen is None:
+            self.blame(name, "accepted a history that no witness ever saw")
+        return seen
+
+    def _newest(self, name: str, member: Member, floors: Floors) -> dict[str, str]:
+        """4. With an honest log nothing but the newest that counts is accepted."""
+        known = dict(floors.digests)
+        for role, version in self._logged(floors).items():
+            accepted = floors.roles.get(role, version)
+            if accepted == version:
+                continue
+            if role.startswith("delegation-"):
+                known.pop(role)  # it was withheld: the delegate has no word
+            elif role in {"targets", "devices", member.memory.own_role}:
+                self.blame(name, f"accepted {role} {accepted}, the log has {version}")
+        return known
+
+    def _logged(self, floors: Floors) -> Mapping[str, int]:
+        """Role -> the newest version that counts in the log as the device has seen it."""
+        log = self.world.sim.log
+        if log is None or log.origin not in floors.logs:
+            return {}
+        signed = parse_known(floors.logs[log.origin].encode()).signed
+        past = [size for size in self.world.sizes if size <= signed.size]
+        honest = range_over(map(leaf_hash, log.entries[: signed.size])).root()
+        if not past or signed.size > len(log.entries) or signed.root != honest:
+            return {}
+        return self.world.sizes[max(past)]
 
     def _remember(self, memory: Memory) -> None:
         """When a release was wanted here for the first time, and in which boot."""
@@ -147,28 +197,6 @@ class Watcher:
                 key = f"{package}|{target[0]}|{target[1]}"
                 wanted[key] = memory.boots.get(key, memory.boot)
         memory.boots = wanted
-
-    def _check_newest(self, name: str, floors: Floors) -> None:
-        """4. With an honest log nothing but the newest that counts is accepted."""
-        log = self.world.sim.log
-        if log is None or log.origin not in floors.logs:
-            return
-        signed = parse_known(floors.logs[log.origin].encode()).signed
-        past = [size for size in self.world.sizes if size <= signed.size]
-        if not past or (not log.witnesses and signed.root != self._root_at(signed.size)):
-            return
-        newest = self.world.sizes[max(past)]
-        for role, version in newest.items():
-            accepted = floors.roles.get(role, version)
-            if accepted != version and role not in {"snapshot", "timestamp"}:
-                self.blame(name, f"accepted {role} {accepted}, the log has {version}")
-
-    def _root_at(self, size: int) -> bytes:
-        from allod.tlog.merkle import leaf_hash, range_over
-
-        log = self.world.sim.log
-        entries = [] if log is None else log.entries[:size]
-        return range_over(map(leaf_hash, entries)).root()
 
     # What it did
 
@@ -246,6 +274,9 @@ class Watcher:
         manager = "" if word is None else word.manager
         memory.changed.setdefault(package, []).append((manager, oracle.now))
         self._count("configured" if same else "stopped" if found[0] is None else "activated")
+        if manager not in {"", "owner"}:
+            shelf = isinstance(word, Word) and word.shelf is not None
+            self._count("by a channel" if shelf else "by a delegate")
 
     def _came(self, name: str, member: Member, kind: str, package: str, digest: str | None) -> None:
         place = (package, digest or "")
@@ -331,6 +362,13 @@ class Watcher:
         self._trial.pop((name, package), None)
         memory.standing[package] = final
         memory.ran.setdefault(package, set()).add(final[0] or "")
+        now = member.device.now if memory.known is None else memory.known.decided
+        stint = memory.stints.get(package)
+        since = now if stint is None or stint.release != final[0] else stint.since
+        memory.stints[package] = Stint(final[0], since, now)
+        place = (package, final[0] or "")
+        lasted = (now - since).total_seconds()
+        memory.longest[place] = max(memory.longest.get(place, 0.0), lasted)
         memory.begun.pop(package, None)
         if final[0] is not None:
             digest = Digest(final[0])

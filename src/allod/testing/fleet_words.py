@@ -90,7 +90,7 @@ class Entry:
     overrides: frozenset[str] = frozenset()
     plan: Plan | None = None
     votes: tuple[Vote, ...] = ()
-    change: str = ""
+    change: str = ""  #: whose number makes an answer at the device this one's
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,10 @@ class Ware:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a device has accepted, and when: versions of signed files, not what they say."""
+    """What a device has accepted, and when: which signed files, not what they say."""
 
-    roles: Mapping[str, int]
+    roles: Mapping[str, str]  #: role -> digest of its file
     decided: datetime  #: the time that it decided by
-    channels: Mapping[str, int] = field(default_factory=dict)  #: channel -> sequence
-    gates: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    channels: Mapping[str, str] = field(default_factory=dict)  #: channel -> digest
+    gates: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: shown, and lawful
     witnessed: datetime | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import random
@@ -16,24 +15,35 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tuf.api.metadata import SuccinctRoles
 
 from allod.agent.identity import FileIdentityKey
-from allod.domain.ids import Digest, ProviderName
+from allod.domain.ids import Digest, ProviderName, sha256
 from allod.testing.authority import AuthorityLog
 from allod.testing.fleet_device import FleetDevice, FleetTransport
-from allod.testing.fleet_paper import state_of
+from allod.testing.fleet_paper import channel_of, delegation_of, state_of
 from allod.testing.fleet_reading import Book, Memory
 from allod.testing.fleet_wares import Shop, stocked
-from allod.testing.fleet_words import Page
-from allod.testing.owner import key_from
+from allod.testing.fleet_words import OWNER, Grant, Page, Shelf
+from allod.testing.owner import key_from, role_keys
 from allod.testing.repository import RepositorySimulator
-from allod.trust.authoring import Publication
+from allod.trust.authoring import RepositoryDraft
+from allod.trust.channels import make_channel
 from allod.trust.device_view import FLEET_PATH, WITHDRAWN_PATH, provider_path
+from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.keys import from_key
-from allod.trust.metadata import BINS
+from allod.trust.metadata import BINS, open_role
 from allod.trust.role_keys import Lives
+from allod.wire.channel import channel_path, latest_path
 from allod.wire.codec import encode
+from allod.wire.delegation import encode_delegation
 from allod.wire.desired import encode_state
-from allod.wire.trust import FleetDocument, ProviderDocument, Withdrawal, WithdrawnDocument
+from allod.wire.trust import (
+    FleetDocument,
+    Person,
+    ProviderDocument,
+    Withdrawal,
+    WithdrawnDocument,
+)
 
+_ONLINE: Final = frozenset({"root", "snapshot", "timestamp"})
 _LIVES: Final = Lives(timedelta(days=730), timedelta(days=365), 1)
 _BINS: Final = SuccinctRoles([], 1, _LIVES.bin_bits, BINS)
 PROVIDERS: Final = ("acme", "bolt")
@@ -116,6 +126,10 @@ class FleetWorld:
     changes: int = 0
     past: list[RepositorySimulator] = field(default_factory=list)
     sizes: dict[int, dict[str, int]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    cosigned: dict[bytes, datetime] = field(default_factory=dict)
+    shelved: list[Shelf] = field(default_factory=list)
+    grants: int = 0  #: that were ever made
 
     def __post_init__(self) -> None:
         """Begin: an owner, providers, devices; nobody wants anything yet."""
@@ -125,10 +139,13 @@ class FleetWorld:
         self.sim = _genesis(self.log).snapshot_state()
         self.shop = stocked(self.sim.fleet)
         self.book = Book(wares=dict(self.shop.wares))
-        self.truth[FLEET_PATH] = {}
+        self.truth[FLEET_PATH] = {"people": {}}
         for name in PROVIDERS:
             self.truth[provider_path(ProviderName(name))] = {}
-        self._enter({role: 2 if role == "targets" else 1 for role in self.sim.roles})
+        roles = {role: data for role, data in self.sim.roles.items() if role not in _ONLINE}
+        self.enter(roles, self.truth)
+        self.versions = {role: open_role(data, role).version for role, data in roles.items()}
+        self.published()
         for number, groups in enumerate(GROUPS[: self.rng.choice((2, 3))]):
             self._bind(f"d{number}", groups)
 
@@ -158,48 +175,105 @@ class FleetWorld:
         own = role_of(f"state/devices/{key.device}.json")
         self.members[name] = Member(device, Memory(key.device, groups, own))
 
-    # What the owner signs
+    # What is signed, and published by an honest server
 
     def say(self, changes: Mapping[str, Any]) -> None:
         """Sign and publish what some paths say from now on; None: nothing any more."""
         self.changes += 1
         draft = self.sim.draft()
         for path, said in changes.items():
+            self._delegate(draft, path, said)
+        for path, said in changes.items():
             if said is None:
                 self.truth.pop(path, None)
                 draft.remove_target(path)
             else:
                 self.truth[path] = said
-                draft.set_target(path, self._paper(path, said))
-        self._publish(self.sim.publish(draft))
+                draft.set_target(path, self.paper(path, said, self.now))
+        publication = self.sim.publish(draft)
+        self.enter(publication.roles, self.truth)
+        self.versions |= publication.versions
+        self.published()
 
-    def _publish(self, publication: Publication) -> None:
-        self._enter(publication.versions)
-        self.past.append(self.sim.snapshot_state())
+    def _delegate(self, draft: RepositoryDraft, path: str, said: Any) -> None:
+        """A delegation comes with a role of the delegate's own, and goes with it."""
+        if not path.startswith("delegations/"):
+            return
+        name = path.removeprefix("delegations/").removesuffix(".json")
+        if said is None and name in self.sim.owner.delegates:
+            draft.revoke_delegation(f"delegation-{name}")
+        if isinstance(said, Grant) and said.follows is None and path not in self.truth:
+            key = key_from(f"delegate/{name}")
+            self.sim.owner.delegates = {**self.sim.owner.delegates, name: [key]}
+            draft.delegate(f"delegation-{name}", role_keys([key]), [f"by/{name}/*/*"])
 
-    def _enter(self, versions: Mapping[str, int]) -> None:
-        for role, version in versions.items():
-            said = {path: one for path, one in self.truth.items() if role_of(path) == role}
-            self.book.files.setdefault(role, {})[version] = copy.copy(said)
-        if self.sim.log is not None:
-            newest = {role: max(found) for role, found in self.book.files.items()}
-            self.sizes[len(self.sim.log.entries)] = newest
+    def enter(self, roles: Mapping[str, bytes], truth: Mapping[str, Any]) -> None:
+        """Write down what these files say."""
+        for role, data in roles.items():
+            said = {path: one for path, one in truth.items() if role_of(path) == role}
+            self.book.files.setdefault(role, {})[open_role(data, role).digest] = said
 
-    def _paper(self, path: str, said: Any) -> bytes:
+    def published(self) -> None:
+        """Note what the log holds now, and what witnesses said of it."""
+        log = self.sim.log
+        if log is not None:
+            self.sizes[len(log.entries)] = dict(self.versions)
+            if log.cosigners:
+                self.cosigned[self.sim.files[f"{log.prefix}/checkpoint"]] = self.now
+        self.past = [*self.past[-12:], self.sim.snapshot_state()]
+
+    def paper(self, path: str, said: Any, at: datetime) -> bytes:
         """The document that says it."""
-        fleet = self.sim.fleet
+        fleet, parts = self.sim.fleet, path.removesuffix(".json").split("/")
         if isinstance(said, Page):
-            scope = path.removeprefix("state/").removesuffix(".json")
-            return encode_state(state_of(fleet, scope, said, self.now, self.changes))
+            author = parts[1] if parts[0] == "by" else OWNER
+            page = state_of(fleet, "/".join(parts[-2:]), said, at, self.changes, author)
+            return encode_state(page)
+        if isinstance(said, Grant):
+            return encode_delegation(fleet, delegation_of(said))
         if path == WITHDRAWN_PATH:
             listed = [Withdrawal(digest=one, why="it burns toast") for one in said]
             return encode(WithdrawnDocument(fleet=fleet, releases=listed))
-        if path.startswith("providers/"):
-            name = path.removeprefix("providers/").removesuffix(".json")
-            return encode(provider_document(fleet, name, said))
+        if parts[0] == "providers":
+            return encode(provider_document(fleet, parts[1], said))
         if path == FLEET_PATH:
-            return encode(FleetDocument(fleet=fleet, name=self.sim.owner.name))
+            return encode(self._fleet_document(said["people"]))
         raise AssertionError(f"nobody knows how to sign {path}")
+
+    def _fleet_document(self, people: Mapping[str, tuple[str, ...]]) -> FleetDocument:
+        """People with keys of their own, and the key of the server's gates."""
+        named = [
+            Person(
+                name=name,
+                key=from_key(key_from(f"api/{name}").public_key),
+                role="approver",
+                kinds=list(kinds),
+                approval=from_key(key_from(f"people/{name}").public_key),
+            )
+            for name, kinds in sorted(people.items())
+        ]
+        gate = from_key(self.sim.owner.gate.public_key)
+        name = self.sim.owner.name
+        return FleetDocument(fleet=self.sim.fleet, name=name, people=named, gate_key=gate)
+
+    def put_shelf(self, shelf: Shelf) -> bytes:
+        """A provider signs a channel's document; the honest server logs and serves it."""
+        raw = self.sign_shelf(shelf)
+        log, files = self.sim.log, self.sim.files
+        if log is not None:
+            log.add_channel(raw)
+        files[channel_path(shelf.provider, shelf.channel, shelf.sequence)] = raw
+        files[latest_path(shelf.provider, shelf.channel)] = raw
+        self.sim.refresh()
+        self.shelved.append(shelf)
+        self.published()
+        return raw
+
+    def sign_shelf(self, shelf: Shelf) -> bytes:
+        """A provider signs a channel's document."""
+        raw = make_channel(channel_of(shelf), [key_from(shelf.provider)])
+        self.book.shelves[sha256(payload_of(decode_envelope(raw)))] = shelf
+        return raw
 
     def page(self, scope: str) -> Page:
         """What the owner says of a scope."""
@@ -216,6 +290,7 @@ class FleetWorld:
         """Let time go by: clocks tick, the server signs anew, witnesses look."""
         self.sim.pass_time(span)
         self.sim.refresh()
+        self.published()
         for member in self.members.values():
             clock = member.device.hardware.clock
             clock.wall += span

@@ -1,0 +1,49 @@
+"""How a seed ends: everybody is honest, and what is lawful and wanted comes true everywhere.
+
+A fleet that refuses everything breaks no law; this is what shows that ours does more than that.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from allod.testing.fleet_foes import behave
+from allod.testing.fleet_oracle import Oracle
+from allod.testing.fleet_wares import PACKAGES
+from allod.testing.fleet_watch import Watcher
+
+_TRIES: Final = 2  #: what failed for reasons of the machine is tried again
+
+
+def conclude(watcher: Watcher) -> None:
+    """Let everybody look until nothing changes, then ask the oracle what should have."""
+    world = watcher.world
+    behave(watcher)
+    for _ in range(_TRIES):
+        world.pass_time(timedelta(minutes=20))
+        for name, member in world.members.items():
+            member.device.hardware.clock.wall = world.now
+            watcher.run(name)
+    for name in world.members:
+        _check(watcher, name)
+
+
+def _check(watcher: Watcher, name: str) -> None:
+    """What the oracle allows and somebody wants, runs; but for what is known to be sick."""
+    oracle = Oracle(watcher.world.book, watcher.world.members[name].memory)
+    for package in PACKAGES:
+        word = oracle.word(package)
+        active = None if word is None else word.active
+        if active is None or active.digest == oracle.running(package)[0]:
+            continue
+        ware = oracle.ware(active.digest)
+        if ware is None or ware.sick:
+            continue
+        wanted = [(target, when) for target, when in oracle.targets(package) if when == "now"]
+        steps = [oracle.may_have(package, active.digest, verb) for verb in ("transfer", "install")]
+        if any(steps) or not wanted:
+            continue
+        if all(not oracle.objections(package, target, when) for target, when in wanted):
+            says = f"{package} {ware.version} is wanted and lawful, and does not run"
+            watcher.blame(name, says)
