@@ -31,6 +31,8 @@ PAGES: dict[str, str] = {
     "common": "Envelope Signature PublicKey KeyValue",
     "desired-state": "StateDocument PackageEntry Software ReleaseOrder Configuration Accepts"
     " Settings Window Restart DeviceRecord ChangeNote",
+    "rollout": "RolloutWire StageWire Gate CanaryReport RolloutList RolloutState StageState"
+    " DeviceTrouble PauseRequest",
     "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
@@ -39,7 +41,9 @@ PAGES: dict[str, str] = {
     " Authority SeenCheckpoint ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
     "log": "RoleStatement BindingEntry ReportEntry RefusalEntry AlarmEntry",
     "transport": "TokenRequest ReadToken",
-    "api": "ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem",
+    "api": "ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem Proposal ProposedEntry"
+    " ProposalStatus ProposalSummary ProposalList ApprovalUpload CloseProposal ChannelUpload"
+    " ChannelReceipt ChannelStatus ChannelList",
     "release": "ReleaseWire ServiceWire ConstraintWire DataWire ConfigurationWire InterruptsWire"
     " HealthWire ReleaseStatement Subject ReleasePredicate",
 }
@@ -62,6 +66,7 @@ PAYLOADS = {
     "Invite": envelope.INVITE,
     "BindingRecord": envelope.BINDING,
     "Report": envelope.REPORT,
+    "Gate": envelope.GATE,
     "TokenRequest": envelope.TOKEN_REQUEST,
     "ReleaseStatement": envelope.IN_TOTO,
 }

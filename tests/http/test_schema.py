@@ -47,6 +47,7 @@ class World:
     def __init__(self, rig: ServerRig) -> None:
         self.rig = rig
         rig.server.publish._rate = Rate(rig.clock, 1_000_000, "changes")
+        rig.server.proposals._rate = Rate(rig.clock, 1_000_000, "proposals")
         device = rig.bound()
         for _ in range(3):
             rig.server.receive_report(rig.fleet, device.id, device.report())
@@ -106,6 +107,17 @@ NAMES = (
     "GET /api/v1/fleets/{fleet}/tokens",
     "POST /api/v1/fleets/{fleet}/tokens",
     "DELETE /api/v1/fleets/{fleet}/tokens/{token}",
+    "GET /api/v1/fleets/{fleet}/proposals",
+    "POST /api/v1/fleets/{fleet}/proposals",
+    "GET /api/v1/fleets/{fleet}/proposals/{proposal}",
+    "POST /api/v1/fleets/{fleet}/proposals/{proposal}/approvals",
+    "POST /api/v1/fleets/{fleet}/proposals/{proposal}/close",
+    "GET /api/v1/fleets/{fleet}/channels",
+    "POST /api/v1/fleets/{fleet}/channels",
+    "GET /api/v1/fleets/{fleet}/rollouts",
+    "GET /api/v1/fleets/{fleet}/rollouts/{rollout}",
+    "POST /api/v1/fleets/{fleet}/rollouts/{rollout}/pause",
+    "POST /api/v1/fleets/{fleet}/rollouts/{rollout}/resume",
 )
 
 
@@ -234,6 +246,9 @@ def test_no_parameter_of_a_path_climbs(world: World, climb: str) -> None:
         f"/f/{fleet}/tuf/targets/state/groups/{climb}",
         f"/f/{fleet}/trust/{climb}",
         f"/f/{fleet}/blobs/{climb}",
+        f"/f/{fleet}/channels/{climb}",
+        f"/f/{fleet}/channels/acme/stable/{climb}",
+        f"/api/v1/fleets/{fleet}/proposals/{climb}",
         f"/f/{fleet}/devices/{climb}/challenge",
         f"/f/{fleet}/devices/{device}/{climb}",
         f"/api/v1/{climb}",
@@ -297,6 +312,9 @@ def test_bad_tokens(world: World, value: str) -> None:
         ("/f/{fleet}/devices/{device}/token", 16 * 1024),
         ("/f/{fleet}/devices/{device}/reports", 1024 * 1024 * 4 // 3 + 4096),
         ("/api/v1/fleets/{fleet}/tokens", 64 * 1024),
+        ("/api/v1/fleets/{fleet}/proposals", 8 * 1024 * 1024),
+        ("/api/v1/fleets/{fleet}/proposals/c1/approvals", 64 * 1024),
+        ("/api/v1/fleets/{fleet}/channels", 4 * 0xFFFF),
         ("/api/v1/fleets/{fleet}/changes", 64 * 1024 * 1024),
         ("/api/v1/fleets/{fleet}/floors", 64 * 1024 * 1024),
         ("/api/v1/fleets", 64 * 1024 * 1024),

@@ -30,7 +30,7 @@ from allod.server.services.logs import mark_restored
 from allod.wire.codec import encode, instant
 
 _SETTINGS: Final = "settings.json"
-_PUBLISHED: Final = ("tuf", "trust", "publications")
+_PUBLISHED: Final = ("tuf", "trust", "publications", "channels")
 _DATABASE: Final = "database.sqlite"
 _LOGS: Final = "logs.sqlite"
 
@@ -95,7 +95,7 @@ def _published(fleet: FleetDirectory) -> tuple[list[Path], dict[Path, bytes]]:
         for path in (fleet.root / "tuf" / "timestamp.json", fleet.pending, fleet.restored):
             if path.is_file():
                 replaced[path] = path.read_bytes()
-        for path in _walk(fleet.root / "trust"):
+        for path in (*_walk(fleet.root / "trust"), *fleet.root.glob("channels/*/*/latest.json")):
             replaced[path] = path.read_bytes()
     return [path for path in listed if path not in replaced], replaced
 
