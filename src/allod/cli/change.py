@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -287,6 +288,7 @@ def publish(
     *,
     yes: Sure = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    cosign: Path | None = None,
     options: Options = OPTIONS,
 ) -> None:
     """Sign a proposal that has its approvals, on the newest base, and publish it.
@@ -295,14 +297,29 @@ def publish(
         proposal: Its id, from 'allod change list'.
         yes: Do not ask.
         dry_run: Show the change and stop.
+        cosign: Write it to this file for other key holders, instead of publishing it.
         options: Options of every verb.
     """
     from allod.cli.change_proposal import fetch
     from allod.cli.publish import Intent, publish_and_say
 
     known = fetch(options.open(), proposal).proposal
-    intent = Intent(known.message, known.ticket, yes, dry_run, known.author)
+    intent = Intent(known.message, known.ticket, yes, dry_run, known.author, cosign=cosign)
     publish_and_say(options, intent, lambda picture: collected(picture, proposal))
+
+
+@app.command(name="cosign")
+def cosign_(file: Path, *, yes: Sure = False, options: Options = OPTIONS) -> None:
+    """Sign a change that others began to sign, and publish it once enough have.
+
+    Args:
+        file: What '--cosign FILE' wrote on another machine.
+        yes: Do not ask.
+        options: Options of every verb.
+    """
+    from allod.cli.cosigning import cosign
+
+    cosign(file, yes=yes, options=options)
 
 
 def collected(picture: Picture, proposal: str) -> Change:

@@ -121,7 +121,7 @@ def deploy(
         return Change({place: changed}, remarks=(*_doubles(document, resolved), *stages))
 
     done = publish(options, intent, plan)
-    if wait and not (intent.dry_run or intent.propose):
+    if wait and not (intent.dry_run or intent.propose or intent.cosign):
         _wait(options, done, scope, found[0].package, patience)
     elif done is not None:
         say(options, done)

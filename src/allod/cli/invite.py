@@ -6,7 +6,7 @@ import base64
 import os
 import secrets
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -175,7 +175,7 @@ def _with_groups(
     if not missing:
         return picture
     note = intent.message or f"group {', '.join(missing)}"
-    said = Intent(note, intent.ticket, intent.yes, intent.dry_run)
+    said = replace(intent, message=note)
 
     def plan(on: Picture) -> Change:
         scopes = [group_scope(group) for group in missing]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -61,6 +62,7 @@ class Intent:
         dry_run: Show the change and stop.
         author: Decide as this delegation, with its key on this machine.
         propose: Hand the change in for people to approve, instead of signing it.
+        cosign: Sign it and write it to this file for other key holders, instead of publishing it.
     """
 
     message: Annotated[str, Parameter(name=["--message", "-m"])] = ""
@@ -69,6 +71,7 @@ class Intent:
     dry_run: Annotated[bool, Parameter(negative="")] = False
     author: Annotated[str, Parameter(name="--as", show_default=False)] = OWNER
     propose: Annotated[bool, Parameter(negative="")] = False
+    cosign: Path | None = None
 
     def check(self) -> None:
         """Raises InvalidInput `bad-note`."""
@@ -128,7 +131,8 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
     """Make a change, whole: from the newest base to the server's receipt.
 
     Returns:
-        None if there was nothing to change, it was a dry run, or it was proposed; that is said.
+        None if there was nothing to change, it was a dry run, it was proposed, or others have to sign
+        it as well; that is said.
 
     Raises:
         InvalidInput: what the plan refuses; `not-confirmed`.
@@ -155,6 +159,11 @@ def publish(options: Options, intent: Intent, plan: Plan) -> Published | None:
             hand_in(options, prepared, yes=intent.yes)
             return None
         require_approvals(prepared.picture, prepared.reading)
+        if intent.cosign is not None:
+            from allod.cli.cosigning import begin
+
+            begin(options, prepared, intent.cosign, yes=intent.yes)
+            return None
         role = TARGETS if intent.author == OWNER else f"{DELEGATION}{intent.author}"
         signers = {role: fleet.keys.signers(role)}
         output.confirm("Sign and publish this change?", yes=intent.yes)
@@ -214,10 +223,12 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
         return None
     if picture.author == OWNER:
         draft.renew(now, root=False)
-    draft.note(_note_data(note))
+    draft.note(note_data(note))
     unsigned = draft.propose(now)
-    reading = with_contents(_read(picture, draft, unsigned), partial(_load, picture, change.blobs))
-    if any(made != _note_data(note) for made in notes(unsigned)):
+    reading = with_contents(
+        _read(picture, draft, unsigned), partial(load_with, picture, change.blobs)
+    )
+    if any(made != note_data(note) for made in notes(unsigned)):
         raise Untrusted("not-what-was-meant", "cannot sign this change: its note is another one")
     remarks = (
         *change.remarks,
@@ -261,7 +272,8 @@ def _write(picture: Picture, change: Change, draft: RepositoryDraft, note: Chang
         change.also(draft)
 
 
-def _note_data(note: ChangeNote) -> dict[str, Any]:
+def note_data(note: ChangeNote) -> dict[str, Any]:
+    """A change's note as it is signed."""
     data: dict[str, Any] = msgspec.to_builtins(change_to_wire(note))
     return data
 
@@ -276,7 +288,7 @@ def _read(picture: Picture, draft: RepositoryDraft, unsigned: Mapping[str, bytes
     )
 
 
-def _load(picture: Picture, blobs: Mapping[Digest, bytes], digest: Digest) -> Mapping[str, Any]:
+def load_with(picture: Picture, blobs: Mapping[Digest, bytes], digest: Digest) -> Mapping[str, Any]:
     """A configuration by its digest: one that is to be uploaded, or one that the server has."""
     data = blobs.get(digest)
     if data is None:
@@ -305,15 +317,25 @@ def sign(prepared: Prepared, signers: Mapping[str, tuple[Signer, ...]]) -> Chang
             raise Untrusted(
                 "not-what-was-shown", f"cannot publish {role}: it is not what was shown"
             )
+    return upload_of(prepared, made.metadata, made.targets, signers)
+
+
+def upload_of(
+    prepared: Prepared,
+    metadata: Mapping[str, bytes],
+    targets: Mapping[str, bytes],
+    signers: Mapping[str, tuple[Signer, ...]],
+) -> ChangeUpload:
+    """What is uploaded, with an entry of the log for each file."""
     online = {SNAPSHOT, TIMESTAMP}
     view = prepared.picture.base.view
     versions, repository = view.versions, view.repository
     return ChangeUpload(
         base={role: version for role, version in versions.items() if role not in online},
-        metadata=dict(made.metadata),
-        targets=dict(made.targets),
+        metadata=dict(metadata),
+        targets=dict(targets),
         blobs={str(digest): data for digest, data in prepared.change.blobs.items()},
-        entries=entries_for(repository.anchor.fleet, repository.statement, made.metadata, signers),
+        entries=entries_for(repository.anchor.fleet, repository.statement, metadata, signers),
         change=change_to_wire(prepared.note),
     )
 

@@ -136,3 +136,47 @@ def test_the_owner_takes_on_what_a_delegate_brings(works: Works, ops: Owner) -> 
         )
         == "unknown-package"
     )
+
+
+def test_a_delegation_of_two_keys_is_signed_on_two_machines(works: Works) -> None:
+    """Half a signature is nothing: the file goes on, each reads the change from its bytes, and the
+    one who makes it complete publishes it, with an entry of the log that both signed.
+    """
+    owner = works.owner
+    cards, machines = [], []
+    for name in ("one", "two"):
+        machines.append(owner.elsewhere(name))
+        cards += ["--key", owner.home.parent / f"{name}.card"]
+        machines[-1].do("delegate", "key", name, "--out", cards[-1])
+    owner.do(
+        "delegate", "grant", "both", *cards, "--threshold", "2", "--group", "kitchen",
+        "--package", TOASTER, "--yes",
+    )  # fmt: skip
+    file = owner.home.parent / "both.join"
+    owner.do("delegate", "join-file", "both", "--out", file)
+    for machine in machines:
+        machine.do("join", file)
+    one, two = machines
+    words = ("deploy", "kitchen", "toaster@1.0", "--as", "both", "--yes")
+    assert one.refused(*words) == "role-incomplete"
+    half = owner.home.parent / "half.json"
+    begun = one.do(*words, "--cosign", half)
+    assert begun["changed"] is False
+    assert one.refused(*words, "--cosign", half) == "exists"
+    assert one.do("change", "cosign", half, "--yes")["missing"] == 1, "one key counts once"
+    owner.do("group", "add", "hall", "--yes")
+    assert two.refused("change", "cosign", half, "--yes") == "out-of-date"
+    half.unlink()
+    one.do(*words, "--cosign", half)
+    damaged = half.read_bytes().replace(b'"author":"both"', b'"author":"owner"')
+    other = half.with_name("other.json")
+    other.write_bytes(damaged)
+    assert owner.refused("change", "cosign", other, "--yes") in {
+        "not-what-was-meant",
+        "wrong-delegation",
+    }
+    done = two.do("change", "cosign", half, "--yes")
+    assert done["changed"]
+    assert done["force"]["state"] == "in-force"
+    assert any("toaster" in one["says"] for one in done["differences"])
+    assert works.runs(author="both") == "1.0"
