@@ -85,7 +85,7 @@ class Delegating:
 
     Attributes:
         fleet: the simulated fleet.
-        people: name -> key, as `fleet.json` names them.
+        people: name -> key of their approvals, and kinds, as `fleet.json` names them.
     """
 
     fleet: RepositorySimulator
@@ -144,7 +144,13 @@ class Delegating:
             for name, kinds in people.items()
         }
         named = [
-            Person(name=name, key=from_key(key.public_key), role="approver", kinds=list(kinds))
+            Person(
+                name=name,
+                key=from_key(key_from(f"{self.fleet.owner.name}/api/{name}").public_key),
+                approval=from_key(key.public_key),
+                role="approver",
+                kinds=list(kinds),
+            )
             for name, (key, kinds) in self.people.items()
         ]
         return self.fleet.set_fleet(
