@@ -25,7 +25,7 @@ class StageState(Document, frozen=True, kw_only=True):
     failed: int = 0
 
 
-class Problem(Document, frozen=True, kw_only=True):
+class DeviceTrouble(Document, frozen=True, kw_only=True):
     """A device that failed, as it says itself."""
 
     device: str
@@ -48,7 +48,7 @@ class RolloutState(Document, frozen=True, kw_only=True):
     by: str = ""  #: who paused it
     until: str | None = None  #: nothing happens before, as far as is known
     stages: list[StageState]
-    problems: list[Problem] = []  #: the first hundred
+    problems: list[DeviceTrouble] = []  #: the first hundred
 
 
 class RolloutList(Document, frozen=True, kw_only=True):

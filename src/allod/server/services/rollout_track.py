@@ -31,7 +31,7 @@ from allod.wire.envelope import PublicKey
 from allod.wire.gate import CanaryReport
 from allod.wire.report import Report
 from allod.wire.rollout_state import (
-    Problem,
+    DeviceTrouble,
     RolloutRecord,
     RolloutState,
     StageState,
@@ -252,7 +252,7 @@ class Tracked:
                 for stage, count in zip(rollout.plan.stages, self.counts, strict=True)
             ],
             problems=[
-                Problem(
+                DeviceTrouble(
                     device=device, stage=self._stages[device] or 0, why=self._tracks[device].why
                 )
                 for device in list(self._failed)[:_PROBLEMS]
