@@ -11,7 +11,7 @@ FOREIGN := .venv-foreign
 # Tests start hundreds of processes: none of them should compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow check bench docs format requirements clean
+.PHONY: help demo test test-slow test-mutation check bench docs format requirements clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -39,6 +39,10 @@ test: $(READY)
 ## make test-slow      the slower suites: long crash, property and process tests, foreign programs
 test-slow: $(READY) $(FOREIGN)/.ready
 	ALLOD_FOREIGN_PYTHON=$(CURDIR)/$(FOREIGN)/bin/python $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+
+## make test-mutation  change what decides in hundreds of small ways, and see that tests notice
+test-mutation: $(READY)
+	$(BIN)/python -m tests.mutation.hunt --jobs $(JOBS)
 
 ## make check          lint, formatting, types, import contracts, documentation
 check: $(READY)

@@ -116,7 +116,8 @@ def test_the_owner_sets_terms_aside_by_name(term: Term) -> None:
     assert found.waits == found.refusals == ()
     assert found.until is None
     assert found.reasons[0].until is None
-    assert found.texts[0].endswith(" (the owner set it aside)")
+    first = found.reasons[0]
+    assert found.texts[0] == f"{first.code}: {first.says} (the owner set it aside)"
     assert found.texts[1] == "scopes: only in groups/kitchen"
 
 
