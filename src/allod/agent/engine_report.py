@@ -185,7 +185,9 @@ def _package(engine: Engine, outcome: Outcome, package: Purl, observed: Observed
         manager=_manager(wanted),
         scope=None if (scope := _scope(wanted)) is None else str(scope),
         pending=[_pending(engine, one) for one in waiting if one.package == package],
-        failed=sorted({failure.digest for failure in observed.failed if failure.digest}),
+        failed=sorted(
+            {one.digest for one in observed.failed if one.digest and one.retry_at is None}
+        ),
         healthy=_healthy(engine, package, observed),
         constraints=_constraints(engine, package, release),
     )
