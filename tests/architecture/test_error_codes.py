@@ -107,6 +107,8 @@ def reported() -> set[str]:
             found |= literals(node.args[0])  # what the owner's command finds itself
         elif name in {"AlarmRaised", "_raise"} and len(node.args) > 1:
             found |= literals(node.args[1])
+        elif name == "_refuses" and where == "domain/terms.py":
+            found |= literals(node.args[1])  # what devices say of a change that terms forbid
         elif name == "add" and where == "agent/engine_report.py":
             found |= literals(node.args[0])  # constraints on the owner
     for where in ("domain/judgement.py", "agent/engine_report.py"):
