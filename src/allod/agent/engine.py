@@ -16,7 +16,7 @@ from allod.agent.consent import take_in
 from allod.agent.engine_acts import Actor, Findings
 from allod.agent.engine_ask import put_questions
 from allod.agent.engine_authority import receipt
-from allod.agent.engine_context import Context, Outcome, wanted_of
+from allod.agent.engine_context import Context, Outcome, arrived, wanted_of
 from allod.agent.engine_drift import Warden
 from allod.agent.engine_observe import observe, running_of, works
 from allod.agent.engine_ports import World
@@ -123,7 +123,8 @@ class Engine:
         if view is None:
             return Resolved()
         self._now = max(self._now, view.accepted_at, parse_instant(view.trust.time))
-        resolved = wanted_of(view, self.bench.journals.packages(), self._now)
+        present = self.bench.journals.packages()
+        resolved = wanted_of(view, present, self._now, self._rollouts_so_far())
         self._carrier.owner_checks = {
             package: wanted.health for package, wanted in resolved.packages.items()
         }
@@ -132,6 +133,13 @@ class Engine:
         self._settler.retention = resolved.retention
         return resolved
 
+    def _rollouts_so_far(self) -> frozenset[str]:
+        try:
+            return self._grounds.came(self._now)
+        except OSError as error:
+            self.findings.alarm("disk", f"cannot remember which rollouts have come: {error}")
+            return frozenset()
+
     # -- convergence
 
     def converge(self, view: View) -> Outcome:
@@ -139,7 +147,7 @@ class Engine:
         boot = self._world.clock.boot_id()
         self._ledger.see_boot(boot)
         resolved = self._look_at(view)
-        self._take_in_answers()
+        self._remember(view, resolved)
         context = Context(self._world, self._grounds, view, self.findings, self._now)
         actor = Actor(self.bench, self._carrier, self.findings, view, resolved)
         plan, observed = self._rounds(context, resolved, actor)
@@ -161,11 +169,13 @@ class Engine:
             return self._book.used
         return self.bench.journals.load(package).last_number > 0
 
-    def _take_in_answers(self) -> None:
+    def _remember(self, view: View, resolved: Resolved) -> None:
+        """What was answered, and which rollouts have come, before anything is done by it."""
         try:
+            self._grounds.arrive(arrived(view, resolved, self._now), self._now)
             take_in(self.bench.state, self._grounds, self._ledger, self._now)
         except OSError as error:
-            self.findings.alarm("disk", f"cannot take in what was answered here: {error}")
+            self.findings.alarm("disk", f"cannot remember what terms ask: {error}")
 
     def _ask(self, outcome: Outcome) -> None:
         try:

@@ -26,7 +26,7 @@ from allod.domain.resolution import (
     Unresolved,
     resolve,
 )
-from allod.domain.rollout import Progress
+from allod.domain.rollout import Progress, mark_of
 from allod.domain.surroundings import Surroundings
 from allod.domain.terms import Packages
 from allod.wire.report import Authority, RestartReport
@@ -57,16 +57,37 @@ class Outcome:
     handed_over: bool = False  #: a new agent is in place and goes on
 
 
-def wanted_of(view: View, present: tuple[Purl, ...], now: datetime) -> Resolved:
-    """What the documents mean here and now, by whosever word."""
+def wanted_of(
+    view: View, present: tuple[Purl, ...], now: datetime, came: frozenset[str]
+) -> Resolved:
+    """What the documents mean here and now, by whosever word.
+
+    Args:
+        view: what was accepted.
+        present: packages that the device has.
+        now: the time that it decides by.
+        came: rollouts that have come to it before.
+    """
     return resolve(
         view.scopes,
         view.documents,
         present,
         Defaults(DriftPolicy(view.fleet.defaults.drift), view.fleet.defaults.retention_releases),
         delegates=view.delegates,
-        progress=Progress(view.gates, view.device, now),
+        progress=Progress(view.gates, view.device, now, came),
     )
+
+
+def arrived(view: View, resolved: Resolved, now: datetime) -> frozenset[str]:
+    """The marks of the rollouts that have come to the device now."""
+    progress, found = Progress(view.gates, view.device, now), set()
+    for wanted in resolved.packages.values():
+        for half in (wanted.software, wanted.configuration):
+            if isinstance(half, Unresolved) or half.rollout is None:
+                continue
+            if progress.reached(half.rollout):
+                found.add(mark_of(half.rollout, half.change))
+    return frozenset(found)
 
 
 class Context:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from allod.agent.engine_authority import restart_receipt
 from allod.agent.engine_context import Context, Due, Outcome
-from allod.agent.engine_restart import RestartBook, key_of
+from allod.agent.engine_restart import RestartBook, heeded, key_of
 from allod.agent.grounds import DEVICE
 from allod.agent.reporting import Ledger
 from allod.agent.view import View
@@ -44,38 +44,28 @@ class RestartKeeper:
         why = resolved.holds[0] if resolved.holds else ""
         why = why or busy(outcome.inhibitions, resolved.override_inhibitors)
         said: dict[str, terms.Decision] = {}
+        waits: dict[str, str] = {}
+        missed: list[str] = []
 
         def held_up(order: ResolvedRestart) -> bool:
-            said[key_of(order)] = found = self._context.restart(order)
-            self._tell(outcome, order, found)
-            return bool(why) or not found.allowed
+            key = key_of(order)
+            said[key] = found = self._context.restart(order)
+            _tell(outcome, order, found)
+            says = [f"{one.code}: {one.says}" for one in (*found.refusals, *found.waits)]
+            waits[key] = "; ".join([*([why] if why else []), *says])
+            return bool(waits[key])
 
-        orders = resolved.restart_orders
+        orders = heeded(resolved.restart_orders, now)
         for key, order, decision in self._book.decide(orders, now=now, boot=boot, busy=held_up):
             if decision is Decision.FINISH:
                 self._finish(key, order.restart, boot, now)
             elif decision is Decision.MISS:
-                self._book.write(key, RestartState.MISSED, boot, now)
+                missed.append(key)
             elif decision is Decision.BEGIN and outcome.restart is None:
                 authority = restart_receipt(self._view, order, said[key].texts)
                 outcome.restart = Due(key, order, authority)
-        outcome.restarts = self._book.report(orders)
-
-    def _tell(self, outcome: Outcome, order: ResolvedRestart, found: terms.Decision) -> None:
-        says = f"restart {order.restart.id} by {order.manager}"
-        for one in found.refusals:
-            outcome.findings.refusals.append(Finding(one.code, Purl(says), one.says))
-        if found.waits and not found.refusals:
-            outcome.findings.waiting.append(
-                Waiting(
-                    DEVICE,
-                    "restart",
-                    waits_for=found.waits[0].says,
-                    until=found.until,
-                    codes=tuple(one.code for one in found.waits),
-                    attempt=order.attempt,
-                )
-            )
+        self._book.miss(missed, boot, now)
+        outcome.restarts = self._book.report(orders, waits)
 
     def _finish(self, key: str, restart: Restart, boot: str, now: datetime) -> None:
         self._ledger.record(
@@ -90,3 +80,22 @@ class RestartKeeper:
             path=None,
         )
         self._book.write(key, RestartState.DONE, boot, now)
+
+
+def _tell(outcome: Outcome, order: ResolvedRestart, found: terms.Decision) -> None:
+    """What the terms say against a restart: in the findings of the run."""
+    subject = Purl(f"restart {order.restart.id} by {order.manager}")
+    for one in found.refusals:
+        outcome.findings.refusals.append(Finding(one.code, subject, one.says))
+    if not found.waits or found.refusals:
+        return
+    outcome.findings.waiting.append(
+        Waiting(
+            DEVICE,
+            "restart",
+            waits_for="; ".join(f"{one.code}: {one.says}" for one in found.waits),
+            until=found.until,
+            codes=tuple(one.code for one in found.waits),
+            attempt=order.attempt,
+        )
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -10,12 +10,14 @@ from typing import Final, Literal
 import msgspec
 
 from allod.agent.twin import Damaged, TwinFile
+from allod.domain.desired import OWNER
 from allod.domain.resolution import ResolvedRestart
 from allod.domain.restarts import Decision, RestartRecord, RestartState, decide, restart_key
 from allod.wire.codec import instant, parse_instant
 from allod.wire.report import Authority, RestartReport
 
 _REMEMBERED: Final = 1000
+MAX_DELEGATED: Final = 32  #: orders of each delegate that are heeded at a time
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +66,22 @@ class RestartBook:
         entry = _Entry(
             state=state, boot=boot, at=instant(now), authority=authority or self.authority(key)
         )
-        entries = {**self._entries, key: entry}
-        for oldest in sorted(entries, key=lambda name: entries[name].at)[:-_REMEMBERED]:
-            del entries[oldest]
+        self._write({key: entry})
+
+    def miss(self, keys: Iterable[str], boot: str, now: datetime) -> None:
+        """It is too late for these; durable when it returns."""
+        entry = _Entry(state=RestartState.MISSED, boot=boot, at=instant(now))
+        fresh = dict.fromkeys(keys, entry)
+        if fresh:
+            self._write(fresh)
+
+    def _write(self, fresh: dict[str, _Entry]) -> None:
+        entries = self._entries | fresh
+        for whose in {_of(key) for key in fresh}:
+            same = [name for name in entries if _of(name) == whose]  # nobody crowds others out
+            most = 2 * MAX_DELEGATED if whose else _REMEMBERED
+            for oldest in sorted(same, key=lambda name: entries[name].at)[:-most]:
+                del entries[oldest]
         self._twin.save(msgspec.json.encode(entries))
         self._entries = entries
         self.damaged = False
@@ -106,20 +121,45 @@ class RestartBook:
             found.append((key, order, decision))
         return found
 
-    def report(self, orders: Iterable[ResolvedRestart]) -> list[RestartReport]:
-        """As it stands in the report."""
+    def report(
+        self, orders: Iterable[ResolvedRestart], waits: Mapping[str, str]
+    ) -> list[RestartReport]:
+        """As it stands in the report, with what each waits for, by key."""
         told = []
         for order in orders:
-            record, restart = self._record(key_of(order)), order.restart
+            key, restart = key_of(order), order.restart
+            record = self._record(key)
             state: Literal["waiting", "done", "missed"] = "waiting"
             at = restart.at
             if record is not None and record.state is not RestartState.BEGUN:
                 state = "done" if record.state is RestartState.DONE else "missed"
                 at = record.at
             told.append(
-                RestartReport(id=restart.id, state=state, at=instant(at), manager=order.manager)
+                RestartReport(
+                    id=restart.id,
+                    state=state,
+                    at=instant(at),
+                    manager=order.manager,
+                    waits_for=waits.get(key, ""),
+                )
             )
         return told
+
+
+def heeded(orders: Iterable[ResolvedRestart], now: datetime) -> tuple[ResolvedRestart, ...]:
+    """The owner's orders, and of each delegate's the next few: more are no orders, but a flood."""
+    found: list[ResolvedRestart] = []
+    counts: dict[str, int] = {}
+    for order in sorted(orders, key=lambda one: (one.restart.latest < now, one.restart.at)):
+        counts[order.manager] = counts.get(order.manager, 0) + 1
+        if order.manager == OWNER or counts[order.manager] <= MAX_DELEGATED:
+            found.append(order)
+    return tuple(found)
+
+
+def _of(key: str) -> str:
+    """Whose restart a key names; empty: the owner's."""
+    return key.split("/")[1] if key.startswith("by/") else ""
 
 
 def key_of(order: ResolvedRestart) -> str:

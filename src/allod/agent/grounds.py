@@ -26,6 +26,7 @@ from allod.wire.codec import instant, parse_instant
 MAX_SEEN: Final = 64  #: releases of a package whose first sight is remembered, besides the wanted
 MAX_ACTIVATED: Final = 1_000  #: of each manager: as many as a rate can count (wire/terms.py)
 MAX_ANSWERS: Final = 32
+MAX_ROLLOUTS: Final = 256  #: that have come to the device, besides those that are ordered
 
 DEVICE: Final = Purl("")  #: what concerns the device as a whole: restarts
 
@@ -49,6 +50,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     activated: tuple[_Activation, ...] = ()
     answers: dict[str, _Answer] = {}
     lost: str = ""  #: when what was remembered before was found lost
+    came: dict[str, str] = {}  #: rollouts that have come to the device, by mark
 
 
 class GroundsStore:
@@ -145,6 +147,25 @@ class GroundsStore:
         for oldest in list(answers)[:-MAX_ANSWERS]:
             del answers[oldest]
         self._save(msgspec.structs.replace(record, answers=answers))
+
+    def arrive(self, marks: Iterable[str], now: datetime) -> None:
+        """Rollouts have come to the device: for good, whatever its clock or its cache says later.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        record, wanted = self._open(DEVICE, now), set(marks)
+        if wanted <= record.came.keys():
+            return
+        known = record.came | {mark: instant(now) for mark in wanted - record.came.keys()}
+        others = sorted(known.keys() - wanted, key=lambda mark: (known[mark], mark))
+        for mark in others[: max(0, len(others) - MAX_ROLLOUTS)]:
+            del known[mark]
+        self._save(msgspec.structs.replace(record, came=known))
+
+    def came(self, now: datetime) -> frozenset[str]:
+        """The marks of rollouts that have come to the device. Raises OSError."""
+        return frozenset(self._open(DEVICE, now).came)
 
     def of(self, package: Purl, managers: Iterable[str], now: datetime) -> Grounds:
         """What a package's terms are judged by, where these decide on it.

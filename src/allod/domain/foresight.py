@@ -101,7 +101,7 @@ def foresee(
 class _Arrived(Progress):
     """Every rollout has come to the device: what it will bring in the end."""
 
-    def reached(self, rollout: Rollout) -> bool:  # noqa: ARG002 — whichever it is
+    def reached(self, rollout: Rollout, change: str = "") -> bool:  # noqa: ARG002 — whichever
         return True
 
 

@@ -5,8 +5,9 @@
    scope the exact name beats a pattern.
 3. Software and configuration resolve separately.
 4. Where a delegation manages, its document for that same scope decides, or the channel that it
-   follows; without a valid one the package stays as it is, and that is reported. What the owner
-   accepts and sets aside by name stands in the owner's entry all the same.
+   follows; without a valid one the package stays as it is, and that is reported. A delegate names
+   no other manager. What the owner accepts and sets aside by name stands in the owner's entry all
+   the same.
 5. An entry that could not be read decides too: it stops the search, so that no lower scope speaks
    in its place, and the package stays as it is.
 6. What nobody names stays as it is. Only an exact entry of the owner can list releases, and only
@@ -179,11 +180,12 @@ class _Reading:
         """Of all scopes: one more never allows more, so none is left out."""
         return tuple(dict.fromkeys(term for one in self.ordered for term in one.terms))
 
-    def come(self, rollout: Rollout | None) -> bool:
+    def come(self, entry: PackageEntry) -> bool:
         """Whether what an entry says holds on this device yet."""
-        if rollout is None:
+        if entry.rollout is None:
             return True
-        return self.progress is not None and self.progress.reached(rollout)
+        change = "" if entry.change is None else entry.change.id
+        return self.progress is not None and self.progress.reached(entry.rollout, change)
 
 
 def resolve(
@@ -364,7 +366,7 @@ def _own_software(
     """What an entry wants, or what stood before its rollout."""
     releases = software.releases
     rollout = entry.rollout
-    if rollout is not None and rollout.before is not None and not reading.come(rollout):
+    if rollout is not None and rollout.before is not None and not reading.come(entry):
         releases = rollout.before.releases
     return ResolvedSoftware(
         scope,
@@ -397,6 +399,8 @@ def _delegated_software(
         return Unresolved("unreadable-entry", own.unreadable[package], document.scope, manager)
     if theirs is None or theirs.software is None:
         return _wordless(document.scope, manager)
+    if theirs.software.manager != OWNER:
+        return _handed_on(document.scope, manager)
     return _own_software(
         document.scope, theirs, theirs.software, reading, terms, entry, manager=manager
     )
@@ -426,8 +430,8 @@ def _from_channel(
         # Not its sequence: a newer document that says the same of this package orders nothing anew.
         f"{channel.provider}/{channel.channel}",
         manager=manager,
+        # People approve one entry as it stands, and never what a channel will say: none counts here.
         terms=(*terms, channel.term),
-        approved=entry.approved,
         channel=channel,
     )
 
@@ -461,6 +465,8 @@ def _configuration(
         )
     if delegate is None or theirs is None or theirs.configuration is None:
         return _wordless(document.scope, order.manager)
+    if theirs.configuration.manager != OWNER:
+        return _handed_on(document.scope, order.manager)
     terms = _delegate_terms(delegate, key, package, reading)
     return _own_configuration(
         document.scope, theirs, theirs.configuration, reading, terms, entry, order.manager
@@ -478,7 +484,7 @@ def _own_configuration(
 ) -> ResolvedConfiguration:
     rollout = entry.rollout
     before = None if rollout is None else rollout.before_configuration
-    if before is not None and not reading.come(rollout):
+    if before is not None and not reading.come(entry):
         order = before
     return ResolvedConfiguration(
         scope,
@@ -496,6 +502,11 @@ def _wordless(scope: Scope, manager: str) -> Unresolved:
     return Unresolved(
         "no-valid-document", f"the delegation {manager} has no valid document", scope, manager
     )
+
+
+def _handed_on(scope: Scope, manager: str) -> Unresolved:
+    reason = f"the delegation {manager} would have somebody else decide, and only the owner can"
+    return Unresolved("sub-delegation", reason, scope, manager)
 
 
 def configuration_digest(resolved: ResolvedPackage, running: Digest | None) -> Digest | None:

@@ -67,6 +67,11 @@ def stage_of(rollout: Rollout, device: DeviceId) -> int | None:
     return None
 
 
+def mark_of(rollout: Rollout, change: str) -> str:
+    """By what a device remembers that a rollout has come to it, as it was signed with a change."""
+    return f"{rollout.id}|{change}"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a rollout has come where a device decides."""
@@ -74,9 +79,17 @@ class Progress:
     gates: Mapping[str, frozenset[int]]  #: rollout -> stages whose gate holds
     device: DeviceId
     now: datetime
+    came: frozenset[str] = frozenset()  #: marks of rollouts that have come to the device before
 
-    def reached(self, rollout: Rollout) -> bool:
-        """Whether the device is to have what comes after."""
+    def reached(self, rollout: Rollout, change: str = "") -> bool:
+        """Whether the device is to have what comes after; once it is, it is for good.
+
+        Args:
+            rollout: the plan.
+            change: id of the change that last touched the entry in which it stands.
+        """
+        if mark_of(rollout, change) in self.came:
+            return True
         number = stage_of(rollout, self.device)
         if number is None or self.now < rollout.stages[number].at:
             return False

@@ -182,6 +182,7 @@ class RestartReport(Document, kw_only=True, frozen=True):
     state: Literal["waiting", "done", "missed"]
     at: str
     manager: str = "owner"  #: who ordered it
+    waits_for: str = ""  #: why it is not done now although it is due
 
 
 class Report(Document, kw_only=True, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from allod.agent.engine_restart import MAX_DELEGATED, RestartBook
 from allod.agent.engine_wish import next_wish
 from allod.agent.supervisor_consent import questions
 from allod.domain.approval import Approval
@@ -333,6 +334,26 @@ def test_a_rollout_comes_at_its_time_and_with_its_gate(device: FakeDevice, owner
     assert device.version() == "2.0"
 
 
+def test_a_rollout_that_came_stays_come(device: FakeDevice, owner: Owner) -> None:
+    """Neither a clock that goes back, nor a gate that is lost or withheld, takes it back."""
+    made = first(device, owner)
+    plan = rollout(device, owner, made, device.publish("2.0"))
+    owner.gates = {plan.id: frozenset({1})}
+    device.pass_time(hours=3)
+    device.run(owner.view())
+    assert device.version() == "2.0"
+    owner.gates = {}
+    device.run(owner.view())
+    assert device.version() == "2.0"
+    device.hardware.clock.wall = START + timedelta(minutes=1)
+    device.run(owner.view())
+    assert device.version() == "2.0"
+    again = _plan(plan.id, made)
+    owner.deploy(device.publish("3.0"), rollout=again)
+    device.run(owner.view())
+    assert device.version() == "1.0", "signed anew it has to come anew: what stood before holds"
+
+
 def test_a_rollout_tries_again_what_was_sick_with_longer_and_longer_pauses(
     device: FakeDevice, owner: Owner
 ) -> None:
@@ -428,6 +449,29 @@ def test_a_delegates_restart_does_not_stand_in_for_the_owners(
     assert device.hardware.restarter.reasons[-1] == "restart night, ordered by the owner"
 
 
+def test_a_flood_of_restarts_pushes_nobody_elses_out(device: FakeDevice, owner: Owner) -> None:
+    """Many orders of a delegate: the owner's, which is done, is not forgotten and repeated."""
+    first(device, owner)
+    owner.replace(owner.document(), restarts=(ORDER,))
+    device.run(owner.view())
+    device.reboot()
+    device.run(owner.view())
+    owner.grant("ops")
+    past = START - timedelta(minutes=1)
+    many = [Restart(f"r{n}", past - timedelta(hours=1), past) for n in range(100)]
+    owner.write("ops", restarts=tuple(many))
+    device.run(owner.view())
+    said = device.said()[-1]["restarts"]
+    assert len(said) == 1 + MAX_DELEGATED
+    assert [one["state"] for one in said if one["manager"] == "owner"] == ["done"]
+    book = RestartBook(device.state.agent)
+    book.miss([f"by/ops/groups/kitchen#x{n}" for n in range(2000)], "boot-2", START)
+    assert RestartBook(device.state.agent).used
+    owner.write("ops")
+    device.run(owner.view())
+    assert len(device.hardware.restarter.reasons) == 1
+
+
 def test_a_delegates_restarts_are_held_to_window_and_rate(device: FakeDevice, owner: Owner) -> None:
     """Before the window opens nothing happens; a third one in the same day is missed."""
     first(device, owner)
@@ -436,6 +480,7 @@ def test_a_delegates_restarts_are_held_to_window_and_rate(device: FakeDevice, ow
     owner.write("ops", restarts=(ORDER, *others))
     device.run(owner.view())
     assert device.hardware.restarter.reasons == []
+    assert all(one["waitsFor"].startswith("window: ") for one in device.said()[-1]["restarts"])
     device.pass_time(hours=1)
     device.run(owner.view())
     for restarts in (1, 2, 2, 2):
