@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from allod.cli.log_channels import new_documents
 from allod.durable import write_atomic
 from allod.errors import AllodError
 from allod.tlog.known import KnownLog, parse_known
@@ -159,6 +160,11 @@ def _read_on(view: View, book: BookFile) -> BookFile:
         Place(role=role, version=entry.version, log=origin, index=entry.index)
         for role, entries in found.items()
         for entry in entries
+    ]
+    newest = {one.role: one.version for one in (*book.past, *book.places)}
+    places += [
+        Place(role=role, version=sequence, log=origin, index=index)
+        for role, sequence, index in new_documents(view, repository, newest)
     ]
     odd = [Odd(code=one.code, says=one.says) for one in repository.alarms if one.code in _ODD]
     return BookFile(
