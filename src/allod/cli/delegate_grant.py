@@ -37,7 +37,7 @@ from allod.domain.ids import (
     parse_provider,
     parse_purl,
 )
-from allod.domain.terms import Lease, Until
+from allod.domain.terms import Approvals, Lease, Until
 from allod.errors import AllodError, Conflict, InvalidInput
 from allod.trust.keys import key_id, to_key
 from allod.trust.role_keys import RoleKeys
@@ -168,6 +168,12 @@ def _delegation(
     verbs = _verbs(wanted, follow) if wanted.verbs or like is None else like.verbs
     terms = wanted.terms.terms(clock()) or (proposal.terms if proposal else ())
     _check_lease(picture, terms)
+    if follow is not None and any(isinstance(term, Approvals) for term in terms):
+        raise InvalidInput(
+            "bad-arguments",
+            "cannot ask for --approvals of a channel: people approve one change as it stands, and no "
+            "channel asks them; let the provider give orders with a --key, or decide yourself",
+        )
     return Delegation(
         id=wanted.name,
         scopes=scopes,

@@ -228,7 +228,7 @@ class Reading:
         wish = Wish(shelf.provider, version, digest)
         rules = (*rules, Rule("until", shelf.expires))
         change = f"{shelf.name}/{shelf.sequence}"
-        return Word(scope, grant.id, (wish,), rules, entry, self._votes(entry), shelf, change)
+        return Word(scope, grant.id, (wish,), rules, entry, (), shelf, change)
 
     def config_word(self, package: str) -> ConfigWord | None:
         """Whose word counts for the configuration; None: nobody's."""

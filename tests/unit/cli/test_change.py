@@ -156,3 +156,16 @@ def test_an_approver_needs_the_key_of_approvals(works: Works) -> None:
     assert eve.refused("change", "approve", change, "--yes") == "key-elsewhere"
     people = {one.name: one for one in newest(works.owner.fleet()).fleet_document.people}
     assert people["eve"].approval is None
+
+
+def test_nobody_approves_what_a_channel_will_say(works: Works) -> None:
+    """An approval is of one entry as it stands: a channel cannot be granted with approvals."""
+    code = works.owner.refused(
+        "delegate", "grant", "security", "--follow", "acme/stable", "--group", "kitchen",
+        "--package", "pkg:generic/acme/*", "--approvals", "qa=1", "--until", "+90d", "--yes",
+    )  # fmt: skip
+    assert code == "bad-arguments"
+    works.owner.do(
+        "delegate", "grant", "security", "--follow", "acme/stable", "--group", "kitchen",
+        "--package", "pkg:generic/acme/*", "--until", "+90d", "--yes",
+    )  # fmt: skip
