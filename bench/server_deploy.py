@@ -28,7 +28,7 @@ from allod.domain.ids import (
     parse_digest,
     sha256,
 )
-from allod.server.ports import Bound
+from allod.server.events import Bound
 from allod.testing.server import ServerRig, upload_of
 from allod.wire.codec import encode
 

@@ -9,11 +9,13 @@ import pytest
 
 from allod.domain.ids import DeviceId, FleetId
 from allod.server.db.sqlite import SqliteDatabase
-from allod.server.ports import (
+from allod.server.events import (
     AlarmRaised,
     Bound,
+    ChannelTaken,
     DeviceDocumented,
     FleetRead,
+    ProposalKept,
     Published,
     Reported,
     ReportForgotten,
@@ -241,3 +243,56 @@ def test_the_migrations_make_the_schema(tmp_path) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
     made.close()
     assert differences == []
+
+
+def proposed(id_="c1", **fields) -> ProposalKept:
+    values = {
+        "fleet": FLEET,
+        "id": id_,
+        "author": "owner",
+        "by": "anna",
+        "at": "2026-11-23T09:00:00Z",
+        "message": "why",
+        "ticket": "T1",
+        "state": "open",
+        "received": NOW,
+        "packages": ("groups/kitchen pkg:generic/me/toaster",),
+        "approvals": 0,
+    }
+    return ProposalKept(**{**values, **fields})
+
+
+def test_a_proposal_is_replaced(database) -> None:
+    """The newest of an id counts; they come by id, by state, in pages, and of one fleet."""
+    database.apply(proposed("c2"), proposed("c1"), proposed("c3", fleet=OTHER))
+    database.apply(proposed("c1", state="published", approvals=2))
+    assert [row.id for row in database.proposals(FLEET, limit=9)] == ["c1", "c2"]
+    assert database.proposals(FLEET, limit=1) == (proposed("c1", state="published", approvals=2),)
+    assert database.proposals(FLEET, state="open", limit=9) == (proposed("c2"),)
+    assert database.proposals(FLEET, after="c1", limit=9) == (proposed("c2"),)
+    database.forget(FLEET)
+    assert database.proposals(FLEET, limit=9) == ()
+
+
+def taken(sequence=1, **fields) -> ChannelTaken:
+    values = {
+        "fleet": FLEET,
+        "provider": "acme",
+        "channel": "stable",
+        "sequence": sequence,
+        "digest": "sha256:a",
+        "at": NOW,
+        "expires": NOW + timedelta(days=1),
+        "received": NOW,
+        "news": sequence,
+    }
+    return ChannelTaken(**{**values, **fields})
+
+
+def test_a_channel_has_its_newest_document(database) -> None:
+    """The highest sequence of each channel, in whatever order they came, with where it stands."""
+    newest = taken(7, log="origin", index=3)
+    events = (taken(2), newest, taken(5), taken(1, channel="beta"), taken(9, fleet=OTHER))
+    database.apply(*events)
+    database.apply(*events)
+    assert database.channels(FLEET) == (taken(1, channel="beta"), newest)

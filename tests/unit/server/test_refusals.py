@@ -8,7 +8,7 @@ import pytest
 
 from allod.domain.ids import sha256
 from allod.errors import Conflict, Refused, Unavailable, Untrusted
-from allod.server.ports import AlarmRaised
+from allod.server.events import AlarmRaised
 from allod.server.services.refusals import A_DAY, STRANGERS
 from allod.testing.asgi import Answer, ask
 from allod.testing.server import ServerRig

@@ -15,10 +15,9 @@ from alembic.util import CommandError
 from allod.errors import Unavailable
 from allod.server.db import schema, statements
 from allod.server.db.connection import immediate, open_sqlite
-from allod.server.ports import (
+from allod.server.events import (
     AlarmRaised,
     ChannelTaken,
-    DeviceRow,
     Event,
     FleetRead,
     ProposalKept,
@@ -26,6 +25,7 @@ from allod.server.ports import (
     Reported,
     TokenIssued,
 )
+from allod.server.ports import DeviceRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,12 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from allod.server.db import schema
-from allod.server.ports import (
+from allod.server.events import (
     AlarmRaised,
     Bound,
     ChannelTaken,
     DeviceDocumented,
-    DeviceRow,
     Event,
     FleetRead,
     ProposalKept,
@@ -25,6 +24,7 @@ from allod.server.ports import (
     TokenIssued,
     TokenRevoked,
 )
+from allod.server.ports import DeviceRow
 from allod.wire.codec import shaped
 from allod.wire.entry import ChangeNote
 

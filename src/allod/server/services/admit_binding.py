@@ -10,7 +10,8 @@ import structlog
 
 from allod.domain.ids import DeviceId, FleetId, sha256
 from allod.errors import Conflict, Refused, Untrusted
-from allod.server.ports import AlarmRaised, Bound, DeviceRow
+from allod.server.events import AlarmRaised, Bound
+from allod.server.ports import DeviceRow
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import DOCUMENT_CAP, Fleets, FleetState, published_file
 from allod.server.services.limits import Rate

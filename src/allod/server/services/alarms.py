@@ -11,8 +11,9 @@ import structlog
 
 from allod.domain.ids import FleetId
 from allod.errors import AllodError
+from allod.server.events import AlarmRaised
 from allod.server.layout import ServerDirectory
-from allod.server.ports import AlarmRaised, Database, Files
+from allod.server.ports import Database, Files
 from allod.server.services.limits import Locks
 from allod.server.services.logs import Logs
 from allod.wire.codec import Document, decode, encode, instant, parse_instant

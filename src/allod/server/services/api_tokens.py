@@ -17,8 +17,9 @@ import structlog
 from allod import durable
 from allod.domain.ids import FleetId, parse_name
 from allod.errors import AllodError, InvalidInput
+from allod.server.events import TokenIssued, TokenRevoked
 from allod.server.layout import ServerDirectory
-from allod.server.ports import Clock, Database, TokenIssued, TokenRevoked
+from allod.server.ports import Clock, Database
 from allod.wire.api import NewToken, TokenCreated, TokenInfo
 from allod.wire.codec import Document, decode, encode, instant, parse_instant
 

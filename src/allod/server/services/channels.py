@@ -21,7 +21,7 @@ import structlog
 from allod.domain.delegation import Channel
 from allod.domain.ids import Digest, FleetId, sha256
 from allod.errors import AllodError, Conflict, Refused, Untrusted
-from allod.server.ports import AlarmRaised, ChannelTaken
+from allod.server.events import AlarmRaised, ChannelTaken
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import FleetState
 from allod.server.services.limits import Rate

@@ -16,8 +16,8 @@ import structlog
 from allod.domain.desired import OWNER
 from allod.domain.ids import FleetId, parse_name, parse_scope
 from allod.errors import AllodError, Conflict, InvalidInput, Refused, Untrusted
+from allod.server.events import ProposalKept
 from allod.server.layout import ServerDirectory
-from allod.server.ports import ProposalKept
 from allod.server.services.access import PUBLISH, Principal
 from allod.server.services.fleets import Fleets
 from allod.server.services.limits import Locks, Rate

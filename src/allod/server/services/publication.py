@@ -23,18 +23,10 @@ import structlog
 
 from allod.domain.ids import DeviceId, FleetId, parse_device, parse_digest
 from allod.errors import InvalidInput, Unavailable
+from allod.server.events import DeviceDocumented, Event, FleetRead
 from allod.server.layout import FleetDirectory, ServerDirectory
 from allod.server.lock import publishing
-from allod.server.ports import (
-    BlobStore,
-    Clock,
-    Database,
-    DeviceDocumented,
-    Event,
-    Files,
-    FleetRead,
-    News,
-)
+from allod.server.ports import BlobStore, Clock, Database, Files, News
 from allod.server.services.fleets import (
     DOCUMENT_CAP,
     Fleets,

@@ -10,8 +10,8 @@ import structlog
 
 from allod.domain.ids import Digest, FleetId, parse_device
 from allod.errors import AllodError
+from allod.server.events import Bound, Event, Reported
 from allod.server.layout import FleetDirectory
-from allod.server.ports import Bound, Event, Reported
 from allod.server.services.admit_binding import binding_of, bound_event
 from allod.server.services.alarms import read_alarm_files
 from allod.server.services.api_tokens import read_token_files

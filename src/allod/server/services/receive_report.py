@@ -12,7 +12,8 @@ import structlog
 
 from allod.domain.ids import DeviceId, Digest, FleetId, sha256
 from allod.errors import Refused, Untrusted
-from allod.server.ports import AlarmRaised, Database, DeviceRow, Reported, ReportForgotten
+from allod.server.events import AlarmRaised, Reported, ReportForgotten
+from allod.server.ports import Database, DeviceRow
 from allod.server.services.alarms import Alarms
 from allod.server.services.limits import Rate
 from allod.server.services.logs import Logs

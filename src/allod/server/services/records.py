@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final, Literal
 
 from allod.domain.ids import FleetId, parse_digest
+from allod.server.events import ChannelTaken, Event, Published
 from allod.server.layout import FleetDirectory
-from allod.server.ports import ChannelTaken, Event, Published
 from allod.wire.codec import Document, decode, instant, parse_instant
 from allod.wire.entry import ChangeNote
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from allod.domain.ids import FleetId, parse_device
-from allod.server.ports import DeviceRow, Reported
+from allod.server.events import Reported
+from allod.server.ports import DeviceRow
 from allod.server.services.publication import Stores
 from allod.server.services.rollout_plans import OpenRollout
 from allod.server.services.rollout_track import Taken, Tracked

@@ -23,7 +23,7 @@ from securesystemslib.signer import Signer
 from allod.domain.ids import FleetId
 from allod.domain.rollout_course import Done, Halt, Open, Verdict, Wait
 from allod.errors import AllodError, Conflict, InvalidInput, Refused
-from allod.server.ports import AlarmRaised
+from allod.server.events import AlarmRaised
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import FleetState
 from allod.server.services.publication import Publications

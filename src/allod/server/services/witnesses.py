@@ -10,8 +10,9 @@ import structlog
 from allod import durable
 from allod.domain.ids import FleetId, parse_fleet
 from allod.errors import AllodError, InvalidInput
+from allod.server.events import AlarmRaised
 from allod.server.layout import ServerDirectory
-from allod.server.ports import AlarmRaised, Clock
+from allod.server.ports import Clock
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import Fleets, FleetState
 from allod.server.services.gather import Gather, KnownWitness, Pace, WitnessCalls
