@@ -33,6 +33,9 @@ PAGES: dict[str, str] = {
     " Settings Window Restart DeviceRecord ChangeNote",
     "rollout": "RolloutWire StageWire Gate CanaryReport RolloutList RolloutState StageState"
     " DeviceTrouble PauseRequest",
+    "delegation": "DelegationDocument Follow Versions NewAccess Soak Windows Rate Approvals Lease Until",
+    "channel": "ChannelDocument ChannelRelease",
+    "approval": "ApprovalStatement",
     "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
@@ -67,6 +70,8 @@ PAYLOADS = {
     "BindingRecord": envelope.BINDING,
     "Report": envelope.REPORT,
     "Gate": envelope.GATE,
+    "ChannelDocument": envelope.CHANNEL,
+    "ApprovalStatement": envelope.APPROVAL,
     "TokenRequest": envelope.TOKEN_REQUEST,
     "ReleaseStatement": envelope.IN_TOTO,
 }
