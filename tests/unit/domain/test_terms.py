@@ -129,6 +129,8 @@ def test_verbs_are_exactly_those_that_are_named() -> None:
         ("same-minor", "2.0.1", "2.0.10", None),
         ("same-minor", "v2.0.1", "2.0.2", None),
         ("same-minor", "2.0", "2.0.2", None),
+        ("same-minor", "2", "2.0.2", None),
+        ("same-minor", "2.1", "2.1.0", None),
         ("same-minor", "2.0.1", "2.0.1-4", None),
         ("same-minor", "2.0.1", "2.1.0", "2.1.0 is no patch of 2.0.1"),
         ("same-minor", "2.0.1", "3.0.1", "3.0.1 is no patch of 2.0.1"),
