@@ -52,7 +52,7 @@ class ServerProcess:
                 stderr=log,
             )
         port = int(url.rpartition(":")[2])
-        for _ in range(200):
+        for _ in range(1200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return

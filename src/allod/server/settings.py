@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from allod import durable
 from allod.errors import InvalidInput
@@ -12,6 +12,9 @@ from allod.server.layout import ServerDirectory
 from allod.wire.codec import Document, decode, encode
 
 LogsIn = Literal["directory", "sql"]  #: where the fleets' logs are kept
+
+
+_LONGEST_POLL: Final = 86_400
 
 
 class SettingsFile(Document, frozen=True, kw_only=True):
@@ -24,6 +27,7 @@ class SettingsFile(Document, frozen=True, kw_only=True):
     port: int = 8443
     tls: bool = True
     logs: LogsIn = "directory"
+    poll_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,19 @@ def load_settings(directory: Path) -> Settings:
     file = decode(data, SettingsFile, cap=64 * 1024, what=str(path))
     if not 0 < file.port < 65536:  # noqa: PLR2004 - ports of TCP
         raise InvalidInput("bad-settings", f"cannot use {path}: no port has number {file.port}")
-    return Settings(directory, file.url, file.address, file.port, file.tls, file.logs)
+    if not 1 <= file.poll_seconds <= _LONGEST_POLL:
+        raise InvalidInput(
+            "bad-settings", f"cannot use {path}: pollSeconds is 1 to {_LONGEST_POLL} seconds"
+        )
+    return Settings(
+        directory,
+        file.url,
+        file.address,
+        file.port,
+        file.tls,
+        file.logs,
+        poll_seconds=file.poll_seconds,
+    )
 
 
 def save_settings(settings: Settings) -> None:
@@ -91,5 +107,6 @@ def save_settings(settings: Settings) -> None:
         port=settings.port,
         tls=settings.tls,
         logs=settings.logs,
+        poll_seconds=settings.poll_seconds,
     )
     durable.write_atomic(settings.layout.settings, encode(file))
