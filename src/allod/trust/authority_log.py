@@ -72,7 +72,7 @@ def read_authority(
     raw = yield Need(f"{prefix}/checkpoint", CHECKPOINT_CAP)
     if raw is None:
         raise withheld(f"{prefix}/checkpoint")
-    with _refused():
+    with refused():
         _check_genesis(log)
         signed = open_checkpoint(raw, log.origin, [parse_key(log.key)])
         witnessed = as_of(signed, named)
@@ -86,7 +86,7 @@ def read_authority(
         begin=0 if judged is None else judged.range.end,
     )
     try:
-        with _refused():
+        with refused():
             known = yield from _tail(prefix, signed, floor, judged, counting)
     except Untrusted as error:
         if error.code == "log-consistency" and floor is not None:
@@ -149,7 +149,7 @@ def judged_log(repository: Repository) -> KnownLog | None:
 
 
 @contextlib.contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
     """What cannot be read is refused like what cannot be trusted."""
     try:
         yield

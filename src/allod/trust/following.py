@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from allod.domain.delegation import Channel, Follow
 from allod.domain.ids import sha256
-from allod.errors import AllodError, InvalidInput, Untrusted
+from allod.errors import AllodError, InvalidInput, Refused, Untrusted
 from allod.trust.accepted import Repository
 from allod.trust.channels import (
     ENVELOPE_CAP,
@@ -116,7 +116,7 @@ def _entry(index: int, envelope: Envelope, provider: ProviderDocument, follow: F
     if envelope.payload_type != CHANNEL:
         raise Untrusted("wrong-type", f"cannot follow {follow}: it is signed as something else")
     if _is_distrusted(index, provider):
-        raise Untrusted(
+        raise Refused(
             "provider-distrusted",
             f"cannot follow {follow}: the owner distrusts what the provider signed by then",
         )

@@ -13,7 +13,7 @@ from typing import Final
 
 from allod.domain.delegation import Follow
 from allod.domain.ids import sha256
-from allod.errors import AllodError, InvalidInput, Untrusted
+from allod.errors import AllodError, Untrusted
 from allod.tlog.checkpoint import CHECKPOINT_CAP, open_checkpoint
 from allod.tlog.known import KnownLog
 from allod.tlog.merkle import CompactRange
@@ -21,7 +21,7 @@ from allod.tlog.note import parse_key
 from allod.tlog.proofs import consistency_proof, verify_consistency
 from allod.tlog.tiles import Tile, TileReader
 from allod.trust.accepted import Repository
-from allod.trust.authority_log import as_of, judged_log, read_roots, stretch
+from allod.trust.authority_log import as_of, judged_log, read_roots, refused, stretch
 from allod.trust.counting import Counting
 from allod.trust.effects import Need, Steps
 from allod.trust.floors import Passed, channel_role
@@ -116,10 +116,8 @@ def _reread(repository: Repository, log: KnownLog, only: frozenset[str]) -> Step
     named = _log(repository)
     counting = Counting(repository.anchor.fleet, {}, {}, repository.cached, only=only)
     prefix = log_prefix(named, repository.anchor.fleet)
-    try:
+    with refused():
         read = yield from stretch(prefix, CompactRange(), log.signed, log.signed.size, counting)
-    except InvalidInput as error:
-        raise Untrusted(error.code, error.message) from error
     if read.root() != log.signed.root:
         raise Untrusted("log-consistency", "cannot read the log once more: it has changed")
     if ROOT in only:
