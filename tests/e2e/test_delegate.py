@@ -1,0 +1,120 @@
+"""A vendor ships by its channel, an operator by orders, and both are revoked: real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import Device, Home
+from tests.e2e.owner_machine import Machine
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+HIS = "path.write:/var/lib/toaster"
+TOASTER = "pkg:generic/brewco/toaster"
+DESCRIPTION = """
+package = "pkg:generic/brewco/{name}"
+provider = "brewco"
+version = "{version}"
+access = [{access}]
+mends = [{mends}]
+"""
+
+
+def quoted(*texts: str) -> str:
+    return ", ".join(f'"{text}"' for text in texts)
+
+
+class Vendor:
+    """Brewco: a machine with a key and no fleet, and a directory that it publishes."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.machine = Machine(place / "brewco")
+        self.key = place / "brewco.pub"
+        self.site = place / "site"
+        self.machine.do("release", "key", self.key, "--provider", "brewco")
+
+    def release(self, home: Home, version: str, *access: str, mends: tuple[str, ...] = ()) -> Path:
+        """Build and sign a release; whoever runs the server gets its layout."""
+        directory = self.place / f"toaster-{version}"
+        directory.mkdir()
+        (directory / "data.txt").write_text(version)
+        (directory / "allod.toml").write_text(
+            DESCRIPTION.format(
+                name="toaster", version=version, access=quoted(*access), mends=quoted(*mends)
+            )
+        )
+        layout = Path(self.machine.do("release", "sign", directory)["layout"])
+        home.do("release", "push", layout)
+        return layout
+
+    def publish(self, *layouts: Path) -> int:
+        """The next document of brewco/stable."""
+        done = self.machine.do(
+            "channel", "publish", "brewco/stable", *layouts, "--to", self.site, "-y"
+        )
+        return int(done["sequence"])
+
+    def proposal(self, terms: list[dict[str, Any]]) -> Path:
+        """What brewco puts on the devices that it sells."""
+        path = self.place / "proposal.json"
+        wish = {
+            "follow": {"provider": "brewco", "channel": "stable"},
+            "provider": {
+                "keys": [json.loads(self.key.read_bytes())],
+                "namespaces": ["pkg:generic/brewco/"],
+            },
+            "packages": ["pkg:generic/brewco/*"],
+            "terms": terms,
+            "about": "security fixes by brewco",
+        }
+        path.write_text(json.dumps(wish))
+        return path
+
+
+def running(home: Home, device: Device) -> str | None:
+    """The version of the toaster that the owner sees on a device."""
+    rows = home.status(device)["packages"]
+    return next((row["active"] for row in rows if row["package"] == TOASTER), None)
+
+
+def test_a_vendor_ships_by_its_channel_until_it_is_revoked(home: Home, tmp_path: Path) -> None:
+    """Proposed at bind, granted by the owner, shipped, stopped at a microphone, revoked."""
+    vendor = Vendor(tmp_path)
+    wish = vendor.proposal([{"term": "access", "allowed": ["path.write:/var/lib/toaster"]}])
+    device = home.device("sold", "breakfast", proposal_file=str(wish))
+    (proposed,) = [
+        one for one in home.do("delegate", "proposals")["proposals"] if one["device"] == device.id
+    ]
+    assert (proposed["follow"], proposed["granted"]) == ("brewco/stable", None)
+
+    done = home.do(
+        "delegate", "grant", "brewco-stable", "--proposed", device.id, "--group", "breakfast", "-y"
+    )
+    assert any("names the provider brewco anew" in one for one in done["remarks"])
+    vendor.publish(vendor.release(home, "1.0", HIS))
+    home.do("channel", "copy", "brewco/stable", vendor.site)
+    device.converge()
+    assert running(home, device) == "1.0"
+    shown = home.do("delegate", "show", "brewco-stable")
+    assert shown["devices"]["know"] == [device.id[:12]]
+
+    # A microphone is new access: the device refuses it, whoever signs it.
+    vendor.publish(vendor.release(home, "1.1", HIS, "microphone"))
+    home.do("channel", "copy", "brewco/stable", vendor.site)
+    device.converge()
+    assert running(home, device) == "1.0"
+    assert "new-access" in json.dumps(home.status(device))
+
+    # Revoked: the vendor's next document is not taken any more, what runs goes on running.
+    home.do("delegate", "revoke", "brewco-stable", "-y")
+    vendor.publish(vendor.release(home, "1.2", HIS))
+    assert home.refused("channel", "copy", "brewco/stable", vendor.site) == "not-followed"
+    device.converge()
+    assert running(home, device) == "1.0"
+    shown = home.do("delegate", "show", "brewco-stable")
+    assert shown["revoked"]
+    assert shown["devices"] == {"know": [device.id[:12]], "notYet": [], "unknown": []}
