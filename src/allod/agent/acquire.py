@@ -21,10 +21,12 @@ from allod.domain.ids import Digest, ProviderName, Purl, package_name, parse_dig
 from allod.domain.observed import Facts
 from allod.domain.release import Release
 from allod.errors import InvalidInput, Refused, Unavailable, Untrusted
+from allod.trust.provenance import verify_provenance
 from allod.trust.release import STATEMENT_CAP, verify_release_statement
 from allod.wire import oci
+from allod.wire.provenance import PROVENANCE_CAP
 from allod.wire.release import CONFIG_CAP, decode_release
-from allod.wire.trust import ProviderDocument
+from allod.wire.trust import ProvenancePolicy, ProviderDocument
 
 MAX_STATEMENTS: Final = 16  #: referrers that are tried before the release counts as unsigned
 
@@ -93,6 +95,9 @@ class RegistrySource(Holdings):
         self._fits(release)
         # 9d. The provider says so too, for exactly this digest.
         statement = self._statement(repository, package, order, provider)
+        # 9e. And it was built as the owner demands (attack 20).
+        if provider.provenance is not None:
+            self._check_built(repository, package, order, provider.provenance)
         for digest in {order.digest, manifest_digest, described.config, statement}:
             if digest in self._fresh:
                 self._blobs.discard(digest)  # a damaged one may stand in the way
@@ -177,13 +182,35 @@ class RegistrySource(Holdings):
             "push the release again with its signature",
         )
 
-    def _referrers(self, repository: str, subject: Digest) -> Iterator[Digest]:
+    def _check_built(
+        self, repository: str, package: Purl, order: ReleaseOrder, policy: ProvenancePolicy
+    ) -> None:
+        """A builder's word about the order that fits the owner's policy."""
+        fault: Untrusted | InvalidInput = Untrusted(
+            "no-provenance",
+            f"cannot take {package} {order.version}: the owner asks how {order.provider} built it, "
+            "and no provenance is beside it",
+        )
+        for digest in self._referrers(repository, order.digest, oci.PROVENANCE):
+            try:
+                layer = oci.provenance_layer(self._blob_of_manifest(repository, digest))
+                envelope = self._blob(repository, layer.digest, layer.size, 2 * PROVENANCE_CAP)
+                verify_provenance(envelope, policy, order.digest)
+            except (Untrusted, InvalidInput) as error:
+                fault = error
+            else:
+                return
+        raise Untrusted(fault.code, fault.message, **fault.details) from fault
+
+    def _referrers(
+        self, repository: str, subject: Digest, kind: str = oci.STATEMENT
+    ) -> Iterator[Digest]:
         data = self._reach().get(f"{repository}/referrers/{subject}", cap=MANIFEST_CAP)
         if data is None:
             return
         found = 0
         for entry in oci.decode_index(data, what="the list of referrers").manifests:
-            if entry.artifact_type == oci.STATEMENT and found < MAX_STATEMENTS:
+            if entry.artifact_type == kind and found < MAX_STATEMENTS:
                 found += 1
                 yield parse_digest(entry.digest)
 

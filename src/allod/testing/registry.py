@@ -70,17 +70,25 @@ class Publisher:
             self.attach(place, digest, len(raw), make_release_statement(identity, [self.key]))
         return order
 
-    def attach(self, place: str, subject: Digest, size: int, envelope: bytes) -> None:
+    def attach(
+        self,
+        place: str,
+        subject: Digest,
+        size: int,
+        envelope: bytes,
+        *,
+        kind: str = oci.STATEMENT,
+    ) -> None:
         """Serve an envelope as a statement about `subject`, beside those that are there."""
         files = self.transport.files
         about = oci.Descriptor(media_type=oci.MANIFEST, digest=subject, size=size)
-        raw = oci.encode_document(oci.statement_manifest(envelope, about))
+        raw = oci.encode_document(oci.statement_manifest(envelope, about, kind=kind))
         files[f"{place}/manifests/{sha256(raw)}"] = raw
         files[f"{place}/blobs/{sha256(envelope)}"] = envelope
         path = f"{place}/referrers/{subject}"
         known = oci.decode_index(files[path]).manifests if path in files else []
         entry = oci.Descriptor(
-            media_type=oci.MANIFEST, digest=sha256(raw), size=len(raw), artifact_type=oci.STATEMENT
+            media_type=oci.MANIFEST, digest=sha256(raw), size=len(raw), artifact_type=kind
         )
         index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=[*known, entry])
         files[path] = oci.encode_document(index)

@@ -29,6 +29,7 @@ STATEMENT: Final = (
     "application/vnd.allod.release.statement.v1+json"  #: artifactType of the referrer
 )
 ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"  #: media type of the referrer's one layer
+PROVENANCE: Final = "application/vnd.in-toto+json"  #: artifactType of a builder's provenance
 CHANNEL: Final = "application/vnd.allod.channel.v1+json"  #: artifactType of a channel's document
 CHANNELS: Final = "channels"  #: the repository beside the packages; a tag is a channel's name
 
@@ -238,12 +239,12 @@ def select_platform(index: Index, architecture: str, *, what: str = "the release
     )
 
 
-def statement_manifest(envelope: bytes, subject: Descriptor) -> Manifest:
-    """The referrer that carries a provider's statement about `subject`."""
+def statement_manifest(envelope: bytes, subject: Descriptor, *, kind: str = STATEMENT) -> Manifest:
+    """The referrer that carries a statement about `subject`: a provider's, or a builder's."""
     return Manifest(
         schema_version=SCHEMA_VERSION,
         media_type=MANIFEST,
-        artifact_type=STATEMENT,
+        artifact_type=kind,
         config=EMPTY_DESCRIPTOR,
         layers=[Descriptor(media_type=ENVELOPE, digest=sha256(envelope), size=len(envelope))],
         subject=Descriptor(media_type=subject.media_type, digest=subject.digest, size=subject.size),
@@ -269,6 +270,11 @@ def channel_layer(document: Manifest, *, what: str = "the channel") -> Layer:
 def statement_layer(document: Manifest, *, what: str = "the provider's statement") -> Layer:
     """The one layer of such a referrer: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
     return _envelope_layer(document, STATEMENT, f"cannot read {what}: it is no release statement")
+
+
+def provenance_layer(document: Manifest, *, what: str = "the provenance") -> Layer:
+    """The one layer of such a referrer: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
+    return _envelope_layer(document, PROVENANCE, f"cannot read {what}: it is no provenance")
 
 
 def _envelope_layer(document: Manifest, kind: str, otherwise: str) -> Layer:

@@ -97,6 +97,16 @@ class FleetDocument(Document, kw_only=True, frozen=True):
     defaults: Defaults = Defaults()
 
 
+class ProvenancePolicy(Document, kw_only=True, frozen=True):
+    """How a provider's releases have to be built (docs/spec/release.md)."""
+
+    builder: str  #: its id, as SLSA provenance has it
+    keys: list[PublicKey]  #: of the builder; one of them signs
+    source: str  #: the repository, without a ref: git+https://…
+    refs: list[str]  #: of the source; one that ends in "*" is a prefix
+    parameters: dict[str, str] | None = None  #: all external parameters; null: not looked at
+
+
 class ProviderDocument(Document, kw_only=True, frozen=True):
     """`providers/<provider>.json`, signed by `targets`."""
 
@@ -111,6 +121,7 @@ class ProviderDocument(Document, kw_only=True, frozen=True):
     distrusted: str | None = None  #: why; running releases stay lawful
     distrusted_after: int | None = None  #: index in the authority log; None: all of their word
     adopted: str | None = None  #: why the owner signs for its namespaces
+    provenance: ProvenancePolicy | None = None  #: null: the provider's own signature is enough
 
 
 class Withdrawal(Document, kw_only=True, frozen=True):

@@ -16,13 +16,19 @@ from allod.domain.ids import Digest, FleetId, Purl, package_name, parse_digest, 
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.server.registry.ports import FleetStore, FleetStores, Repository
 from allod.server.registry.service import push_manifest, release_of
+from allod.trust.provenance import verify_provenance
 from allod.trust.release import STATEMENT_CAP, verify_release_statement
 from allod.wire import oci
 from allod.wire.oci import Descriptor, Index, Manifest
+from allod.wire.provenance import PROVENANCE_CAP
 from allod.wire.trust import ProviderDocument
 
 RELEASE_CAP: Final = 16 * 1024**3  #: bytes of one release, all platforms together
 _STATEMENTS: Final = 16  #: that are looked at for one that counts
+
+
+_LAYERS: Final = {oci.STATEMENT: oci.statement_layer, oci.PROVENANCE: oci.provenance_layer}
+_CAPS: Final = {oci.STATEMENT: STATEMENT_CAP, oci.PROVENANCE: 2 * PROVENANCE_CAP}
 
 
 class Source(Protocol):
@@ -89,12 +95,15 @@ class Mirror:
         if store is None:
             raise Unavailable("not-found", "cannot copy releases: the fleet is not served here")
         repository = Repository(provider.provider, package_name(package))
-        if _is_whole(store, repository, wanted.digest):
+        kinds = {oci.STATEMENT} if provider.provenance is None else set(_LAYERS)
+        if _is_whole(store, repository, wanted.digest, kinds):
             return False
         copy = _Copy(self._source, source, store, repository)
         statement = copy.statement(provider, package, wanted)
+        built = [] if provider.provenance is None else copy.provenance(provider, wanted.digest)
         copy.release(wanted.digest, self._cap)
-        copy.keep_statement(statement)
+        for one in (*built, statement):
+            copy.keep_statement(one)
         return True
 
 
@@ -128,11 +137,30 @@ class _Copy:
                 return found
         raise failure
 
-    def _statement(self, digest: Digest) -> _Statement:
+    def provenance(self, provider: ProviderDocument, release: Digest) -> list[_Statement]:
+        """A builder's word about the release that fits the owner's policy."""
+        policy = provider.provenance
+        failure: AllodError = Untrusted(
+            "no-provenance", f"cannot copy {release}: its provenance is not beside it"
+        )
+        name = self.repository.name
+        about = self.source.referrers(self.place, name, release, oci.PROVENANCE)
+        for descriptor in about[:_STATEMENTS] if policy is not None else ():
+            try:
+                found = self._statement(parse_digest(descriptor.digest), oci.PROVENANCE)
+                if policy is not None:
+                    verify_provenance(found.envelope, policy, release)
+            except (InvalidInput, Untrusted) as error:
+                failure = error
+            else:
+                return [found]
+        raise failure
+
+    def _statement(self, digest: Digest, kind: str = oci.STATEMENT) -> _Statement:
         raw = self._manifest(digest)
         document = oci.decode_manifest(raw, what="the provider's statement")
-        layer = oci.statement_layer(document)
-        if layer.size > STATEMENT_CAP:
+        layer, cap = _LAYERS[kind](document), _CAPS[kind]
+        if layer.size > cap:
             raise InvalidInput("too-large", "cannot take the statement: it is too long")
         if document.config.digest != oci.EMPTY_DESCRIPTOR.digest:
             raise InvalidInput("bad-manifest", "cannot take the statement: it has a configuration")
@@ -165,8 +193,8 @@ class _Copy:
 
     def keep_statement(self, statement: _Statement) -> None:
         """The statement, which gives the release its version here."""
-        layer = oci.statement_layer(statement.document)
-        self.store.blobs.put(layer.digest, [statement.envelope])
+        layer = statement.document.layers[0]
+        self.store.blobs.put(parse_digest(layer.digest), [statement.envelope])
         self.store.blobs.put(sha256(oci.EMPTY_BLOB), [oci.EMPTY_BLOB])
         self._push(statement.manifest, oci.MANIFEST)
 
@@ -190,9 +218,9 @@ class _Copy:
         push_manifest(self.store, self.repository, sha256(raw), media_type, raw)
 
 
-def _is_whole(store: FleetStore, repository: Repository, digest: Digest) -> bool:
-    """Whether a release and a statement about it are here."""
+def _is_whole(store: FleetStore, repository: Repository, digest: Digest, kinds: set[str]) -> bool:
+    """Whether a release and statements of all these kinds about it are here."""
     if release_of(store, repository, digest) is None:
         return False
     about = store.catalogue.referrers(repository, digest)
-    return any(row.artifact_type == oci.STATEMENT for row in about)
+    return kinds <= {str(row.artifact_type) for row in about}
