@@ -72,10 +72,9 @@ def _free(term: Term) -> bool:
 def _terms_words(term: Term) -> str:
     """A term, with what it means where its name does not say it."""
     if isinstance(term, terms.Versions):
-        rest = "; nothing that is not installed yet"
         if term.rule is VersionRule.SECURITY:
-            return f"{term.says}, that a newer release mends a flaw of the one that runs{rest}"
-        return f"{term.says} as the one that runs{rest}"
+            return f"{term.says}: it mends a flaw of the release that runs; nothing that does not run yet"
+        return f"{term.says} as the release that runs; nothing that does not run yet"
     if isinstance(term, terms.NewAccess):
         if term.allowed:
             return f"{term.says}; any other new microphone, camera, port or path is refused"
