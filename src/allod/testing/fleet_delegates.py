@@ -19,6 +19,7 @@ from allod.testing.fleet_words import (
     Page,
     Plan,
     Reboot,
+    Rule,
     Shelf,
     Stage,
     Vote,
@@ -75,7 +76,9 @@ def grant(watcher: Watcher) -> None:
     key = rng.choice((*PACKAGES, ALL, ALL))
     verbs = frozenset(VERBS if rng.random() < 0.7 else rng.sample(VERBS, 4))
     follows = CHANNEL if rng.random() < 0.4 else None
-    terms = rules(watcher, (*TERMS, "lease") if world.log == "witnessed" else TERMS)
+    terms = rules(watcher, TERMS)
+    if world.log == "witnessed" and rng.random() < 0.5:
+        terms = (*terms, Rule("lease", rng.choice((7_200, 86_400))))
     packages = (key,) if rng.random() < 0.8 else (a_package(watcher),)
     made = Grant(f"ops{world.grants}", frozenset(scopes), packages, verbs, terms, follows)
     world.say({f"delegations/{made.id}.json": made})

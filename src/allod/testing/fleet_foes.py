@@ -10,12 +10,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
+from allod.domain.ids import sha256
 from allod.testing.attacker import OnlineAttacker
+from allod.testing.fleet_delegates import ALL, a_page
 from allod.testing.fleet_watch import Watcher
-from allod.testing.fleet_world import Member
+from allod.testing.fleet_words import Page
+from allod.testing.fleet_world import Member, role_of
+from allod.testing.owner import key_from
 from allod.testing.repository import RepositorySimulator
+from allod.trust.metadata import ADDRESS, open_role
 
 Lie = Callable[[Watcher, Member], str]
 
@@ -161,7 +166,65 @@ def cut_off(watcher: Watcher, member: Member) -> str:
     return ""
 
 
+def haunt(watcher: Watcher, member: Member) -> str:
+    """A delegate in league with the server signs on: after the end, or where it never came."""
+    world, rng = watcher.world, watcher.world.rng
+    known = sorted(world.sim.owner.delegates)
+    if not known:
+        return freeze(watcher, member)
+    name = rng.choice(known)
+    live = f"delegations/{name}.json" in world.truth
+    path = f"by/{name}/{rng.choice(('groups/kitchen', 'groups/cellar'))}.json"
+    page = a_page(watcher, (ALL,))
+    world.changes += 1
+    return (_once if live or rng.random() < 0.5 else _after)(watcher, member, path, page)
+
+
+def _once(watcher: Watcher, member: Member, path: str, page: Page) -> str:
+    """In a copy of once, in which the delegation may still stand."""
+    world, copy, role = watcher.world, _past(watcher), role_of(path)
+    if role not in copy.roles:
+        return "in vain"
+    copy.now = world.now
+    _show(member, copy)
+    before = world.book.files[role][open_role(copy.roles[role], role).digest]
+    made = copy.set_target(path, world.paper(path, page, copy.now - timedelta(days=2)))
+    world.enter(made.roles, {**before, path: page})
+    return f"as {role}, at once"
+
+
+def _after(watcher: Watcher, member: Member, path: str, page: Page) -> str:
+    """Now, with a role that nobody delegates to any more, in the true log and under every key."""
+    world, role = watcher.world, role_of(path)
+    key, data = key_from(f"delegate/{path.split('/')[1]}"), world.paper(path, page, world.now)
+    version = world.versions.get(role, 0) + 1
+    signed = Targets(
+        version=version,
+        expires=(world.now + timedelta(days=90)).replace(microsecond=0),
+        targets={path: TargetFile.from_data(path, data, ["sha256"])},
+        unrecognized_fields={ADDRESS: {"fleet": world.sim.fleet, "role": role}},
+    )
+    raw = OnlineAttacker.sign(signed, key)
+    world.enter({role: raw}, {path: page})
+    if world.sim.log is not None:
+        world.sim.log.sign(role, version, open_role(raw, role).digest, [key])
+        world.sim.refresh()
+        world.published()
+    copy = world.sim.snapshot_state()
+    directory, _, file = path.rpartition("/")
+    digest = sha256(data).removeprefix("sha256:")
+    copy.files[f"tuf/targets/{directory}/{digest}.{file}"] = data
+    log, copy.log = copy.log, None
+    OnlineAttacker(copy).show({role: raw})
+    copy.log = log
+    member.device.transport.source = copy
+    return f"as {role}, after its end"
+
+
 LIES: Final[tuple[Lie, ...]] = (
+    haunt,
+    haunt,
+    haunt,
     freeze,
     replay,
     replay,

@@ -139,7 +139,6 @@ def rules(watcher: Watcher, kinds: tuple[str, ...]) -> tuple[Rule, ...]:
         ),
         "consent": lambda: Rule("consent"),
         "approvals": lambda: Rule("approvals", (("operations", 1), ("qa", 1))),
-        "lease": lambda: Rule("lease", rng.choice((86_400, 3 * 86_400))),
         "until": lambda: Rule("until", watcher.world.now + timedelta(days=rng.randrange(1, 9))),
     }
     chosen = [kind for kind in kinds if rng.random() < 0.2]

@@ -13,6 +13,8 @@ from allod.testing.fleet_oracle import Oracle
 from allod.testing.fleet_wares import PACKAGES
 from allod.testing.fleet_watch import Watcher
 
+#: What a device reads more strictly than the oracle: it remembers less than was seen of it.
+_LATER: Final = frozenset({"soak", "rate"})
 _TRIES: Final = 2  #: what failed for reasons of the machine is tried again
 
 
@@ -35,10 +37,10 @@ def _check(watcher: Watcher, name: str) -> None:
     for package in PACKAGES:
         word = oracle.word(package)
         active = None if word is None else word.active
-        if active is None or active.digest == oracle.running(package)[0]:
+        if word is None or active is None or active.digest == oracle.running(package)[0]:
             continue
         ware = oracle.ware(active.digest)
-        if ware is None or ware.sick:
+        if ware is None or ware.sick or {rule.kind for rule in word.rules} & _LATER:
             continue
         wanted = [(target, when) for target, when in oracle.targets(package) if when == "now"]
         steps = [oracle.may_have(package, active.digest, verb) for verb in ("transfer", "install")]
