@@ -36,7 +36,7 @@ PAGES: dict[str, str] = {
     "delegation": "DelegationDocument Follow Versions NewAccess Soak Windows Rate Approvals Lease Until",
     "channel": "ChannelDocument ChannelRelease",
     "approval": "ApprovalStatement",
-    "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
+    "trust": "FleetDocument Defaults Person ProviderDocument ProvenancePolicy WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
     "binding": "BindingRecord BindingFile ProposedDelegation ProposedProvider",

@@ -210,7 +210,7 @@ def _configurations(documents: Iterable[StateDocument]) -> set[Digest]:
 def _release(
     picture: Picture, stick: Stick, package: Purl, order: ReleaseOrder, options: Options
 ) -> None:
-    """A release whole: its layers, its manifests, the provider's statement."""
+    """A release whole: its layers, its manifests, what provider and builder say of it."""
     from allod.cli.registry_client import RegistryClient
 
     name = f"{order.provider}/{package_name(package)}"
@@ -218,7 +218,8 @@ def _release(
     base = f"v2/{picture.base.fleet_id}/{name}"
     _manifest(registry, stick, base, order.digest, options)
     referrers = f"{base}/referrers/{order.digest}"
-    descriptors = registry.referrers(order.digest, oci.STATEMENT)
+    kinds = (oci.STATEMENT, oci.PROVENANCE)
+    descriptors = [one for kind in kinds for one in registry.referrers(order.digest, kind)]
     for descriptor in descriptors:
         _manifest(registry, stick, base, parse_digest(descriptor.digest), options)
     index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=descriptors)

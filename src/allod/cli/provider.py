@@ -27,6 +27,9 @@ app = App(name="provider", help="Whose releases may come onto your devices.")
 app.command(
     "allod.cli.provider_adopt:adopt", name="adopt", help="Sign in place of one who is gone."
 )
+app.command(
+    "allod.cli.provider_built:built", name="built", help="Say how their releases have to be built."
+)
 
 
 @app.command
@@ -87,6 +90,7 @@ def add(
             threshold=threshold,
             namespaces=namespaces,
             access=allowed,
+            provenance=known[provider].provenance if provider in known else None,
         )
         shared = sorted(
             f"{other} also speaks for {theirs}"
@@ -228,6 +232,8 @@ def _access(document: ProviderDocument) -> str:
 
 
 def _data(document: ProviderDocument) -> dict[str, Any]:
+    from msgspec import to_builtins
+
     from allod.trust.keys import key_id
 
     return {
@@ -239,4 +245,5 @@ def _data(document: ProviderDocument) -> dict[str, Any]:
         "distrusted": document.distrusted,
         "distrustedAfter": document.distrusted_after,
         "adopted": document.adopted,
+        "provenance": None if document.provenance is None else to_builtins(document.provenance),
     }

@@ -64,6 +64,7 @@ def adopt(name: str, *, why: str, intent: Intent = INTENT, options: Options = OP
             adopted=why,
             distrusted=None,
             distrusted_after=None,
+            provenance=None,
         )
         return Change(
             files={provider_path(provider): encode(document)},

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 app = App(name="release", help="Describe, build, push, import, verify and withdraw releases.")
 app.command(
+    "allod.cli.release_provenance:provenance",
+    name="provenance",
+    help="Lay a builder's provenance beside a release.",
+)
+app.command(
     "allod.cli.release_withdraw:withdraw",
     name="withdraw",
     help="Recall a release, or take that back.",

@@ -144,7 +144,12 @@ def _push(built: Built, registry: RegistryClient, out: Output) -> None:
     """Blobs first, then what names them; the statement before the version becomes known."""
     layout = built.layout
     _push_document(layout, registry, built.descriptor.digest, out)
-    for descriptor, statement in layout.referrers(built.digest, oci.STATEMENT):
+    said = (
+        one
+        for kind in (oci.PROVENANCE, oci.STATEMENT)
+        for one in layout.referrers(built.digest, kind)
+    )
+    for descriptor, statement in said:
         for blob in (statement.config, *statement.layers):
             with layout.open(blob.digest) as file:
                 registry.push_blob(blob.digest, blob.size, file)
