@@ -36,9 +36,7 @@ class Decision(NamedTuple):
     @property
     def until(self) -> datetime | None:
         """When the last of those terms would let it through; None: not by time alone."""
-        moments = [one.until for one in self.waits]
-        known = [at for at in moments if at is not None]
-        return max(known) if known and len(known) == len(moments) else None
+        return let_through(self.waits)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -48,6 +46,13 @@ class Decision(NamedTuple):
             + (" (the owner set it aside)" if one.verdict is Verdict.OVERRIDDEN else "")
             for one in self.reasons
         )
+
+
+def let_through(waits: Iterable[Reason]) -> datetime | None:
+    """When time alone ends the last of these waits; None: something else has to happen."""
+    moments = [one.until for one in waits]
+    known = [at for at in moments if at is not None]
+    return max(known) if known and len(known) == len(moments) else None
 
 
 def decide(change: Change, terms: Iterable[Term], facts: ChangeFacts, now: datetime) -> Decision:

@@ -56,13 +56,6 @@ class Standing:
         """All that says not yet."""
         return tuple(one for decision in self.decisions.values() for one in decision.waits)
 
-    @property
-    def until(self) -> datetime | None:
-        """When time alone would let it through; None: something else has to happen."""
-        moments = [decision.until for decision in self.decisions.values() if decision.waits]
-        known = [at for at in moments if at is not None]
-        return max(known) if known and len(known) == len(moments) else None
-
     def texts(self, *verbs: Verb) -> tuple[str, ...]:
         """What the terms said of these steps, in words."""
         decisions = (self.decisions.get(verb) for verb in verbs)
@@ -88,7 +81,7 @@ def mended(
         return frozenset()
     flaws = set(wanted.mends)
     named = None if channel is None else channel.packages.get(package)
-    if named is not None and named.version == wanted.version:
+    if named is not None:
         flaws.update(named.mends)
     known = () if running is None else running.mends
     return frozenset((PROVIDER, flaw) for flaw in flaws.difference(known))
@@ -144,7 +137,7 @@ class Permissions:
                     verb,
                     software.scope,
                     has.package,
-                    None if verb is Verb.DELETE else release,
+                    release,
                     software.accepts.access,
                     software.overrides,
                 ),

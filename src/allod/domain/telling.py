@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from allod.domain.actions import Waiting
+from allod.domain.decision import let_through
 from allod.domain.desired import ReleaseOrder
 from allod.domain.ids import Digest, Purl
 from allod.domain.judgement import Finding
@@ -37,10 +38,7 @@ class Telling:
         self, target: Target, what: str, attempt: str, standings: Iterable[Standing]
     ) -> None:
         """For which terms it is too early, and until when if time alone will tell."""
-        waits = [standing for standing in standings if standing.waits]
-        reasons = list(dict.fromkeys(one for standing in waits for one in standing.waits))
-        moments = [standing.until for standing in waits]
-        known = [at for at in moments if at is not None]
+        reasons = list(dict.fromkeys(one for standing in standings for one in standing.waits))
         order = target.order
         self.waiting.append(
             Waiting(
@@ -49,7 +47,7 @@ class Telling:
                 "" if order is None else order.version,
                 None if order is None else order.digest,
                 "; ".join(dict.fromkeys(f"{one.code}: {one.says}" for one in reasons)),
-                max(known) if len(known) == len(moments) else None,
+                let_through(reasons),
                 tuple(dict.fromkeys(one.code for one in reasons)),
                 attempt,
             )

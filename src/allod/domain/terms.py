@@ -8,12 +8,12 @@ so that a refusal, a preview and an audit use the same words.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
-from typing import ClassVar, Final
+from functools import lru_cache, partial
+from typing import ClassVar, Final, cast
 
 from allod.domain.access import new_access
 from allod.domain.condition import (
@@ -35,10 +35,12 @@ from allod.domain.release import Release
 from allod.domain.window import is_open, next_opening
 
 _HOLDS: Final = Verdict.HOLDS
+#: A reason made as quickly as it can be: that is most of what a decision costs.
+_reason: Final = cast("Callable[[tuple[object, ...]], Reason]", partial(tuple.__new__, Reason))
 
 
 def _holds(term: Term, text: str = "", *values: object) -> Reason:
-    return Reason(term.name, _HOLDS, term, text, values)
+    return _reason((term.name, _HOLDS, term, text, values, None))
 
 
 def _refuses(term: Term, code: str, text: str, *values: object) -> Reason:

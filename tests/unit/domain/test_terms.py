@@ -403,3 +403,5 @@ def test_reasons_are_words() -> None:
     assert asked(Verbs(frozenset(Verb)), change()).says.startswith("only to activate, ")
     assert moment(NOW) == "2026-05-03T12:00:00Z"
     assert window_text(Window(frozenset({5, 4}), 1439, 61)) == "fri,sat:23:59+61m"
+    every_day = window_text(Window(frozenset(range(7)), 0, 60))
+    assert every_day == "mon,tue,wed,thu,fri,sat,sun:00:00+1h"
