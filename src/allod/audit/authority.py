@@ -11,14 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from allod.audit.findings import Findings
-from allod.audit.reading import Entry, Ignored, RoleEntry
+from allod.audit.providers import Providers
+from allod.audit.reading import ChannelEntry, Entry, Ignored, RoleEntry
 from allod.domain.ids import FleetId, sha256
 from allod.errors import AllodError
 from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.effects import Steps
-from allod.trust.floors import Counted
+from allod.trust.floors import Counted, channel_role
 from allod.trust.holding import Holders, Holding, Verdict, delegator_of, judge
-from allod.trust.metadata import ROOT, RoleFile, metadata_path, open_role
+from allod.trust.metadata import ROOT, TARGETS, RoleFile, metadata_path, open_role
+from allod.wire.channel import channel_path
 from allod.wire.log import TRUST_ROLE
 
 FILES_KEPT: Final = 8  #: delegators' files in memory
@@ -42,6 +44,10 @@ class Named(NamedTuple):
 
 def path_of(role: str, version: int) -> str:
     """Where a version of a role's file is served, relative to /f/<fleet>/."""
+    channel = role.removeprefix(channel_role(""))
+    if channel != role:
+        provider, _, name = channel.partition("/")
+        return channel_path(provider, name, version)
     return f"trust/{version}.json" if role == TRUST_ROLE else metadata_path(role, version)
 
 
@@ -85,6 +91,7 @@ class AuthorityAudit:
     counting: int = 0
     _holding: Holding = field(init=False)
     _lost: set[str] = field(default_factory=set)
+    _providers: Providers = field(default_factory=Providers)
 
     def __post_init__(self) -> None:
         self._holding = Holding(self.fleet, self.roots, {}, keep=FILES_KEPT)
@@ -99,7 +106,34 @@ class AuthorityAudit:
                 found = yield from self._judge(entry)
                 if found is not None:
                     named.append(found)
+            elif isinstance(entry, ChannelEntry):
+                judged = yield from self._judge_channel(entry)
+                if judged is not None:
+                    named.append(judged)
         return named
+
+    def _judge_channel(self, entry: ChannelEntry) -> Steps[Named | None]:
+        """A channel's document, under what the owner said of its provider at this place."""
+        self.judged += 1
+        current = self.roles.newest.get(entry.role)
+        place = Counted(entry.at, entry.version, entry.digest)
+        try:
+            holders = yield from self._providers.holders(
+                entry, self.roles.newest.get(TARGETS), self._holding
+            )
+        except AllodError as error:
+            self._cannot_judge(entry, error)
+            return None
+        verdict, newest = judge(current, place, holders, entry.signed)
+        if verdict not in _PLAUSIBLE:
+            self._object(entry, verdict)
+            return None
+        self.counting += 1
+        if verdict is Verdict.COUNTS and newest is not None:
+            self.roles.newest[entry.role] = newest
+        return Named(
+            entry.at, entry.role, entry.version, entry.digest, newest=verdict is Verdict.COUNTS
+        )
 
     def _judge(self, entry: RoleEntry) -> Steps[Named | None]:
         self.judged += 1
@@ -129,14 +163,14 @@ class AuthorityAudit:
     def _holders(self, role: str) -> Steps[Holders | None]:
         return self._holding.holders(role, self.roles.newest.get(delegator_of(role) or ROOT))
 
-    def _cannot_judge(self, entry: RoleEntry, error: AllodError) -> None:
+    def _cannot_judge(self, entry: RoleEntry | ChannelEntry, error: AllodError) -> None:
         if error.message not in self._lost:
             self._lost.add(error.message)
             says = f"entries of {entry.role} cannot be judged from here on: {error.message}"
             code = error.code if error.code == "mix-and-match" else "withheld"
             self.findings.found(code, delegator_of(entry.role) or ROOT, says, entry.at)
 
-    def _object(self, entry: RoleEntry, verdict: Verdict) -> None:
+    def _object(self, entry: RoleEntry | ChannelEntry, verdict: Verdict) -> None:
         what = f"{entry.role} version {entry.version}"
         if verdict is Verdict.BEYOND:
             says = f"the log has {what}, signed by who holds root, and it is not served"
@@ -172,7 +206,7 @@ class AuthorityAudit:
             served: role -> version that is newest at the source, read before the checkpoint.
         """
         for role, entry in sorted(self.roles.newest.items()):
-            if role != ROOT:
+            if role != ROOT and not role.startswith(channel_role("")):
                 try:
                     holders = yield from self._holders(role)
                 except AllodError as error:
@@ -223,7 +257,7 @@ def check_file(role: str, data: bytes | None) -> Checked:
     if data is None:
         return Checked(None)
     try:
-        if role == TRUST_ROLE:
+        if role == TRUST_ROLE or role.startswith(channel_role("")):
             return Checked(sha256(payload_of(decode_envelope(data, what="a statement"))))
         file = open_role(data, role)
     except AllodError as error:
@@ -232,6 +266,6 @@ def check_file(role: str, data: bytes | None) -> Checked:
     documents = tuple(
         (path, target.hashes["sha256"])
         for path, target in sorted(targets.items())
-        if path.startswith("state/") and "sha256" in target.hashes
+        if path.startswith(("state/", "by/")) and "sha256" in target.hashes
     )
     return Checked(file.digest, documents)

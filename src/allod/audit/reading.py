@@ -13,12 +13,15 @@ from typing import NamedTuple
 from securesystemslib.signer import Key
 
 from allod.domain.ids import FleetId
-from allod.errors import InvalidInput
+from allod.errors import AllodError, InvalidInput
 from allod.tlog.merkle import HASH_SIZE, CompactRange, leaf_hash
 from allod.tlog.tiles import WIDTH, Tile, split_bundle
+from allod.trust.channels import read_channel
 from allod.trust.dsse import good_signatures
+from allod.trust.floors import channel_role
 from allod.trust.holding import Holders, delegator_of
 from allod.trust.metadata import ROOT
+from allod.wire.envelope import Envelope
 from allod.wire.log import (
     ActivityEntry,
     decode_activity,
@@ -60,6 +63,22 @@ class RoleEntry(NamedTuple):
         return holders.enough(frozenset(public))
 
 
+class ChannelEntry(NamedTuple):
+    """An entry that holds a channel's document; who signed it is judged in order."""
+
+    at: int  #: index in the log
+    role: str  #: `channel:<provider>/<channel>`
+    version: int  #: its sequence
+    digest: str
+    raw: bytes
+
+    def signed(self, holders: Holders) -> frozenset[str]:
+        """See `allod.trust.holding.SignedBy`."""
+        entry = decode_authority(self.raw)
+        good = good_signatures(entry.envelope, entry.payload, holders.keys)
+        return holders.enough(frozenset(good))
+
+
 class Ignored(NamedTuple):
     """An entry that does not count, whoever holds which role."""
 
@@ -74,7 +93,7 @@ class ActivityRead(NamedTuple):
     entry: ActivityEntry
 
 
-Entry = RoleEntry | ActivityRead | Ignored
+Entry = RoleEntry | ChannelEntry | ActivityRead | Ignored
 
 
 @dataclass(slots=True)
@@ -83,8 +102,8 @@ class Part:
 
     Attributes:
         range: of its new entries.
-        entries: those that concern roles or devices, and those that do not count, in order.
-        channels: entries that hold a channel's document.
+        entries: in order.
+        channels: how many of them hold a channel's document.
         nodes: index in level 8 and hash of each bundle that is full.
         wrong: indices of hash tiles of the lowest level that are not what the entries make.
         missing: indices of those that are not served.
@@ -118,15 +137,15 @@ class KeyRing:
         """All of them."""
         return tuple(key for layer in self._layers for key in layer.values())
 
-    def read(self, index: int, data: bytes, fleet: FleetId) -> RoleEntry | Ignored | None:
-        """Read an entry of the authority log; None: it is a channel's document."""
+    def read(self, index: int, data: bytes, fleet: FleetId) -> RoleEntry | ChannelEntry | Ignored:
+        """Read an entry of the authority log."""
         try:
             entry = decode_authority(data)
         except InvalidInput as error:
             return Ignored(index, error.message)
         statement = entry.role
         if statement is None:
-            return None
+            return _channel(index, entry.envelope, data)
         if statement.fleet != fleet:
             return Ignored(index, "it is of another fleet")
         if statement.role != ROOT and delegator_of(statement.role) is None:
@@ -149,6 +168,16 @@ class KeyRing:
         )
 
 
+def _channel(index: int, envelope: Envelope, data: bytes) -> ChannelEntry | Ignored:
+    try:
+        signed = read_channel(envelope)
+    except AllodError as error:
+        return Ignored(index, error.message)
+    channel = signed.channel
+    role = channel_role(f"{channel.provider}/{channel.channel}")
+    return ChannelEntry(index, role, channel.sequence, signed.digest, data)
+
+
 def read_authority(bundles: Sequence[Bundle], begin: int, ring: KeyRing, fleet: FleetId) -> Part:
     """Read neighbouring bundles of the authority log, from entry `begin` on.
 
@@ -156,7 +185,7 @@ def read_authority(bundles: Sequence[Bundle], begin: int, ring: KeyRing, fleet: 
         InvalidInput: `bad-tile`: a bundle is not one.
     """
 
-    def read(index: int, data: bytes) -> Entry | None:
+    def read(index: int, data: bytes) -> Entry:
         return ring.read(index, data, fleet)
 
     return _read(bundles, begin, read)
@@ -181,9 +210,7 @@ def read_activity(bundles: Sequence[Bundle], begin: int, fleet: FleetId) -> Part
     return _read(bundles, begin, read)
 
 
-def _read(
-    bundles: Sequence[Bundle], begin: int, read: Callable[[int, bytes], Entry | None]
-) -> Part:
+def _read(bundles: Sequence[Bundle], begin: int, read: Callable[[int, bytes], Entry]) -> Part:
     part = Part(CompactRange(begin, begin))
     for bundle in bundles:
         first = bundle.at * WIDTH
@@ -199,10 +226,8 @@ def _read(
         part.range = part.range.extended(leaves[fresh:])
         for index, data in enumerate(entries[fresh:], first + fresh):
             found = read(index, data)
-            if found is None:
-                part.channels += 1
-            else:
-                part.entries.append(found)
+            part.channels += isinstance(found, ChannelEntry)
+            part.entries.append(found)
     return part
 
 

@@ -170,7 +170,7 @@ class Holding:
             root: Root = self.roots[reign.version].signed
             keys, threshold = keys_of(root, ROOT if role == TRUST_ROLE else role)
             return Holders(tuple(keys), threshold)
-        file = yield from self._file(delegator, reign)
+        file = yield from self.file(delegator, reign)
         delegations = file.delegations
         found: Any = None
         if delegations is not None and delegations.roles is not None:
@@ -183,8 +183,13 @@ class Holding:
         keys = [delegations.keys[keyid] for keyid in found.keyids if keyid in delegations.keys]
         return Holders(tuple(keys), found.threshold)
 
-    def _file(self, role: str, entry: Counted) -> Steps[Targets]:
-        """A delegator's file of a version that counts; its entry vouches for its digest."""
+    def file(self, role: str, entry: Counted) -> Steps[Targets]:
+        """A delegator's file of a version that counts; its entry vouches for its digest.
+
+        Raises:
+            Untrusted: `mix-and-match`.
+            Unavailable: `withheld`.
+        """
         place = (role, entry.version, entry.digest)
         if place in self._files:
             return self._files[place]
