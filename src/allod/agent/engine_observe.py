@@ -90,7 +90,9 @@ def _armed(package: Purl, work: Work | None) -> Armed | None:
     if work is None or work.state is not State.WAITING:
         return None
     member = next(one for one in work.members if one.package == package)
-    return Armed(member.attempt, work.boot, tuple(Purl(one.package) for one in work.members))
+    managers = frozenset(name for one in work.members for name in one.managers)
+    packages = tuple(Purl(one.package) for one in work.members)
+    return Armed(member.attempt, work.boot, packages, managers)
 
 
 def _stuck(work: Work | None) -> str:

@@ -39,6 +39,7 @@ class Armed:
     attempt: str
     boot: str  #: the boot during which it was prepared
     packages: tuple[Purl, ...]  #: all that go together
+    managers: frozenset[str] = frozenset()  #: by whose word
 
 
 @dataclass(frozen=True, slots=True)

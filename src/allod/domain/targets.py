@@ -107,11 +107,14 @@ def signed_apart(wanted: ResolvedPackage) -> bool:
 def omitted(target: Target) -> bool:
     """Whether nobody's word decides by the owner's silence alone, and nothing else changes.
 
-    A delegate whose word is lost is no such case.
+    A delegate whose word is lost is no such case, nor one who was ended and is named no more.
     """
     wanted = target.wanted
     halves = wanted.software, wanted.configuration
     lost = any(isinstance(half, Unresolved) and half.manager != OWNER for half in halves)
+    armed = target.has.armed
+    if armed is not None and armed.managers - {OWNER}:
+        lost = True
     return isinstance(wanted.software, Unresolved) and not target.changes and not lost
 
 

@@ -529,6 +529,17 @@ def test_what_is_armed_stays_so_while_nothing_changed() -> None:
     assert done.booted
 
 
+def test_what_a_delegate_armed_is_taken_back_when_the_owner_names_nobody_any_more() -> None:
+    """As a revocation leaves it: no entry is there. What the owner armed stays by the same silence."""
+    for managers, done in ((frozenset({"ops"}), ["Cancel"]), (frozenset({"owner"}), [])):
+        world = armed(at_restart())
+        assert world.armed is not None
+        world.armed = replace(world.armed, managers=managers)
+        world.delegates = {}
+        world.owns(document({}))
+        assert did(world.plan()) == done
+
+
 def test_what_a_lost_word_armed_is_taken_back() -> None:
     """Revoked, without a valid document, ended, withdrawn: before or after the restart."""
     for boot in ("boot 1", "boot 2"):
