@@ -16,7 +16,8 @@ from allod import durable
 from allod.agent.acceptance import Acceptance, accept, standing
 from allod.agent.acquire import RegistrySource
 from allod.agent.bound import Bound, load_bound, save_bound
-from allod.agent.engine import Engine, EngineSettings, Outcome
+from allod.agent.engine import Engine, EngineSettings
+from allod.agent.engine_context import Outcome
 from allod.agent.engine_ports import World
 from allod.agent.engine_report import Reporter
 from allod.agent.floors_store import FloorsStore

@@ -42,7 +42,11 @@ def _check(watcher: Watcher, name: str) -> None:
         ware = oracle.ware(active.digest)
         if ware is None or ware.sick or {rule.kind for rule in word.rules} & _LATER:
             continue
-        wanted = [(target, when) for target, when in oracle.targets(package) if when == "now"]
+        wanted = [
+            (target, when)
+            for target, when in oracle.targets(package)
+            if when == "now" and target[0] == active.digest
+        ]
         steps = [oracle.may_have(package, active.digest, verb) for verb in ("transfer", "install")]
         if any(steps) or not wanted:
             continue

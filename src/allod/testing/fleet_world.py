@@ -63,12 +63,11 @@ def role_of(path: str) -> str:
 @functools.cache
 def _genesis(log: str) -> RepositorySimulator:
     """A fleet in which nothing is wanted yet."""
-    logs = {
-        "none": lambda: None,
-        "log": AuthorityLog,
-        "witnessed": lambda: AuthorityLog(witnesses=2, quorum=2, max_age_seconds=7 * 86_400),
-    }
-    sim = RepositorySimulator(lives=_LIVES, log=logs[log]())
+    made = None
+    if log != "none":
+        count = 2 if log == "witnessed" else 0
+        made = AuthorityLog(witnesses=count, quorum=max(1, count), max_age_seconds=7 * 86_400)
+    sim = RepositorySimulator(lives=_LIVES, log=made)
     draft = sim.draft()
     for name in PROVIDERS:
         document = provider_document(sim.fleet, name, {})
