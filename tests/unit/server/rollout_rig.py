@@ -79,6 +79,7 @@ class RolloutRig:
         failed: bool = False,
         reverted: bool = False,
         healthy: bool | None = True,
+        configuration: Digest | None = None,
         **fields: Any,
     ) -> bytes:
         """What a device hands in: this release runs; perhaps as of now, or another failed."""
@@ -109,7 +110,7 @@ class RolloutRig:
                     level="installed",
                 ),
             ],
-            configuration=ConfigurationOnDevice(digest=None),
+            configuration=ConfigurationOnDevice(digest=configuration),
             failed=[NEW] if failed else [],
             healthy=healthy,
         )

@@ -32,6 +32,10 @@ ROUTES = (
     ("POST", "/proposals/c1/close"),
     ("GET", "/channels"),
     ("POST", "/channels"),
+    ("GET", "/rollouts"),
+    ("GET", "/rollouts/r1"),
+    ("POST", "/rollouts/r1/pause"),
+    ("POST", "/rollouts/r1/resume"),
 )
 BODIES = {
     "/floors": b'{"metadata":{}}',
@@ -41,6 +45,8 @@ BODIES = {
     "/proposals/c1/approvals": b'{"approval":{"payloadType":"","payload":"","signatures":[]}}',
     "/proposals/c1/close": b'{"state":"withdrawn"}',
     "/channels": b'{"document":""}',
+    "/rollouts/r1/pause": b"{}",
+    "/rollouts/r1/resume": b"{}",
 }
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.unit.server.rollout_rig import NEW, OLD, PACKAGE, RolloutRig, entry
+from dataclasses import replace
 
+import pytest
+from tests.unit.server.rollout_rig import NEW, OLD, PACKAGE, SCOPE, RolloutRig, entry
+
+from allod.domain.desired import ConfigurationOrder
+from allod.domain.ids import Purl, group_scope, parse_group, sha256
 from allod.domain.rollout import Needs
 from allod.errors import AllodError, Conflict, Refused
 from allod.testing.asgi import ask
+from allod.testing.delegations import Delegating
 from allod.testing.server import ServerRig
 from allod.trust.gates import open_gate
 from allod.wire.trust import Withdrawal
@@ -263,3 +268,70 @@ def test_rollouts_over_the_api(fleet: RolloutRig) -> None:
     headers = {"authorization": f"Bearer {rig.token(fleet.devices['two'])}"}
     assert ask(app, "GET", gate, headers=headers).body == fleet.gate(1)
     assert ask(app, "GET", gate.replace("/1.", "/2."), headers=headers).status == 404
+
+
+def test_a_delegates_rollout_is_its_own(fleet: RolloutRig) -> None:
+    """The controller follows what a delegate signed where the owner lets them decide; another
+    delegate pauses nothing, and the owner's plan of the same name goes before.
+    """
+    rig = fleet.rig
+    owner = Delegating(rig.simulator)
+    rig.change(owner.grant("ops", [SCOPE], [PACKAGE]))
+    rig.change(owner.set_manager(SCOPE, PACKAGE, "ops"))
+    plan = fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, needs=Needs.SUCCESS))
+    rig.change(owner.order("ops", SCOPE, {PACKAGE: entry(plan)}))
+    shown = fleet.look()
+    assert (shown.author, shown.stages[0].devices) == ("ops", 1)
+    fleet.says("one", changed=True)
+    assert fleet.look().stages[1].opened is not None
+    with pytest.raises(Refused):
+        rig.server.rollouts.pause(rig.fleet, "r1", "", "dev", "dev")
+    assert rig.server.rollouts.pause(rig.fleet, "r1", "", "ops", "ops").state == "paused"
+    other = Purl("pkg:generic/acme/heater")
+    rig.change(rig.simulator.set_packages(group_scope(parse_group("hall")), {other: entry(plan)}))
+    assert fleet.look().author == "owner"
+
+
+def test_where_the_owner_decides_a_delegates_plan_concerns_nobody(fleet: RolloutRig) -> None:
+    """A document of a delegate whom the owner did not name for the package counts no device."""
+    rig = fleet.rig
+    owner = Delegating(rig.simulator)
+    rig.change(owner.grant("ops", [SCOPE], [PACKAGE]))
+    rig.change(rig.simulator.set_packages(SCOPE, {PACKAGE: entry(None)}))
+    rig.change(owner.order("ops", SCOPE, {PACKAGE: entry(fleet.plan(fleet.stage(100)))}))
+    assert fleet.look().stages[0].devices == 0
+
+
+def test_configuration_alone_comes_stage_by_stage(fleet: RolloutRig) -> None:
+    """Success is the configuration that is in force, on whatever release runs."""
+    content = b'{"colour":"blue"}'
+    blue, red = sha256(content), sha256(b"red")
+    fleet.rig.server.stores.blobs(fleet.rig.fleet).put(blue, [content])
+    plan = replace(
+        fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, needs=Needs.SUCCESS)),
+        before=None,
+        before_configuration=ConfigurationOrder(digest=red),
+    )
+    known = replace(entry(plan), configuration=ConfigurationOrder(digest=blue, size=17))
+    rig = fleet.rig
+    rig.change(rig.simulator.set_packages(SCOPE, {PACKAGE: known}))
+    fleet.look()
+    fleet.says("one", configuration=red)
+    assert fleet.look().stages[0].succeeded == 0
+    fleet.says("one", configuration=blue)
+    assert fleet.look().stages[1].opened is not None
+
+
+def test_a_device_that_speaks_with_two_tongues_succeeds_in_nothing(fleet: RolloutRig) -> None:
+    """Its disk was copied, or its key stolen: what it says opens no gate."""
+    fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, needs=Needs.SUCCESS)))
+    fleet.look()
+    device = fleet.devices["one"]
+    fork = replace(device)
+    fleet.says("one", OLD)
+    fleet.devices["one"] = fork
+    fleet.says("one", changed=True)
+    assert fleet.look().stages[0].succeeded == 0
+    fleet.says("one", changed=True)
+    fleet.rig.restart()
+    assert fleet.look().stages[1].opened is None

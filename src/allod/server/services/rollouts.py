@@ -86,7 +86,7 @@ class Rollouts:
                     course.late.append(taken)
                 for tracked in course.tracked.values():
                     tracked.take(taken)
-        except (AllodError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the report is received all the same
             _log.error("report-not-counted", fleet=fleet, device=taken.row.device, exc_info=error)
 
     # What time and reports bring about.
