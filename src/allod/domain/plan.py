@@ -347,7 +347,8 @@ class _Planner:
             else:
                 self.telling.wait(package, verb_of(target), target.order, names)
         if booted:
-            self.actions.append(Cancel(changing[0].wanted.package))
+            armed = next(target for target in changing if target.has.armed is not None)
+            self.actions.append(Cancel(armed.wanted.package))
 
     # -- deletion
 
