@@ -9,23 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allod.domain import edit, ids
+from allod.domain import edit, edit_terms, ids
 from allod.domain.desired import (
     Accepts,
     ChangeNote,
     DriftPolicy,
     Level,
+    PackageEntry,
     ReleaseOrder,
     Restart,
     Settings,
+    Software,
     StateDocument,
     When,
     Window,
 )
 from allod.domain.difference import differences
+from allod.domain.rollout import Rollout, Stage
 from allod.domain.takeback import touched_parts, undo
+from allod.domain.terms import OVERRIDABLE, Approvals, Consent, NewAccess, Soak, Windows
 from allod.errors import AllodError
+from allod.wire.codec import encode
 from allod.wire.desired import decode_state, encode_state
+from allod.wire.envelope import Envelope
 
 FLEET = ids.FleetId("f" * 64)
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -69,6 +75,38 @@ _accepts = st.builds(
     st.frozensets(st.sampled_from(["fuse", "lock"])),
 )
 
+_NAMES = sorted(OVERRIDABLE)
+_PAPERS = [
+    encode(Envelope(payload_type="a", payload=name, signatures=[])) for name in ("YQ==", "Yg==")
+]
+_terms = st.lists(
+    st.one_of(
+        st.integers(1, 9).map(Soak),
+        st.just(Consent()),
+        st.frozensets(st.sampled_from(["camera", "root"])).map(lambda a: NewAccess(a, strict=True)),
+        st.integers(1, 3).map(lambda count: Approvals((("qa", count),))),
+        st.integers(0, 1439).map(lambda start: Windows((Window(frozenset({1}), start, 60),))),
+    ),
+    max_size=3,
+    unique_by=lambda term: term.name,
+).map(tuple)
+_plans = st.none() | st.builds(
+    Rollout,
+    st.sampled_from(["r1", "r2"]),
+    st.lists(
+        st.builds(
+            Stage,
+            st.just(NOW),
+            st.sampled_from([5.0, 100.0]),
+            st.frozensets(st.just(ids.DeviceId("c" * 64))),
+            bake_seconds=st.integers(0, 2),
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(lambda made: tuple(sorted(made, key=lambda one: one.percent))),
+    st.builds(Software, st.just("owner"), st.lists(orders(), max_size=1).map(tuple)),
+    retries=st.integers(0, 2),
+)
 Step = tuple[str, tuple[object, ...]]
 steps = st.one_of(
     st.tuples(st.just("deploy"), st.tuples(packages, orders(), _accepts, st.integers(0, 3))),
@@ -81,6 +119,13 @@ steps = st.one_of(
     st.tuples(st.just("hold"), st.tuples(st.sampled_from(["a", "b"]))),
     st.tuples(st.just("resume"), st.just(())),
     st.tuples(st.just("settings"), st.tuples(_settings)),
+    st.tuples(st.just("bind"), st.tuples(_terms)),
+    st.tuples(st.just("set_aside"), st.tuples(packages, st.frozensets(st.sampled_from(_NAMES)))),
+    st.tuples(st.just("accept"), st.tuples(packages, _accepts)),
+    st.tuples(st.just("stage"), st.tuples(packages, _plans)),
+    st.tuples(
+        st.just("approve"), st.tuples(packages, st.lists(st.sampled_from(_PAPERS), max_size=2))
+    ),
 )
 
 
@@ -96,6 +141,13 @@ def apply(document: StateDocument, step: Step) -> StateDocument:
                 start = NOW + timedelta(hours=values[0])  # type: ignore[arg-type]
                 wanted = Restart(f"r{values[0]}", start, start + timedelta(hours=1))
                 return edit.restart(document, wanted, NOW)
+            case "bind" | "set_aside" | "accept":
+                return getattr(edit_terms, name)(document, *values)  # type: ignore[no-any-return]
+            case "stage" | "approve":
+                package, value = values
+                part = {"rollout": value} if name == "stage" else {"approvals": tuple(value)}  # type: ignore[arg-type]
+                entry = replace(document.packages.get(package, PackageEntry()), **part)  # type: ignore[call-overload, arg-type]
+                return replace(document, packages={**document.packages, package: entry})  # type: ignore[dict-item]
             case _:
                 return getattr(edit, name)(document, *values)  # type: ignore[no-any-return]
     except AllodError:
@@ -125,6 +177,9 @@ def test_attack_61_no_edit_deletes_by_omission(document: StateDocument, step: St
     assert document.packages.keys() <= after.packages.keys()
     for package, entry in document.packages.items():
         now = after.packages[package]
+        if name in {"set_aside", "accept", "stage", "approve"}:
+            assert now.software == entry.software
+            continue
         if name not in {"deploy", "delete", "configure"} or values[0] != package:
             assert now == entry
             continue
@@ -188,6 +243,8 @@ def test_undo_takes_back(document: StateDocument, step: Step) -> None:
     assert undone.document.hold == document.hold
     assert set(undone.document.restarts) == set(document.restarts)
     for key in new:
+        if after.packages[key].software is None and key not in undone.document.packages:
+            continue  # it was named for nothing that devices have
         software = undone.document.packages[key].software
         assert software is None or software.releases == ()
 
@@ -226,10 +283,15 @@ def test_undo_of_undo_does_it_again(document: StateDocument, step: Step) -> None
 
 @given(documents, documents)
 def test_stamp_changes_nothing_but_notes(first: StateDocument, second: StateDocument) -> None:
-    """The note is all that a stamp adds."""
+    """The note is all that a stamp adds; approvals of the change before are all that it takes."""
     note = ChangeNote(7, "c7", NOW)
     stamped = edit.stamp(first, second, note)
     bare = {key: replace(entry, change=None) for key, entry in stamped.packages.items()}
+    for key, entry in second.packages.items():
+        was = first.packages.get(key)
+        if was is not None and was != entry and was.approvals == entry.approvals:
+            assert bare[key].approvals == ()
+            bare[key] = replace(bare[key], approvals=entry.approvals)
     assert replace(stamped, packages=bare, change=None) == second
 
 
