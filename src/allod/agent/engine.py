@@ -25,7 +25,7 @@ from allod.agent.engine_restart import RestartBook
 from allod.agent.engine_settle import Settler
 from allod.agent.engine_steps import Bench
 from allod.agent.engine_work import Carrier
-from allod.agent.grounds import DEVICE, GroundsStore
+from allod.agent.grounds import DEVICE, Beat, GroundsStore
 from allod.agent.journal import JournalStore
 from allod.agent.reporting import Ledger
 from allod.agent.state_dir import StateDir
@@ -89,7 +89,10 @@ class Engine:
         self._now = world.clock.now()
         journals = JournalStore(state)
         self.bench = Bench(state, world, journals, Activations(state), self._settings.complain)
-        self._grounds = GroundsStore(state.grounds, self._has_worked)
+        clock = world.clock
+        self._grounds = GroundsStore(
+            state.grounds, self._has_worked, lambda: Beat(clock.boot_id(), clock.monotonic())
+        )
         self._settler = Settler(self.bench, ledger, self._grounds)
         self._carrier = Carrier(self.bench, self._settler, SELF, lambda: self._now)
         self._carrier.background = self._settings.background

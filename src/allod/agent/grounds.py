@@ -7,14 +7,18 @@ falls out of them is the oldest: a release that was forgotten is seen for the fi
 an answer that was forgotten is asked for again, and activations are kept as many as any term can
 count. A file that was lost, with a package that had been at work, is read strictly: every budget
 is used up as of now, and nothing was seen or agreed to before.
+
+A clock that is set forward, by an attacker or because the machine has none that outlives its
+power, makes nothing older: from the first look after a start on, age grows as the monotonic clock
+does, and what it says is written down as soon as a jump shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,11 +32,28 @@ MAX_ACTIVATED: Final = 1_000  #: of each manager: as many as a rate can count (w
 MAX_ANSWERS: Final = 32
 MAX_ROLLOUTS: Final = 256  #: that have come to the device, besides those that are ordered
 
+_JUMP: Final = timedelta(minutes=1)  #: by which both clocks may part before it counts as one
+
 DEVICE: Final = Purl("")  #: what concerns the device as a whole: restarts
 
 
-class _Activation(msgspec.Struct, frozen=True, array_like=True):
+class Beat(NamedTuple):
+    """Where the monotonic clock stands."""
+
+    boot: str = ""  #: of which boot; empty: there is none to go by
+    ticks: float = 0.0  #: seconds
+
+
+class _Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """A moment: by the time that the device decided by, and by the monotonic clock."""
+
     at: str
+    boot: str = ""
+    ticks: float = 0.0
+
+
+class _Activation(msgspec.Struct, frozen=True, array_like=True):
+    stamp: _Stamp
     number: str  #: names it, so that it is counted once
     managers: tuple[str, ...]  #: by whose word
 
@@ -46,10 +67,10 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable form; it may only grow."""
 
     package: str
-    seen: dict[str, str] = {}
+    seen: dict[str, _Stamp] = {}
     activated: tuple[_Activation, ...] = ()
     answers: dict[str, _Answer] = {}
-    lost: str = ""  #: when what was remembered before was found lost
+    lost: _Stamp | None = None  #: when what was remembered before was found lost
     came: dict[str, str] = {}  #: rollouts that have come to the device, by mark
 
 
@@ -59,11 +80,18 @@ class GroundsStore:
     Args:
         directory: `grounds` of the state directory.
         had: whether a package has been at work, so that there must have been a file.
+        beat: where the monotonic clock stands now.
     """
 
-    def __init__(self, directory: Path, had: Callable[[Purl], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        had: Callable[[Purl], bool] = lambda _: False,
+        beat: Callable[[], Beat] = Beat,
+    ) -> None:
         self._directory = directory
         self._had = had
+        self._beat = beat
         self._records: dict[Purl, _Record] = {}
         self.damaged: set[Purl] = set()  #: both copies were, and what they held is lost
 
@@ -77,8 +105,35 @@ class GroundsStore:
             self._records[package] = known
         return known
 
+    def _stamp(self, now: datetime) -> _Stamp:
+        return _Stamp(instant(now), *self._beat())
+
+    def _aged(self, stamp: _Stamp, now: datetime) -> _Stamp:
+        """The stamp, or a later one if the clock was set forward since, by this boot's clock."""
+        beat, at = self._beat(), parse_instant(stamp.at)
+        if not beat.boot or now < at:
+            return stamp
+        if stamp.boot != beat.boot or beat.ticks < stamp.ticks:
+            return _Stamp(stamp.at, beat.boot, beat.ticks - (now - at).total_seconds())
+        since = now - timedelta(seconds=beat.ticks - stamp.ticks)
+        if since - at <= _JUMP:
+            return stamp
+        return _Stamp(instant(since), stamp.boot, stamp.ticks)
+
+    def _settled(self, record: _Record, now: datetime) -> _Record:
+        """The record with all that a clock set forward would have made too old."""
+        return msgspec.structs.replace(
+            record,
+            seen={digest: self._aged(stamp, now) for digest, stamp in record.seen.items()},
+            activated=tuple(
+                msgspec.structs.replace(one, stamp=self._aged(one.stamp, now))
+                for one in record.activated
+            ),
+            lost=None if record.lost is None else self._aged(record.lost, now),
+        )
+
     def _read(self, package: Purl, now: datetime) -> _Record:
-        lost = _Record(package=package, lost=instant(now))
+        lost = _Record(package=package, lost=self._stamp(now))
         try:
             content = self._twin(package).load()
             if content is None:
@@ -109,8 +164,10 @@ class GroundsStore:
         record, wanted = self._open(package, now), set(releases)
         if wanted <= record.seen.keys():
             return
-        known = record.seen | {digest: instant(now) for digest in wanted - record.seen.keys()}
-        others = sorted(known.keys() - wanted, key=lambda digest: (known[digest], digest))
+        stamp = self._stamp(now)
+        known = dict(record.seen)
+        known.update((digest, stamp) for digest in wanted - known.keys())
+        others = sorted(known.keys() - wanted, key=lambda digest: (known[digest].at, digest))
         for digest in others[: max(0, len(others) - MAX_SEEN)]:
             del known[digest]
         self._save(msgspec.structs.replace(record, seen=known))
@@ -132,7 +189,7 @@ class GroundsStore:
         record = self._open(package, now)
         if any(one.number == str(number) for one in record.activated):
             return
-        made = _Activation(instant(now), str(number), tuple(sorted(set(managers))))
+        made = _Activation(self._stamp(now), str(number), tuple(sorted(set(managers))))
         self._save(msgspec.structs.replace(record, activated=_newest((*record.activated, made))))
 
     def answer(self, package: Purl, attempt: str, *, agrees: bool, now: datetime) -> None:
@@ -173,12 +230,14 @@ class GroundsStore:
         Raises:
             OSError: what was lost could not be noted as lost.
         """
-        record, by = self._open(package, now), set(managers)
-        activated = [parse_instant(one.at) for one in record.activated if by & set(one.managers)]
-        if record.lost:
-            activated += [parse_instant(record.lost)] * MAX_ACTIVATED
+        record, by = self._settled(self._open(package, now), now), set(managers)
+        self._save(record)
+        counted = [one.stamp for one in record.activated if by & set(one.managers)]
+        activated = [parse_instant(stamp.at) for stamp in counted]
+        if record.lost is not None:
+            activated += [parse_instant(record.lost.at)] * MAX_ACTIVATED
         return Grounds(
-            {Digest(digest): parse_instant(at) for digest, at in record.seen.items()},
+            {Digest(digest): parse_instant(one.at) for digest, one in record.seen.items()},
             tuple(activated),
             {attempt: one.agrees for attempt, one in record.answers.items()},
         )

@@ -130,6 +130,39 @@ def test_soak_counts_from_the_first_sight_over_restarts(device: FakeDevice, owne
     assert device.version() == "1.1"
 
 
+def set_forward(device: FakeDevice, **span: float) -> None:
+    """The clock is set, and no time passes."""
+    device.hardware.clock.wall += timedelta(**span)
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_clock_set_forward_makes_nothing_older(
+    device: FakeDevice, owner: Owner, *, reboots: bool
+) -> None:
+    """A machine whose clock is set after its start, or by an attacker, still waits the whole soak."""
+    first(device, owner)
+    owner.grant("ops", Soak(86_400), Rate(1, 86_400))
+    owner.speak("ops", device.publish("1.1"))
+    device.run(owner.view())
+    set_forward(device, days=30)
+    device.run(owner.view())
+    assert device.version() == "1.0"
+    if reboots:
+        device.reboot()
+        device.hardware.clock.ticks = 5.0  # the jump was written down before
+    device.pass_time(hours=23)
+    device.run(owner.view())
+    assert device.version() == "1.0"
+    device.pass_time(hours=1)
+    device.run(owner.view())
+    assert device.version() == "1.1"
+    owner.grant("ops", Rate(1, 86_400))
+    owner.speak("ops", device.publish("1.2"))
+    set_forward(device, days=2)
+    device.run(owner.view())
+    assert device.version() == "1.1", "nor is there more than one change in a day"
+
+
 def test_soak_does_not_begin_before_the_release_is_to_be_seen(
     device: FakeDevice, owner: Owner
 ) -> None:
