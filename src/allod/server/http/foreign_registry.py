@@ -61,7 +61,7 @@ def read_source(source: str) -> SplitResult:
         parts = urlsplit(source.rstrip("/"))
         local = parts.hostname in _LOCAL
         fits = parts.scheme == "https" or (parts.scheme == "http" and local)
-        more = parts.query or parts.fragment or parts.username or (parts.port or 1) < 1
+        more = parts.query or parts.fragment or parts.username or parts.port == 0
     except ValueError:
         fits, more, parts = False, True, SplitResult("", "", "", "", "")
     if not fits or more or not parts.hostname or _PATH.fullmatch(parts.path) is None:
@@ -209,7 +209,9 @@ class ForeignRegistry:
         cut.begin(connection)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers=fields)
-        return connection.getresponse()
+        answer = connection.getresponse()
+        cut.of(answer)
+        return answer
 
 
 def _place(source: str, name: str) -> _Place:
@@ -238,7 +240,7 @@ class _Cut:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._guard = threading.Lock()
-        self._connections: list[http.client.HTTPConnection] = []
+        self._opened: list[http.client.HTTPConnection | http.client.HTTPResponse] = []
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._now)
         self._timer.daemon = True
@@ -248,9 +250,9 @@ class _Cut:
         self._timer.start()
         return self
 
-    def of(self, connection: http.client.HTTPConnection) -> None:
-        """One more connection of this exchange."""
-        self._connections.append(connection)
+    def of(self, opened: http.client.HTTPConnection | http.client.HTTPResponse) -> None:
+        """One more thing of this exchange that is closed at its end."""
+        self._opened.append(opened)
 
     def begin(self, connection: http.client.HTTPConnection) -> None:
         """It is open. Raises TimeoutError: too late."""
@@ -263,8 +265,8 @@ class _Cut:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
-        for connection in self._connections:
-            connection.close()
+        for opened in self._opened:
+            opened.close()
 
     def _now(self) -> None:
         with self._guard:
