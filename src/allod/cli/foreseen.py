@@ -131,6 +131,6 @@ def _remark(one: Foreseen) -> Remark:
     devices = "1 device" if count == 1 else f"{count} devices"
     name = package_name(one.package)
     if one.waits:
-        return Remark(WAITS, f"{name} waits on {devices} for what is asked: {one.says}")
+        return Remark(WAITS, f"{name} would wait on {devices}: {one.says}")
     says = f"{name} would be refused on {devices} because of {one.codes[0]}: {one.says}"
     return Remark(REFUSED, says)
