@@ -109,6 +109,19 @@ def test_a_vendor_ships_by_its_channel_until_it_is_revoked(home: Home, tmp_path:
     assert running(home, device) == "1.0"
     assert "new-access" in json.dumps(home.status(device))
 
+    # What the owner sees of the channel, and what other terms would have allowed over its past.
+    assert home.do("channel", "show", "brewco/stable")["sequence"] == 2
+    (listed,) = [
+        one for one in home.do("channel", "list")["channels"] if one["provider"] == "brewco"
+    ]
+    assert (listed["sequence"], listed["delegations"]) == (2, ["brewco-stable"])
+    entries = home.do("provider", "show", "brewco")["channels"]
+    assert [one["sequence"] for one in entries] == [1, 2]
+    again = home.do("delegate", "grant", "brewco-stable", "--replace", "--soak", "1h", "--dry-run")
+    told = "\n".join(again["remarks"])
+    assert "begun with toaster 1.0" in told
+    assert "refused toaster 1.1" in told
+
     # Revoked: the vendor's next document is not taken any more, what runs goes on running.
     home.do("delegate", "revoke", "brewco-stable", "-y")
     vendor.publish(vendor.release(home, "1.2", HIS))
@@ -118,3 +131,11 @@ def test_a_vendor_ships_by_its_channel_until_it_is_revoked(home: Home, tmp_path:
     shown = home.do("delegate", "show", "brewco-stable")
     assert shown["revoked"]
     assert shown["devices"] == {"know": [device.id[:12]], "notYet": [], "unknown": []}
+
+    # The vendor is gone: the owner vouches for what they signed, also for a device that comes later.
+    done = home.do("provider", "adopt", "brewco", "--why", "bankrupt", "-y")
+    assert f"{TOASTER}@1.0" in done["vouched"]
+    home.do("deploy", "breakfast", f"{TOASTER}@1.0", "--accept", HIS, "-y")
+    late = home.device("late", "breakfast")
+    late.converge()
+    assert running(home, late) == "1.0"

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import Owner
+from tests.unit.cli.test_in_force import vouch, witnessed
 
 from allod.cli.documents import newest
 from allod.domain.ids import parse_scope
+
+__all__ = ["witnessed"]  # a fixture
 
 KITCHEN = parse_scope("groups/kitchen")
 PATTERN = "pkg:generic/acme/*"
@@ -216,3 +219,15 @@ def test_what_cannot_be_granted(with_acme: Owner, more: tuple[str, ...], code: s
     """Each wrong word is refused before anything is signed."""
     start = ("delegate", "grant", "x", "--group", "kitchen", "--package", PATTERN)
     assert with_acme.refused(*start, *more, "--yes") == code
+
+
+def test_with_witnesses_there_is_a_lease(witnessed: Owner) -> None:
+    """How long its word counts without news is said beforehand, and again when it is revoked."""
+    witnessed.do("group", "add", "kitchen", "--yes")
+    vouch(witnessed)
+    done = granted_ops(witnessed, "--lease", "7d")
+    assert any("witnessed in the last 1 week" in one for one in done["remarks"])
+    assert not any("without an end" in one for one in done["remarks"])
+    vouch(witnessed)
+    done = witnessed.do("delegate", "revoke", "ops", "--yes")
+    assert "at most 1 week after the newest witnessed state" in done["remarks"][1]
