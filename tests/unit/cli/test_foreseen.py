@@ -75,12 +75,9 @@ def said(
 def test_a_preview_names_the_term_and_counts_the_devices() -> None:
     """Those on which it would be too great a step, and no others."""
     rule = Versions(VersionRule.SAME_MINOR)
+    why = "only patches of the same minor version: 2.0.0 is no patch of 1.0.0"
     assert said(document("1.0.0", rule), document("2.0.0", rule)) == [
-        (
-            "would-refuse",
-            "lamp would be refused on 2 devices because of version-rule: "
-            + "only patches of the same minor version: 2.0.0 is no patch of 1.0.0",
-        )
+        ("would-refuse", f"lamp would be refused on 2 devices because of version-rule: {why}")
     ]
     assert "would-refuse" in GRAVE
 
