@@ -9,25 +9,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final, cast
+from datetime import datetime
+from typing import cast
 
 from tuf.api.exceptions import EqualVersionNumberError, ExpiredMetadataError
 from tuf.api.metadata import MetaFile, Root, Targets
 from tuf.api.metadata import TargetFile as TargetInfo
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
-from allod.domain.ids import Digest, sha256
+from allod.domain.ids import sha256
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.trust.anchor import Anchor
 from allod.trust.below import (
+    OF_DELEGATES,
+    TargetFile,
     check_floor,
     check_listed,
     check_logged,
     check_not_less,
+    given_by,
+    is_at_floor,
     is_delegates,
+    not_yet,
     role_missing,
     rollback,
+    target_path,
 )
 from allod.trust.counting import Counting
 from allod.trust.effects import Keep, Need, Steps
@@ -56,19 +62,7 @@ from allod.wire.codec import instant, parse_instant
 from allod.wire.report import Alarm
 from allod.wire.trust import TrustStatement
 
-PUBLISHING: Final = timedelta(hours=1)  #: how long log and files may differ
-
-
-@dataclass(frozen=True, slots=True)
-class TargetFile:
-    """One file that the owner (or who they delegated to) signed."""
-
-    path: str
-    data: bytes
-    digest: Digest
-    role: str
-    version: int
-    log_index: int | None = None  #: of the entry of that version; None: the fleet has no log
+__all__ = ["Repository", "TargetFile"]
 
 
 @dataclass(slots=True)
@@ -113,10 +107,8 @@ class Repository:
     @property
     def versions(self) -> Mapping[str, int]:
         """Role -> version as the snapshot says; root and timestamp beside them."""
-        listed = {
-            name.removesuffix(".json"): meta.version
-            for name, meta in self.trusted.snapshot.meta.items()
-        }
+        metas = self.trusted.snapshot.meta.items()
+        listed = {name.removesuffix(".json"): meta.version for name, meta in metas}
         return {
             **listed,
             ROOT: self.trusted.root.version,
@@ -138,13 +130,14 @@ class Repository:
             raise
         # 5. Floors of the roles that were loaded on the way are durable before the file is used.
         yield from self.keep()
-        if found is None:
-            return None
-        info, role = found
-        return (yield from self._fetch(info, role, cap))
+        return None if found is None else (yield from self._fetch(*found, cap))
 
-    def load_all(self) -> Steps[None]:
+    def load_all(self, *, lenient: bool = False) -> Steps[None]:
         """Load every role of the tree of delegations: for whoever signs or checks it whole.
+
+        Args:
+            lenient: a delegate's role that does not hold is an alarm and is left out: nobody is
+                kept from their own work by the fault of one whom they let decide.
 
         Raises:
             Untrusted, Unavailable: as `target`.
@@ -154,15 +147,17 @@ class Repository:
         try:
             while waiting:
                 role, delegator = waiting.pop()
-                if role in seen:
+                if role in seen or self._is_unpublished(role):
                     continue
                 seen.add(role)
-                delegations = (yield from self.load(role, delegator)).delegations
-                if delegations is not None and delegations.roles is not None:
-                    names = [name for name in delegations.roles if not self._is_unpublished(name)]
-                    waiting.extend((name, role) for name in names)
-                elif delegations is not None and delegations.succinct_roles is not None:
-                    waiting.extend((name, role) for name in delegations.succinct_roles.get_roles())
+                try:
+                    signed = yield from self.load(role, delegator)
+                except (Untrusted, Unavailable) as error:
+                    if not lenient or not is_delegates(role) or error.code not in OF_DELEGATES:
+                        raise
+                    self._alarm(error.code, error.message)
+                    continue
+                waiting.extend((name, role) for name in given_by(role, signed))
         except AllodError:
             yield from self.keep()
             raise
@@ -214,11 +209,7 @@ class Repository:
             if since_name in self.cached:
                 self.forget = (*self.forget, since_name)
             return
-        # 3, 55. For an hour it may be a publication under way, then somebody withholds something.
-        since = self._publishing_since(since_name)
-        if timedelta(0) <= self.decided - since <= PUBLISHING:
-            raise Unavailable("publishing", f"cannot go on yet: {says}", role=file.role)
-        raise Unavailable("withheld", f"cannot go on: {says}, since {since}", role=file.role)
+        raise not_yet(file.role, says, self._publishing_since(since_name), self.decided)
 
     def _publishing_since(self, name: str) -> datetime:
         """When this was seen first; lost, it begins anew."""
@@ -243,8 +234,7 @@ class Repository:
             self._alarm("cache-damaged", f"cannot use the cached {name}: {error}")
             self.forget = (*self.forget, name)
             return None
-        at_floor = (self.floors.roles.get(role), self.floors.digests.get(role))
-        return file if (file.version, file.digest) == at_floor else None
+        return file if is_at_floor(self.floors, file) else None
 
     def _alarm(self, code: str, says: str) -> None:
         self.alarms.append(Alarm(code=code, says=says))
@@ -378,7 +368,7 @@ class Repository:
             info = targets.targets.get(path)
             if info is not None:
                 return info, role
-            if targets.delegations is not None:
+            if targets.delegations is not None and not is_delegates(role):
                 children = []
                 for name, terminating in targets.delegations.get_roles_for_target(path):
                     if not self._is_unpublished(name):
@@ -391,13 +381,12 @@ class Repository:
 
     def _fetch(self, info: TargetInfo, role: str, cap: int) -> Steps[TargetFile]:
         if info.length > cap:
-            raise Untrusted(
-                "too-large", f"cannot accept {info.path}: {info.length} bytes, at most {cap}"
-            )
+            says = f"cannot accept {info.path}: {info.length} bytes, at most {cap}"
+            raise Untrusted("too-large", says)
         name = cached_target(info.path)
         data = self.cached.get(name)
         if data is None or not matches(info, data):
-            data = yield Need(self._target_path(info), info.length)
+            data = yield Need(target_path(info, self.trusted.root), info.length)
             if data is None:
                 raise withheld(info.path)
             with tuf_rules(info.path):
@@ -407,7 +396,3 @@ class Repository:
         logged = (self.logged or {}).get(role)
         index = logged.index if logged is not None and logged.index >= 0 else None
         return TargetFile(info.path, data, sha256(data), role, self.trusted[role].version, index)
-
-    def _target_path(self, info: TargetInfo) -> str:
-        path = info.get_prefixed_paths()[0] if self.trusted.root.consistent_snapshot else info.path
-        return "tuf/targets/" + quote(path, safe=b"/")

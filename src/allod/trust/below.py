@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from tuf.api.metadata import MetaFile
+from tuf.api.metadata import MetaFile, Root, Targets
+from tuf.api.metadata import TargetFile as TargetInfo
 
-from allod.errors import Untrusted
+from allod.domain.ids import Digest
+from allod.errors import Unavailable, Untrusted
 from allod.trust.floors import Counted, Floors
-from allod.trust.metadata import SNAPSHOT, TIMESTAMP, RoleFile
+from allod.trust.metadata import SNAPSHOT, TIMESTAMP, RoleFile, quote
+
+PUBLISHING: Final = timedelta(hours=1)  #: how long log and files may differ
+
+#: What a delegate can do to their own role, or a source by losing it.
+OF_DELEGATES: Final = frozenset(
+    {
+        "auth",
+        "bad-json",
+        "bad-metadata",
+        "stale",
+        "too-large",
+        "withheld",
+        "wrong-fleet",
+        "wrong-role",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFile:
+    """One file that the owner (or who they delegated to) signed."""
+
+    path: str
+    data: bytes
+    digest: Digest
+    role: str
+    version: int
+    log_index: int | None = None  #: of the entry of that version; None: the fleet has no log
 
 
 def is_delegates(role: str) -> bool:
     """Whether the role is one that the owner gave to a delegate."""
     return role.startswith("delegation-")
+
+
+def given_by(role: str, signed: Targets) -> list[str]:
+    """The roles that a role gives to others; a delegate gives nothing on."""
+    given = signed.delegations
+    if given is None or is_delegates(role):
+        return []
+    if given.roles is not None:
+        return list(given.roles)
+    return [] if given.succinct_roles is None else list(given.succinct_roles.get_roles())
 
 
 def check_floor(floors: Floors, file: RoleFile) -> None:
@@ -94,3 +137,22 @@ def rollback(role: str, version: int, floor: int) -> Untrusted:
         version=version,
         floor=floor,
     )
+
+
+def is_at_floor(floors: Floors, file: RoleFile) -> bool:
+    """Whether it is the very file that was verified last."""
+    known = (floors.roles.get(file.role), floors.digests.get(file.role))
+    return (file.version, file.digest) == known
+
+
+def not_yet(role: str, says: str, since: datetime, now: datetime) -> Unavailable:
+    """Log and files differ: for an hour it may be a publication, then something is withheld (55)."""
+    if timedelta(0) <= now - since <= PUBLISHING:
+        return Unavailable("publishing", f"cannot go on yet: {says}", role=role)
+    return Unavailable("withheld", f"cannot go on: {says}, since {since}", role=role)
+
+
+def target_path(info: TargetInfo, root: Root) -> str:
+    """Where a target file lies, relative to /f/<fleet>/."""
+    path = info.get_prefixed_paths()[0] if root.consistent_snapshot else info.path
+    return "tuf/targets/" + quote(path, safe=b"/")

@@ -176,7 +176,9 @@ def _in_force(found: PackageReport, entry: PackageEntry) -> bool:
     """Whether the package has what the entry wants after the rollout."""
     wanted = _release(entry)
     active = next((one.digest for one in found.releases if one.level == "active"), None)
-    if entry.software is not None and active != wanted:
+    # A rollout of the configuration alone says nothing of releases; somebody else may decide there.
+    alone = entry.rollout is not None and entry.rollout.before is None
+    if entry.software is not None and not alone and active != wanted:
         return False
     order = entry.configuration
     if order is None or order.digest is None:

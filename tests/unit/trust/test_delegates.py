@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from allod.domain.desired import Level, PackageEntry, ReleaseOrder, Restart, Software, StateDocument
 from allod.domain.ids import ProviderName, Purl, Version, group_scope, parse_digest
+from allod.errors import Unavailable
 from allod.testing.authority import AuthorityLog
 from allod.testing.client import SimulatedClient
 from allod.testing.delegations import Delegating
@@ -134,3 +136,46 @@ def test_one_bad_word_refuses_only_itself(world: Delegating) -> None:
     }
     assert KITCHEN in view.delegates["good"].documents
     assert KITCHEN in view.documents
+
+
+def test_a_delegates_fault_does_not_keep_the_owner_from_work(world: Delegating) -> None:
+    """A role that ran out is an alarm to who signs, and a refusal to who checks all."""
+    world.grant("ops", [KITCHEN])
+    world.order("ops", KITCHEN, {LAMP: wanted()})
+    lives = world.fleet.lives.targets
+    world.fleet.pass_time(lives - timedelta(days=1))
+    draft = world.fleet.draft()
+    draft.renew(world.fleet.now)
+    world.fleet.publish(draft)
+    world.fleet.pass_time(timedelta(days=2))
+    world.fleet.refresh()
+    client = SimulatedClient(world.fleet)
+    repository = client.descend()
+    client.drive(repository.load_all(lenient=True))
+    assert [alarm.code for alarm in repository.alarms] == ["stale"]
+    assert "devices" in repository.files
+    with pytest.raises(Unavailable):
+        client.drive(client.descend().load_all())
+    world.set_manager(KITCHEN, LAMP, "ops")
+    view = client.accept()
+    assert [(one.code, one.subject) for one in view.refusals] == [
+        ("stale", "by/ops/groups/kitchen.json")
+    ]
+
+
+def test_a_delegate_gives_nothing_on(world: Delegating) -> None:
+    """Delegations in a delegate's own role are not followed, whatever they name."""
+    world.grant("ops", [KITCHEN])
+    world.order("ops", KITCHEN, {LAMP: wanted()})
+    draft = world.fleet.draft()
+    role = draft._signed("delegation-ops")
+    owners = draft._delegations()
+    role.delegations = copy.deepcopy(owners)
+    role.targets.clear()
+    draft._dirty.add("delegation-ops")
+    world.fleet.publish(draft)
+    world.set_manager(KITCHEN, LAMP, "ops")
+    client = SimulatedClient(world.fleet)
+    view = client.accept()
+    assert (view.refusals, view.delegates["ops"].documents) == ((), {})
+    client.drive(client.descend().load_all())
