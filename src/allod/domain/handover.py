@@ -107,7 +107,13 @@ def _given(
         order = entry.configuration
         _check_free(document, key, OWNER if order is None else order.manager, manager)
         if order is None or order.manager != manager:
-            entry = replace(entry, configuration=ConfigurationOrder(manager), approvals=())
+            entry = replace(
+                entry,
+                configuration=ConfigurationOrder(manager),
+                overrides=frozenset(),
+                rollout=None,
+                approvals=(),
+            )
     return entry
 
 
