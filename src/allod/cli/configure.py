@@ -16,6 +16,7 @@ from allod.cli.phrases import choices
 from allod.cli.publish import INTENT, Change, Intent, publish_and_say
 from allod.cli.schedule import AT_ONCE, Schedule
 from allod.cli.scopes import touched
+from allod.cli.staging import STAGING, Staging, staged
 from allod.domain import edit
 from allod.domain.desired import OWNER, PackageEntry, StateDocument
 from allod.domain.ids import DeviceId, Purl, Scope, package_name, parse_name, sha256
@@ -42,6 +43,7 @@ def configure(
     secret: tuple[str, ...] = (),
     override: tuple[str, ...] = (),
     schedule: Schedule = AT_ONCE,
+    staging: Staging = STAGING,
     intent: Intent = INTENT,
     options: Options = OPTIONS,
 ) -> None:
@@ -56,6 +58,7 @@ def configure(
         secret: A secret of the device that the package may use; may be given several times.
         override: A term that does not count for this change, like window; several times.
         schedule: When it takes effect.
+        staging: How it comes to devices stage by stage.
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
@@ -66,6 +69,7 @@ def configure(
     if show:
         _show(scope, package, options)
         return
+    staging.check()
     document = None if file is None else read_configuration(file)
     granted = frozenset(parse_name(name, "a secret's name") for name in secret)
     when = schedule.when
@@ -84,10 +88,11 @@ def configure(
         digest = None if document is None else sha256(data)
         changed = edit.configure(state, known, digest, size=len(data), when=when, secrets=secrets)
         changed = overridden(picture, changed, known, override)
+        changed, stages = staged(picture, state, changed, known, staging)
         if document is None or digest is None:
-            return Change({place: changed})
+            return Change({place: changed}, remarks=stages)
         remarks = _check(picture, place, known, changed, document, secrets)
-        return Change({place: changed}, blobs={digest: data}, remarks=remarks)
+        return Change({place: changed}, blobs={digest: data}, remarks=(*remarks, *stages))
 
     publish_and_say(options, intent, plan)
 

@@ -98,6 +98,7 @@ def deploy(
         options: Options of every verb.
     """
     level = _level(install_only=install_only, transfer_only=transfer_only)
+    staging.check()
     patience = parse_span(timeout)
     when = schedule.when
     what_is = _named(what, provider, version, intent, options)

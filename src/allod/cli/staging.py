@@ -16,6 +16,7 @@ from allod.cli.scopes import find_device, touched
 from allod.domain import edit_rollout
 from allod.domain.desired import PackageEntry, StateDocument
 from allod.domain.ids import DeviceId, Purl, Scope, package_name
+from allod.domain.reported import Member
 from allod.domain.resolution import Unresolved, resolve
 from allod.domain.rollout import Needs, Stage, stage_of
 from allod.errors import InvalidInput
@@ -132,38 +133,48 @@ def staged(
     """The document with the plan in its entry, and what is to be said of it.
 
     Raises:
-        InvalidInput: `bad-arguments`, `not-in-scope`, `nothing-before`, `nothing-to-roll-out`.
+        InvalidInput: `not-in-scope`, `nothing-before`, `nothing-to-roll-out`.
         Conflict: `rollout-open`.
     """
-    staging.check()
     if not staging.wanted:
         return after, ()
-    check_before(picture, before, package)
+    _check_before(picture, before, after, package)
     stages = staging.plan(picture, before.scope)
     name = f"r{stages[0].at:%Y%m%d-%H%M}-{secrets.token_hex(3)}"
     made = edit_rollout.stage(before, after, package, name, stages, staging.retries)
     return made, tuple(_stage_lines(picture, made, package))
 
 
-def check_before(picture: Picture, before: StateDocument, package: Purl) -> None:
+def _check_before(
+    picture: Picture, before: StateDocument, after: StateDocument, package: Purl
+) -> None:
     """What a scope said nothing of cannot hold there meanwhile, if devices have it from elsewhere.
 
     Raises:
         InvalidInput: `nothing-before`.
     """
-    if before.packages.get(package, PackageEntry()).software is not None:
-        return
-    documents = picture.members.documents()
-    for member in touched(before.scope, picture.devices):
-        has = member.actual is not None and package in member.actual.packages
-        found = resolve(member.scopes, documents).packages.get(package)
-        if has or (found is not None and not isinstance(found.software, Unresolved)):
-            raise InvalidInput(
-                "nothing-before",
-                f"cannot roll out {package_name(package)} in {before.scope}: {member.shown} has it "
-                "by another word, and would lose it until its stage; deploy what it has in "
-                f"{before.scope} first",
-            )
+    was = before.packages.get(package, PackageEntry())
+    entry = after.packages[package]
+    for half in ("software", "configuration"):
+        if getattr(was, half) is not None or getattr(entry, half) is None:
+            continue
+        for member in touched(before.scope, picture.devices):
+            if _has(picture, member, package, half):
+                raise InvalidInput(
+                    "nothing-before",
+                    f"cannot roll out the {half} of {package_name(package)} in {before.scope}: "
+                    f"{member.shown} has one by another word, and would lose it until its stage; "
+                    f"let {before.scope} want what it has first",
+                )
+
+
+def _has(picture: Picture, member: Member, package: Purl, half: str) -> bool:
+    """Whether a device has it, or another document wants it there."""
+    actual = None if member.actual is None else member.actual.packages.get(package)
+    if actual is not None and (half == "software" or actual.configuration is not None):
+        return True
+    found = resolve(member.scopes, picture.members.documents()).packages.get(package)
+    return found is not None and not isinstance(getattr(found, half), Unresolved)
 
 
 def _stage_lines(picture: Picture, document: StateDocument, package: Purl) -> Iterator[str]:
