@@ -69,6 +69,12 @@ def add(
     document = view.fleet_document
     if any(person.name == name for person in document.people):
         raise Conflict("exists", f"cannot add {name}: they are there already; remove them first")
+    shared = next((one.name for one in document.people if api == one.key), None) or next(
+        (one.name for one in document.people if approval is not None and approval == one.approval),
+        None,
+    )
+    if shared is not None:
+        raise Conflict("exists", f"cannot add {name}: the card's keys are {shared}'s already")
     person = Person(name=name, key=api, role=may, kinds=kinds, approval=approval if kinds else None)
     changed = msgspec.structs.replace(document, people=[*document.people, person])
     approves = f" and approve changes as {' and '.join(kinds)}" if kinds else ""

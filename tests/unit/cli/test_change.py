@@ -156,6 +156,9 @@ def test_an_approver_needs_the_key_of_approvals(works: Works) -> None:
     assert eve.refused("change", "approve", change, "--yes") == "key-elsewhere"
     people = {one.name: one for one in newest(works.owner.fleet()).fleet_document.people}
     assert people["eve"].approval is None
+    works.person("ann", "qa")
+    again = ("people", "add", "bob", works.owner.home.parent / "ann.card", "--kind", "operations")
+    assert works.owner.refused(*again, "--yes") == "exists", "one key is one person"
 
 
 def test_nobody_approves_what_a_channel_will_say(works: Works) -> None:

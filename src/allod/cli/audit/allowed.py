@@ -20,10 +20,11 @@ from allod.domain.ids import Purl, is_pattern, parse_provider, pattern_covers, s
 from allod.errors import AllodError, Untrusted
 from allod.trust.approvals import approved_entry
 from allod.trust.channels import ENVELOPE_CAP, verify_channel
+from allod.trust.floors import channel_role
 from allod.wire.codec import instant
 from allod.wire.report import Authority
 
-_CHANNEL: Final = "channel:"  #: how a channel is named in the place of a role
+_CHANNEL: Final = channel_role("")  #: how channels begin in the place of a role
 
 if TYPE_CHECKING:
     from allod.audit.explaining import Step
