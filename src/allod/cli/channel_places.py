@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from allod.cli.registry_files import RegistryFiles
 from allod.durable import make_directory, write_atomic
-from allod.errors import AllodError, Conflict, InvalidInput, Unavailable
+from allod.errors import AllodError, Conflict, InvalidInput, Untrusted
 from allod.wire import oci
 from allod.wire.api import ChannelReceipt, ChannelUpload
 from allod.wire.channel import channel_path, latest_path
@@ -65,8 +65,8 @@ class FleetPlace:
             "channels", ChannelUpload(document=document), ChannelReceipt
         )
         if (receipt.provider, receipt.channel, receipt.sequence) != (provider, channel, sequence):
-            raise Unavailable(
-                "server-failed", "cannot tell what the server took: it names another document"
+            raise Untrusted(
+                "wrong-channel", "cannot tell what the server took: it names another document"
             )
 
 
