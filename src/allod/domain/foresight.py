@@ -82,18 +82,24 @@ class Foreseen:
     devices: tuple[DeviceId, ...]
 
 
+#: One answer of a device: package, codes, words, and whether it only waits.
+_Answer = tuple[Purl, tuple[str, ...], str, bool]
+
+
 def foresee(
     before: Words, after: Words, members: Iterable[Member], known: Known
 ) -> tuple[Foreseen, ...]:
     """What would be refused, and what would wait, of all that is new with `after`.
 
-    Devices that were retired or never reported are left out.
+    Devices that were retired or never reported are left out. Devices to which the same documents
+    speak, and that have the same, are asked once.
     """
-    found: dict[tuple[Purl, tuple[str, ...], str, bool], list[DeviceId]] = {}
+    foresight = _Foresight(before, after, known)
+    found: dict[_Answer, list[DeviceId]] = {}
     for member in members:
         if member.retired or member.actual is None:
             continue
-        for one in dict.fromkeys(_of_device(before, after, member, known)):
+        for one in foresight.answers(member.scopes, member.actual.packages):
             found.setdefault(one, []).append(member.device)
     return tuple(Foreseen(*one, tuple(devices)) for one, devices in sorted(found.items()))
 
@@ -105,43 +111,69 @@ class _Arrived(Progress):
         return True
 
 
-def _of_device(
-    before: Words, after: Words, member: Member, known: Known
-) -> Iterator[tuple[Purl, tuple[str, ...], str, bool]]:
-    has = {} if member.actual is None else member.actual.packages
-    was, becomes = (_resolved(words, member, has, known) for words in (before, after))
-    for package, wanted in becomes.packages.items():
-        if wanted == was.packages.get(package):
-            continue
-        observed = _observed(wanted, has.get(package, ActualPackage(package, "")), known)
-        if observed.running is not None and observed.running_release is None:
-            continue  # what runs there is not known here, so nothing can be compared with it
-        alone = replace(becomes, packages={package: wanted}, holds=())
-        around = Surroundings(
-            known.now,
-            "",
-            withdrawn=known.withdrawn,
-            providers=known.providers,
-            documents=frozenset(_documents(wanted)),
-            witnessed=known.witnessed,
-        )
-        refusals = make_plan(alone, {package: observed}, around).refusals
-        for one in refusals:
-            if one.code not in _UNKNOWN:
-                yield package, (one.code,), one.reason, False
-        ready = replace(observed, held={**observed.held, **_installed(wanted)})
-        for wait in () if refusals else make_plan(alone, {package: ready}, around).waiting:
-            if wait.codes:
-                yield package, wait.codes, wait.waits_for, True
+class _Foresight:
+    def __init__(self, before: Words, after: Words, known: Known) -> None:
+        self._before, self._after, self._known = before, after, known
+        self._scopes = {*before.documents, *after.documents}
+        self._news: dict[tuple[Scope, ...], Resolved] = {}
+        self._answers: dict[object, tuple[_Answer, ...]] = {}
+
+    def answers(
+        self, scopes: Iterable[Scope], packages: Mapping[Purl, ActualPackage]
+    ) -> tuple[_Answer, ...]:
+        """What a device would say to all that is new for it."""
+        heard = tuple(scope for scope in scopes if scope in self._scopes)
+        news = self._new(heard)
+        found: list[_Answer] = []
+        for package, wanted in news.packages.items():
+            has = packages.get(package, ActualPackage(package, ""))
+            key = (heard, package, has.releases, has.configuration)
+            if key not in self._answers:
+                alone = replace(news, packages={package: wanted}, holds=())
+                answers = _of_package(alone, wanted, has, self._known)
+                self._answers[key] = tuple(dict.fromkeys(answers))
+            found += self._answers[key]
+        return tuple(found)
+
+    def _new(self, heard: tuple[Scope, ...]) -> Resolved:
+        """What the documents mean after, as far as they meant something else before."""
+        if heard not in self._news:
+            progress = _Arrived({}, DeviceId(""), self._known.now)
+            was, becomes = (
+                resolve(heard, words.documents, delegates=words.delegates, progress=progress)
+                for words in (self._before, self._after)
+            )
+            other = {
+                package: wanted
+                for package, wanted in becomes.packages.items()
+                if wanted != was.packages.get(package)
+            }
+            self._news[heard] = replace(becomes, packages=other)
+        return self._news[heard]
 
 
-def _resolved(
-    words: Words, member: Member, has: Mapping[Purl, ActualPackage], known: Known
-) -> Resolved:
-    progress = _Arrived({}, member.device, known.now)
-    return resolve(
-        member.scopes, words.documents, has, delegates=words.delegates, progress=progress
+def _of_package(
+    alone: Resolved, wanted: ResolvedPackage, has: ActualPackage, known: Known
+) -> Iterator[_Answer]:
+    package, observed = wanted.package, _observed(wanted, has, known)
+    if observed.running is not None and observed.running_release is None:
+        return  # what runs there is not known here, so nothing can be compared with it
+    around = Surroundings(
+        known.now,
+        "",
+        withdrawn=known.withdrawn,
+        providers=known.providers,
+        documents=frozenset(_documents(wanted)),
+        witnessed=known.witnessed,
     )
+    refusals = make_plan(alone, {package: observed}, around).refusals
+    for one in refusals:
+        if one.code not in _UNKNOWN:
+            yield package, (one.code,), one.reason, False
+    ready = replace(observed, held={**observed.held, **_installed(wanted)})
+    for wait in () if refusals else make_plan(alone, {package: ready}, around).waiting:
+        if wait.codes:
+            yield package, wait.codes, wait.waits_for, True
 
 
 def _observed(wanted: ResolvedPackage, has: ActualPackage, known: Known) -> Observed:

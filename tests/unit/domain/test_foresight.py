@@ -201,3 +201,19 @@ def test_an_order_for_later_waits_for_no_term() -> None:
     """What is only waited for by the order itself is said elsewhere."""
     world = World().owns(document({TOASTER: entry(order("2.0.2", when=When.WINDOW))}))
     assert said(NONE, Words(world.owner), member(0)) == []
+
+
+def test_devices_that_are_alike_are_asked_once() -> None:
+    """However many there are, a preview costs what the different ones cost."""
+    asked: list[Digest] = []
+
+    def counting(package: Purl, wanted: Digest, provider: ProviderName | None) -> Release | None:
+        asked.append(wanted)
+        return find(package, wanted, provider)
+
+    kitchen = [replace(member(0), device=DeviceId(f"{at:064x}")) for at in range(100)]
+    (found,) = foresee(
+        NONE, owners(Windows(())), [*kitchen, member(1, "1.9.0")], Known(counting, NOW)
+    )
+    assert len(found.devices) == 101
+    assert sorted(asked) == sorted([digest("2.0.1"), digest("1.9.0"), *[digest("2.0.2")] * 2])
