@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from allod.cli.channel_places import ENVELOPE_CAP, FleetPlace, Place, place_at
+from allod.cli.channel_places import ENVELOPE_CAP, FleetPlace, Place, RegistryPlace, place_at
 from allod.cli.channel_publish import (
     Named,
     Signed,
@@ -26,9 +26,10 @@ from allod.errors import InvalidInput
 from allod.wire.codec import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from allod.cli.documents import Base
+    from allod.packaging.build import Built
 
 app = App(name="channel", help="What providers publish once for all who follow them.")
 
@@ -53,8 +54,9 @@ def publish(
         channel: Which, like acme/stable.
         release: What it names from now on: a directory or OCI layout of 'allod release build', or
             PACKAGE@VERSION in the fleet's registry. What is not named stays as it was.
-        to: Where: a registry's address (https://registry.acme.example/acme) or a directory; the
-            server of the fleet, unless given.
+        to: Where: a registry's address (https://registry.acme.example/acme), which gets the
+            releases of directories and layouts too, or a directory; the server of the fleet,
+            unless given.
         login: A file with user:password for that registry.
         expires: After how long it changes nothing more, like 90d.
         mends: A flaw that a release mends besides those that it says itself, like
@@ -73,7 +75,8 @@ def publish(
     signers = local_provider_signers(provider, options.passphrase())
     place = _place(to, login, options)
     before = None if sequence is not None else previous(place, provider, name, signers)
-    found = with_mends([_named(text, provider, options) for text in release], mends)
+    built = _built(release, options)
+    found = with_mends([_named(text, provider, options, built) for text in release], mends)
     dropped = frozenset(_in_channel(before, text) for text in drop)
     made = following(
         before, provider, name, found,
@@ -84,6 +87,11 @@ def publish(
         options.output.result({"published": False, **_data(made)}, "Nothing was published.")
         return
     options.output.confirm(f"Sign and publish this at {place.name}?", yes=yes)
+    if isinstance(place, RegistryPlace):
+        from allod.cli.foreign_push import push_beside
+
+        for one in built.values():
+            push_beside(one, place.files, signers, options.output)
     document = make_channel(made, signers)
     keep_signed(provider, name, Signed(sequence=made.sequence, digest=sha256(document)))
     place.put(provider, name, made.sequence, document)
@@ -97,14 +105,21 @@ def _place(text: str | None, login: Path | None, options: Options) -> Place:
     return FleetPlace(options.open()) if text is None else place_at(text, login)
 
 
-def _named(text: str, provider: ProviderName, options: Options) -> Named:
-    """A release by directory, layout, or name and version in the fleet's registry."""
+def _built(texts: tuple[str, ...], options: Options) -> dict[str, Built]:
+    """The releases that are given as directories or layouts."""
     from allod.cli.release_push import open_or_build
 
-    path = Path(text)
-    if path.is_dir():
-        built = open_or_build(path, out=options.output)
-        release, digest = built.release, built.digest
+    return {
+        text: open_or_build(Path(text), out=options.output) for text in texts if Path(text).is_dir()
+    }
+
+
+def _named(
+    text: str, provider: ProviderName, options: Options, built: Mapping[str, Built]
+) -> Named:
+    """A release by directory, layout, or name and version in the fleet's registry."""
+    if text in built:
+        release, digest = built[text].release, built[text].digest
     else:
         from allod.cli.catalog import parse_package_version
         from allod.cli.picture import take

@@ -1,17 +1,19 @@
-"""Small files in somebody's OCI registry: read, and pushed with a login where one is needed.
+"""Files in somebody's OCI registry: read, and pushed with a login where one is needed.
 
 Only https, or http to this machine. What is read is checked by digest, or by whoever reads it.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx2
@@ -25,6 +27,7 @@ _PATH: Final = re.compile(r"(?:/[a-z0-9][a-z0-9._-]{0,127}){0,8}", re.ASCII)
 _CHALLENGE: Final = re.compile(r'([a-z]+)="([^"]*)"')
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 _ERROR_CAP: Final = 256 * 1024
+_PIECE: Final = 1024 * 1024
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -72,14 +75,19 @@ class RegistryFiles:
         name = f"{parts.path.strip('/')}/{repository}".strip("/")
         return cls(f"{parts.scheme}://{parts.netloc}", name, _read_login(login))
 
+    def beside(self, repository: str) -> RegistryFiles:
+        """Another repository of the same owner, with the same login."""
+        above = self.name.rpartition("/")[0]
+        return RegistryFiles(self.base, f"{above}/{repository}".strip("/"), self.login)
+
     @property
     def address(self) -> str:
         """For messages."""
         return f"{self.base}/{self.name}"
 
-    def manifest(self, tag: str) -> bytes | None:
+    def manifest(self, tag: str, media_type: str = oci.MANIFEST) -> bytes | None:
         """A manifest by its tag; None: there is none."""
-        accept = {"accept": oci.MANIFEST}
+        accept = {"accept": media_type}
         answer = self._ask("GET", f"manifests/{tag}", headers=accept, cap=oci.MANIFEST_CAP)
         if answer.status == httpx2.codes.NOT_FOUND:
             return None
@@ -101,7 +109,10 @@ class RegistryFiles:
 
     def push_blob(self, data: bytes) -> None:
         """Push a small blob, unless it is there."""
-        digest = sha256(data)
+        self.push_file(sha256(data), len(data), io.BytesIO(data))
+
+    def push_file(self, digest: str, size: int, file: BinaryIO) -> None:
+        """Push a blob of any size, unless it is there; in one piece, as it is read."""
         if self._ask("HEAD", f"blobs/{digest}").good:
             return
         begun = self._require(self._ask("POST", "blobs/uploads/"), "begin an upload")
@@ -109,15 +120,20 @@ class RegistryFiles:
         if urlsplit(place)[:2] != urlsplit(self.base)[:2]:
             raise Untrusted("bad-location", f"cannot push: {self.base} sends us to {place[:100]!r}")
         mark = "&" if urlsplit(place).query else "?"
-        headers = {"content-type": "application/octet-stream", **self._headers}
+        headers = {
+            "content-type": "application/octet-stream",
+            "content-length": str(size),
+            **self._headers,
+        }
         url = f"{place}{mark}{urlencode({'digest': digest})}"
-        self._require(self._send("PUT", url, headers=headers, content=data), f"push {digest}")
+        content = iter(partial(file.read, _PIECE), b"")
+        self._require(self._send("PUT", url, headers=headers, content=content), f"push {digest}")
 
-    def push_manifest(self, tag: str, raw: bytes) -> None:
-        """Push a manifest under a tag."""
-        headers = {"content-type": oci.MANIFEST}
+    def push_manifest(self, tag: str, raw: bytes, media_type: str = oci.MANIFEST) -> bool:
+        """Push a manifest under a tag or digest; whether the registry lists what it refers to."""
+        headers = {"content-type": media_type}
         answer = self._ask("PUT", f"manifests/{tag}", headers=headers, content=raw)
-        self._require(answer, f"push {tag}")
+        return "oci-subject" in self._require(answer, f"push {tag}").headers
 
     # -- one exchange --------------------------------------------------------------------------
 
@@ -146,7 +162,7 @@ class RegistryFiles:
         url: str,
         *,
         headers: Mapping[str, str] = _NONE,
-        content: bytes = b"",
+        content: bytes | Iterator[bytes] = b"",
         cap: int = _ERROR_CAP,
     ) -> _Answer:
         found = bytearray()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from allod.cli.output import Output
 from allod.domain.ids import Digest, Purl, Version, package_name
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
     from allod.cli.client import ApiClient
-    from allod.cli.registry_client import RegistryClient
     from allod.wire.trust import ProviderDocument
 
 #: Gives the signers of a provider; asked only once it is known what would be signed.
@@ -123,7 +122,7 @@ def push_built(
             built=built.digest,
         )
     _sign(built, signers, providers)
-    _push(built, registry, out)
+    push_layout(built, registry, out)
     return PublishedRelease(
         release.package, release.version, built.digest, release, built.releases, present is None
     )
@@ -140,7 +139,27 @@ def _sign(built: Built, signers: Signers, providers: Providers | None) -> None:
         check_statements(signed, built.release, built.digest, providers(built.release.provider))
 
 
-def _push(built: Built, registry: RegistryClient, out: Output) -> None:
+class Target(Protocol):
+    """One repository that releases are pushed to."""
+
+    def push_blob(
+        self,
+        digest: str,
+        size: int,
+        file: BinaryIO,
+        *,
+        progress: Callable[[int], Any] = ...,
+        memory: Path | None = ...,
+    ) -> None:
+        """Push a blob unless it is there."""
+        ...
+
+    def push_manifest(self, reference: str, media_type: str, raw: bytes) -> None:
+        """Push a manifest by digest or tag."""
+        ...
+
+
+def push_layout(built: Built, registry: Target, out: Output) -> None:
     """Blobs first, then what names them; the statement before the version becomes known."""
     layout = built.layout
     _push_document(layout, registry, built.descriptor.digest, out)
@@ -159,7 +178,7 @@ def _push(built: Built, registry: RegistryClient, out: Output) -> None:
     registry.push_manifest(built.release.version, built.descriptor.media_type, raw)
 
 
-def _push_document(layout: Layout, registry: RegistryClient, digest: str, out: Output) -> None:
+def _push_document(layout: Layout, registry: Target, digest: str, out: Output) -> None:
     raw = layout.get(digest)
     document = oci.decode_document(raw)
     if isinstance(document, oci.Index):

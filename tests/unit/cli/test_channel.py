@@ -18,6 +18,7 @@ from allod.domain.delegation import Channel
 from allod.domain.ids import ProviderName
 from allod.testing.local_server import Request, local_server
 from allod.trust.channels import make_channel
+from allod.wire import oci
 
 LOGIN = "Basic " + base64.b64encode(b"ci:secret").decode()
 
@@ -99,28 +100,29 @@ def test_a_dry_run_signs_nothing(acme: Owner) -> None:
 
 @dataclass
 class Registry:
-    """A registry of small files that wants a login for whatever changes it."""
+    """An old registry (no list of referrers) that wants a login for whatever changes it."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
 
     def act(self, request: Request) -> None:
         """One request."""
-        path = request.path.partition("/v2/acme/channels/")[2]
+        repository, _, path = request.path.partition("/v2/acme/")[2].partition("/")
+        kept = path if path.startswith("blobs/") else f"{repository}/{path}"
         if request.method in {"GET", "HEAD"}:
-            data = self.files.get(path)
+            data = self.files.get(kept)
             request.answer(404 if data is None else 200, data or b"")
         elif request.headers.get("authorization", request.headers.get("Authorization")) != LOGIN:
             request.answer(401, WWW_Authenticate='Basic realm="acme"')
         elif request.method == "POST":
-            request.answer(202, Location="/v2/acme/channels/blobs/uploads/1")
+            request.answer(202, Location=f"/v2/acme/{repository}/blobs/uploads/1")
         elif path.startswith("blobs/uploads/1?digest="):
             digest = "sha256:" + hashlib.sha256(request.body).hexdigest()
             assert path.endswith(digest.replace(":", "%3A"))
             self.files[f"blobs/{digest}"] = request.body
             request.answer(201)
         else:
-            self.files[path] = request.body
+            self.files[kept] = request.body
             request.answer(201)
 
 
@@ -140,14 +142,19 @@ def test_a_registry_has_the_newest_and_the_past(acme: Owner) -> None:
     with registry() as running:
         publish = ("channel", "publish", "acme/stable", "--to", running.url, "--yes")
         assert acme.refused(*publish, made(acme, "1.0.0")) == "registry-failed"
-        # It was signed before the registry refused it: its number is not used again.
         again = (*publish, "--login", login, "--sequence", "2")
         assert acme.do(*again, acme.home.parent / "toaster-1.0.0")["sequence"] == 2
         third = acme.do(*publish, "--login", login, made(acme, "1.0.1"))
         assert third["sequence"] == 3
-        tags = {name for name in running.files if name.startswith("manifests/")}
-        assert tags == {"manifests/stable", "manifests/stable.N2", "manifests/stable.N3"}
-        assert running.files["manifests/stable"] == running.files["manifests/stable.N3"]
+        tags = {name for name in running.files if name.startswith("channels/")}
+        newest, numbered = "channels/manifests/stable", "channels/manifests/stable.N3"
+        assert tags == {newest, "channels/manifests/stable.N2", numbered}
+        assert running.files[newest] == running.files[numbered]
+        goods = {name for name in running.files if name.startswith("toaster/manifests/")}
+        assert {"toaster/manifests/1.0.0", "toaster/manifests/1.0.1"} <= goods
+        referred = [running.files[name] for name in goods if "/sha256-" in name]
+        assert len(referred) == 2
+        assert all(oci.STATEMENT.encode() in one for one in referred)
         blob = next(name for name in running.files if name.startswith("blobs/sha256:"))
         running.files = {
             name: b"x" if name.startswith("blobs/") and name != blob else data
