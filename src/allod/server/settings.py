@@ -11,6 +11,7 @@ from allod.errors import InvalidInput
 from allod.server.layout import ServerDirectory
 from allod.wire.codec import Document, decode, encode
 
+_DAY = 86_400
 LogsIn = Literal["directory", "sql"]  #: where the fleets' logs are kept
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tuf.api.metadata import DelegatedRole, Delegations
 
 from allod.domain.condition import Verb
 from allod.domain.delegation import Delegation, Follow
@@ -204,6 +205,21 @@ def test_a_role_below_targets_is_a_delegations(rig: ServerRig) -> None:
         code = "role-missing" if name == "helpers" else "bad-delegation"
         assert refused(rig, rig.simulator.publish(draft)) == code
         rig.simulator = base
+
+
+def test_a_delegate_hands_nothing_on(rig: ServerRig, delegating: Delegating) -> None:
+    """A role below a delegate's role would be another's word under theirs."""
+    rig.change(delegating.order("ops", KITCHEN, {TOASTER: entry()}))
+    draft = rig.simulator.draft()
+    draft.set_target("by/ops/groups/kitchen.json", b"{}")
+    signed = draft._roles["delegation-ops"].signed
+    keys = role_keys([key_from("friend")])
+    signed.delegations = Delegations({}, {})
+    role = DelegatedRole("friend", [], 1, terminating=True, paths=["by/ops/*/*"])
+    signed.delegations.roles["friend"] = role
+    for key in keys.keys:
+        signed.add_key(key, "friend")
+    assert refused(rig, rig.simulator.publish(draft)) in {"bad-delegation", "role-missing"}
 
 
 def test_a_delegations_document_says_where_it_stands(rig: ServerRig) -> None:

@@ -23,13 +23,13 @@ from allod.server.layout import (
     is_trust_number,
     target_file,
 )
-from allod.server.services.check_delegated import check_roles
+from allod.server.services.check_delegated import check_delegations
 from allod.server.services.fleets import DOCUMENT_CAP, LONG_AGO, published_file
 from allod.server.services.online import Online
 from allod.trust.accepted import Repository
 from allod.trust.anchor import anchor_at, first_floors
 from allod.trust.effects import drive
-from allod.trust.metadata import ROOT, TARGETS, metadata_path, read
+from allod.trust.metadata import ROOT, metadata_path, read
 from allod.trust.profile import PUBLISHER
 from allod.trust.repository import descend
 from allod.wire.api import ChangeUpload
@@ -212,8 +212,8 @@ def _check_whole(overlay: Overlay) -> None:
         signed = read(data, role).signed
         if not isinstance(signed, Targets):
             raise InvalidInput("bad-metadata", f"cannot publish {role}: it is no targets role")
-        if role == TARGETS and signed.delegations is not None:
-            check_roles(signed.delegations.roles or {})
+        if signed.delegations is not None:
+            check_delegations(role, signed.delegations)
         for path, info in signed.targets.items():
             address = "tuf/" + target_file(path, info.hashes.get("sha256", ""))
             file = overlay.directory.served(address)

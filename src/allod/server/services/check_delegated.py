@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from tuf.api.metadata import DelegatedRole
+from tuf.api.metadata import DelegatedRole, Delegations
 
 from allod.domain import terms
 from allod.domain.approval import by_kind
@@ -27,7 +27,7 @@ from allod.server.services.fleets import DOCUMENT_CAP
 from allod.trust.accepted import Repository
 from allod.trust.approvals import approved_entry
 from allod.trust.effects import drive
-from allod.trust.metadata import DEVICES
+from allod.trust.metadata import DEVICES, TARGETS
 from allod.wire.delegation import decode_delegation, delegation_path
 from allod.wire.desired import decode_state
 from allod.wire.trust import FleetDocument
@@ -44,12 +44,23 @@ _LEVELS: Final = {
 FindRelease = Callable[[FleetId, Purl, PackageEntry], Release | None]
 
 
-def check_roles(roles: Mapping[str, DelegatedRole]) -> None:
-    """Roles below `targets`: `devices`, and one for each delegation, for its own paths alone.
+def check_delegations(role: str, delegations: Delegations) -> None:
+    """Below `targets`: `devices`, and one role for each delegation, for its own paths alone.
+
+    Delegates hand nothing on (attack 27).
 
     Raises:
         InvalidInput: `bad-delegation`.
     """
+    if role.startswith("delegation-"):
+        raise InvalidInput(
+            "bad-delegation", f"cannot publish {role}: a delegate delegates nothing further"
+        )
+    if role == TARGETS:
+        _check_roles(delegations.roles or {})
+
+
+def _check_roles(roles: Mapping[str, DelegatedRole]) -> None:
     for name, role in roles.items():
         if name == DEVICES:
             continue
