@@ -139,3 +139,44 @@ def test_a_vendor_ships_by_its_channel_until_it_is_revoked(home: Home, tmp_path:
     late = home.device("late", "breakfast")
     late.converge()
     assert running(home, late) == "1.0"
+
+
+def test_an_operator_gives_orders_within_terms_until_revoked(home: Home, tmp_path: Path) -> None:
+    """A key of their own on their own machine; what lies outside the terms is refused; then it ends."""
+    name = "pkg:generic/me/radio"
+    home.do("release", "push", home.app("radio", "1.0"))
+    home.do("release", "push", home.app("radio", "1.1", more=""))
+    home.do("release", "push", home.app("clock", "1.0"))
+    device = home.device("operated", "studio")
+    machine = Machine(tmp_path / "operator")
+    machine.do("delegate", "key", "crew", "--out", tmp_path / "crew.pub")
+    home.do(
+        "delegate", "grant", "crew", "--key", tmp_path / "crew.pub", "--group", "studio",
+        "--package", name, "--access", "path.write:/var/lib/radio", "--rate", "1/1d", "-y",
+    )  # fmt: skip
+    home.do("delegate", "join-file", "crew", "--out", tmp_path / "crew.join")
+    assert machine.do("join", tmp_path / "crew.join")["delegation"] == "crew"
+
+    made = machine.do("deploy", "studio", f"{name}@1.0", "--as", "crew", "-y", "-m", "first")
+    assert made["changed"]
+    device.converge()
+    assert home.row(device, "radio")["active"] == "1.0"
+    change = next(one for one in home.do("history")["changes"] if one["message"] == "first")
+    assert change["by"] == "crew"
+
+    # Another package is none of theirs, and a second change on one day is too early.
+    clock = ("deploy", "studio", "pkg:generic/me/clock@1.0", "--as", "crew", "-y")
+    assert machine.refused(*clock)
+    machine.do("deploy", "studio", f"{name}@1.1", "--as", "crew", "-y")
+    device.converge()
+    row = home.row(device, "radio")
+    assert row["active"] == "1.0"
+    assert "rate" in json.dumps(home.status(device))
+
+    home.do("delegate", "revoke", "crew", "-y")
+    assert machine.refused("deploy", "studio", f"{name}@1.1", "--as", "crew", "-y")
+    device.converge()
+    assert home.row(device, "radio")["active"] == "1.0"
+    home.do("deploy", "studio", f"{name}@1.1", "-y")
+    device.converge()
+    assert home.row(device, "radio")["active"] == "1.1"
