@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from allod.cli.options import OPTIONS, Options, Sure
 from allod.cli.options import now as clock
-from allod.errors import Conflict, InvalidInput, Unavailable
+from allod.errors import Conflict, InvalidInput, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -305,7 +305,7 @@ def publish(
 
     known = fetch(options.open(), proposal).proposal
     intent = Intent(known.message, known.ticket, yes, dry_run, known.author, cosign=cosign)
-    publish_and_say(options, intent, lambda picture: collected(picture, proposal))
+    publish_and_say(options, intent, lambda picture: collected(picture, proposal, unseen=yes))
 
 
 @app.command(name="cosign")
@@ -322,16 +322,22 @@ def cosign_(file: Path, *, yes: Sure = False, options: Options = OPTIONS) -> Non
     cosign(file, yes=yes, options=options)
 
 
-def collected(picture: Picture, proposal: str) -> Change:
+def collected(picture: Picture, proposal: str, *, unseen: bool = False) -> Change:
     """What a proposal wants changed on a base, with the approvals that it gathered.
+
+    Args:
+        picture: the base.
+        proposal: its id.
+        unseen: nobody will look at it before it is signed. A proposal carries no authority, and the
+            server could show any: then it is one of this machine, or approved in each entry.
 
     Raises:
         Conflict: `proposal-stale`, `proposal-closed`.
-        Refused: `proposal-rejected`.
+        Refused: `proposal-rejected`, `unseen-proposal`.
     """
     from dataclasses import replace
 
-    from allod.cli.change_proposal import fetch, on_base
+    from allod.cli.change_proposal import fetch, on_base, own_proposal
     from allod.cli.change_words import words_about
     from allod.cli.publish import Change
     from allod.domain.ids import parse_digest
@@ -341,6 +347,13 @@ def collected(picture: Picture, proposal: str) -> Change:
     examined.require_fresh()
     words = words_about(examined)
     words.require_none_against()
+    approved = all(entry.approved for entry in words.entries.values())
+    if unseen and not approved and own_proposal(picture.fleet, proposal) is None:
+        raise Refused(
+            "unseen-proposal",
+            f"cannot publish {proposal} without a look: it was not made on this machine, and nobody "
+            "approved it; leave out --yes",
+        )
     states = dict(examined.states)
     for (scope, key), entry in words.entries.items():
         bare = replace(entry, approved=())

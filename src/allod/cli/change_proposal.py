@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from allod.cli.approving import lacking
 from allod.cli.contents import fetch_configuration, read_document, with_contents
@@ -20,7 +20,7 @@ from allod.cli.summary import Summary
 from allod.domain.desired import ChangeNote, PackageEntry, StateDocument
 from allod.domain.ids import Digest, Scope, parse_name
 from allod.errors import Conflict, InvalidInput, Refused, Untrusted
-from allod.wire.codec import instant
+from allod.wire.codec import encode, instant
 from allod.wire.desired import encode_state
 from allod.wire.entry import entry_digest, entry_to_wire
 from allod.wire.proposal import Proposal, ProposalStatus, ProposedEntry, read_entries
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from allod.cli.publish import Prepared
 
 Place = tuple[Scope, str]
+_KEPT: Final = "proposals"  #: where this machine keeps those that it made
 
 
 def hand_in(options: Options, prepared: Prepared, *, yes: bool) -> None:
@@ -46,6 +47,7 @@ def hand_in(options: Options, prepared: Prepared, *, yes: bool) -> None:
     proposal = proposal_of(prepared)
     options.output.confirm("Propose this change?", yes=yes)
     fleet = prepared.picture.fleet
+    fleet.save_history(_KEPT, {f"{proposal.id}.json": encode(proposal)})
     status = fleet.client.post("proposals", proposal, ProposalStatus)
     still = lacking(prepared.picture, prepared.reading)
     data = {
@@ -176,9 +178,16 @@ def fetch(fleet: LocalFleet, proposal: str) -> ProposalStatus:
     """A proposal as the server has it. Raises InvalidInput `not-found`."""
     name = parse_name(proposal, "a proposal's id")
     status = fleet.client.get(f"proposals/{name}", ProposalStatus)
-    if status.proposal.id != name or status.proposal.fleet != fleet.id:
+    own = own_proposal(fleet, name)
+    altered = own is not None and own != encode(status.proposal)
+    if altered or status.proposal.id != name or status.proposal.fleet != fleet.id:
         raise Untrusted("wrong-proposal", f"cannot use the proposal {name}: it is another one")
     return status
+
+
+def own_proposal(fleet: LocalFleet, proposal: str) -> bytes | None:
+    """A proposal as it was made on this machine; None: it was made elsewhere."""
+    return fleet.history(_KEPT).get(f"{proposal}.json")
 
 
 def examine(fleet: LocalFleet, proposal: str, *, reading: bool = False) -> Examined:

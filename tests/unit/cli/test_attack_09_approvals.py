@@ -74,6 +74,32 @@ def test_attack_09_an_approval_is_of_what_was_computed_from_the_bytes(bound: Wor
     assert bound.runs() is None
 
 
+def test_attack_09_a_proposal_is_not_signed_blindly(works: Works) -> None:
+    """A proposal carries no signature: one that the server altered is not the one that was made
+    here; one that was made elsewhere is shown to somebody, or approved in each of its entries.
+    """
+    change = deploy(works.owner, "toaster@1.0", "--propose")["proposal"]
+    other = deploy(works.owner, "toaster@2.0", "--propose")["proposal"]
+
+    def swap(answer: bytes) -> bytes:
+        shown: dict[str, Any] = json.loads(answer)
+        made = encode(status(works, other).proposal).decode().replace(other, change)
+        return json.dumps({**shown, "proposal": json.loads(made)}).encode()
+
+    works.owner.served.lie_of[f"proposals/{change}"] = swap
+    assert works.owner.refused("change", "publish", change, "--yes") == "wrong-proposal"
+    works.owner.served.lie_of.clear()
+    eve, ann = works.person("eve", right="publish"), works.person("ann", "qa")
+    theirs = deploy(eve, "kettle@1.0", "--propose")["proposal"]
+    assert works.owner.refused("change", "publish", theirs, "--yes") == "unseen-proposal"
+    assert works.owner.run("change", "publish", theirs, "--dry-run") == 0
+    assert "kettle" in works.owner.said
+    ann.do("change", "approve", theirs, "--yes")
+    works.owner.do("change", "publish", theirs, "--yes")
+    works.owner.do("change", "publish", change, "--yes")
+    assert works.runs() == "1.0"
+
+
 def test_attack_09_the_digest_is_of_every_field_of_the_entry(bound: Works) -> None:
     """Golden: what an approval is signed over changes with each part of the entry, with the
     change's id, author and reasons, and not with its number, its time or other approvals.
