@@ -96,7 +96,7 @@ def hand_over(watcher: Watcher, scope: str, key: str, made: Grant) -> None:
     entries = dict(page.entries)
     if key == ALL:
         entries = {k: e for k, e in entries.items() if not k.startswith(ALL[:-1])}
-    accepts = frozenset(rng.choice(((), *(("network.outbound",),) * 3, ("microphone",))))
+    accepts = frozenset(rng.choice(((), *(("network.outbound",),) * 7, ("microphone",))))
     overrides = frozenset(rng.choice(((), (), (), ("window",), ("soak", "approvals"))))
     also = made.id if made.follows is None and rng.random() < 0.4 else None
     entries[key] = Entry(
@@ -177,13 +177,12 @@ def command(watcher: Watcher) -> None:
         return
     one = rng.choice(found)
     scopes = sorted(one.scopes) if rng.random() < 0.9 else list(watcher.world.scopes())
-    scope = rng.choice(scopes)
     page = a_page(watcher, one.packages)
-    watcher.world.say({f"by/{one.id}/{scope}.json": page})
+    watcher.world.say({f"by/{one.id}/{scope}.json": page for scope in scopes})
     wanted = [
         f"{p[12:]} {e.wishes[0].version if e.wishes else '-'}" for p, e in page.entries.items()
     ]
-    watcher.note(f"{one.id} orders {wanted} in {scope[:15]}")
+    watcher.note(f"{one.id} orders {wanted} in {[scope[:15] for scope in scopes]}")
 
 
 # Providers
