@@ -252,7 +252,8 @@ class Windows:
     @property
     def says(self) -> str:
         """The condition, in words."""
-        return "only in the window " + ", ".join(window_text(one) for one in self.windows)
+        spans = ", ".join(window_text(one) for one in self.windows)
+        return f"only in the window {spans}" if spans else "only in a window, and there is none"
 
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Waits `window`."""

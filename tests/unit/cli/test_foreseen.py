@@ -88,7 +88,7 @@ def test_a_preview_says_what_is_waited_for() -> None:
     assert said(document("1.0.0", shut), document("2.0.0", shut)) == [
         (
             "would-wait",
-            "lamp would wait on 2 devices: window: only in the window : it never opens",
+            "lamp would wait on 2 devices: window: only in a window, and there is none: it never opens",
         )
     ]
     assert "would-wait" not in GRAVE

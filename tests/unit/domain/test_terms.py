@@ -241,6 +241,7 @@ def test_a_window_is_open_or_says_when_it_opens() -> None:
     for verb in QUIET:
         assert told(Windows(()), change(verb)) == ("window", "holds", "")
     assert term.says == "only in the window sun:11:00+2h"
+    assert Windows(()).says == "only in a window, and there is none"
     assert Windows((NOON, Window(frozenset({0, 2}), 65, 90))).says == (
         "only in the window sun:11:00+2h, mon,wed:01:05+90m"
     )
