@@ -347,8 +347,9 @@ def collected(picture: Picture, proposal: str, *, unseen: bool = False) -> Chang
     examined.require_fresh()
     words = words_about(examined)
     words.require_none_against()
-    approved = all(entry.approved for entry in words.entries.values())
-    if unseen and not approved and own_proposal(picture.fleet, proposal) is None:
+    # What lacks approvals is refused in any case, and by its own name.
+    vouched = words.lacking or all(entry.approved for entry in words.entries.values())
+    if unseen and not vouched and own_proposal(picture.fleet, proposal) is None:
         raise Refused(
             "unseen-proposal",
             f"cannot publish {proposal} without a look: it was not made on this machine, and nobody "
