@@ -231,3 +231,17 @@ def test_with_witnesses_there_is_a_lease(witnessed: Owner) -> None:
     vouch(witnessed)
     done = witnessed.do("delegate", "revoke", "ops", "--yes")
     assert "at most 1 week after the newest witnessed state" in done["remarks"][1]
+
+
+def test_only_the_owner_delegates(with_acme: Owner) -> None:
+    """No sub-delegation: a delegate's own machine neither grants nor revokes; nor is it proposed."""
+    granted_ops(with_acme)
+    file = with_acme.home.parent / "ops.join"
+    with_acme.do("delegate", "join-file", "ops", "--out", file)
+    machine = with_acme.elsewhere("ops-machine")
+    machine.do("join", file)
+    assert machine.refused(*EXAMPLE, "--as", "ops", "--yes")
+    assert machine.refused(*EXAMPLE, "--yes") == "key-elsewhere"
+    assert machine.refused("delegate", "revoke", "ops", "--yes") == "key-elsewhere"
+    assert with_acme.refused(*EXAMPLE, "--propose", "--yes")
+    assert set(newest(with_acme.fleet()).delegations) == {"ops"}
