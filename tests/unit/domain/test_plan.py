@@ -27,11 +27,13 @@ from tests.unit.domain.term_facts import NOW, TOASTER, release
 
 from allod.domain.actions import Activate, FetchDocument, Install
 from allod.domain.desired import PackageEntry
-from allod.domain.observed import Failure, Observed
+from allod.domain.observed import Failure, Grounds, Observed
 from allod.domain.plan import Plan, make_plan
 from allod.domain.resolution import resolve
 from allod.domain.surroundings import Surroundings
+from allod.domain.terms import Consent
 
+AROUND = Surroundings(NOW, "boot 1")
 STAGED = {"2.0.1": Level.INSTALLED, "2.0.2": Level.INSTALLED}
 
 
@@ -177,3 +179,46 @@ def test_a_stopped_package_is_told_as_deactivated() -> None:
     """In the words of the change."""
     known = document({TOASTER: entry()}, hold="why")
     assert World().owns(known).plan().waiting[0].what == "deactivate"
+
+
+def test_a_unit_waits_for_the_terms_of_each_of_its_packages() -> None:
+    """An answer for one of them is not enough; after a restart all of it is prepared anew."""
+    wanted = order("2.0.2", when=When.RESTART)
+    known = document(
+        {
+            TOASTER: entry(wanted, together=(BUTLER,)),
+            BUTLER: entry(wanted, together=(TOASTER,)),
+        },
+        terms=(Consent(),),
+    )
+    resolved = resolve(SCOPES, {known.scope: known}, [])
+    held = {digest("2.0.2"): Level.INSTALLED}
+    has = {
+        package: Observed(
+            package, held, {digest("2.0.2"): replace(release("2.0.2"), package=package)}
+        )
+        for package in (BUTLER, TOASTER)
+    }
+    asked = {one.package: one.attempt for one in make_plan(resolved, has, AROUND).waiting}
+    assert set(asked) == {BUTLER, TOASTER}
+    yes = {package: Grounds(consent={attempt: True}) for package, attempt in asked.items()}
+    one = make_plan(resolved, has, replace(AROUND, grounds={TOASTER: yes[TOASTER]}))
+    assert one.actions == ()
+    assert {(wait.package, wait.waits_for) for wait in one.waiting} == {
+        (TOASTER, BUTLER),
+        (BUTLER, "consent: only once somebody at the device agrees: nobody answered yet"),
+    }
+    both = only(make_plan(resolved, has, replace(AROUND, grounds=yes)))
+    assert isinstance(both, Activate)
+    assert both.at_restart
+    attempts = {member.package: member.attempt for member in both.members}
+    armed = {
+        package: replace(one, armed=Armed(attempts[package], "boot 1", (BUTLER, TOASTER)))
+        for package, one in has.items()
+    }
+    assert make_plan(resolved, armed, AROUND).actions == (), "it waits for a restart all the same"
+    rebooted = replace(AROUND, boot="boot 2", grounds={TOASTER: yes[TOASTER]})
+    assert did(make_plan(resolved, armed, rebooted)) == ["Cancel"]
+    done = only(make_plan(resolved, armed, replace(rebooted, grounds=yes)))
+    assert isinstance(done, Activate)
+    assert (done.booted, done.at_restart) == (True, False)
