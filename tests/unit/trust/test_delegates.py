@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tuf.api.metadata import TargetFile
 
 from allod.domain.desired import Level, PackageEntry, ReleaseOrder, Restart, Software, StateDocument
 from allod.domain.ids import ProviderName, Purl, Version, group_scope, parse_digest
@@ -179,3 +180,20 @@ def test_a_delegate_gives_nothing_on(world: Delegating) -> None:
     view = client.accept()
     assert (view.refusals, view.delegates["ops"].documents) == ((), {})
     client.drive(client.descend().load_all())
+
+
+def test_only_the_delegates_role_speaks_for_the_delegate(world: Delegating) -> None:
+    """A document that the owner's own role lists under the delegate's path is nobody's."""
+    world.grant("ops", [KITCHEN])
+    world.set_manager(KITCHEN, LAMP, "ops")
+    path = "by/ops/groups/kitchen.json"
+    document = StateDocument(world.fleet.fleet, KITCHEN, {LAMP: wanted()}, author="ops")
+    draft = world.fleet.draft()
+    data = encode_state(document)
+    draft._signed("targets").targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    draft._targets[path] = data
+    draft._dirty.add("targets")
+    world.fleet.publish(draft)
+    view = SimulatedClient(world.fleet).accept()
+    assert [(one.code, one.subject) for one in view.refusals] == [("wrong-role", path)]
+    assert view.delegates["ops"].documents == {}

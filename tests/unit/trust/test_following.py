@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -260,18 +261,20 @@ def test_a_witnessed_checkpoint_says_since_when_a_document_is_known() -> None:
     cosigners, log.cosigners = log.cosigners, log.cosigners[:1]
     lonely = log.checkpoint(fleet.now).encode()
     log.cosigners = cosigners
-    fork = log.copy()
-    fork.entries[0] = fork.entries[1]
-    forked = fork.checkpoint(fleet.now).encode()
     for number in range(300):
         says(world, number + 2, f"1.{number % 9}")
     says(world, 1000, "1.0")
     fleet.pass_time(timedelta(days=2))
     fleet.refresh()
+    fork = log.copy()
+    fork.entries[0] = fork.entries[1]
+    forked = fork.checkpoint(fleet.now).encode()
+    fork.entries.pop(1)
+    shorter = fork.checkpoint(fleet.now).encode()
     client = SimulatedClient(fleet)
     newest = checkpoint_path("acme", "stable", 1000)
     assert channel(client.accept()).seen_since is None
-    for bad in (before, evidence, lonely, forked, b"junk"):
+    for bad in (before, evidence, lonely, forked, shorter, b"junk"):
         fleet.files[newest] = bad
         assert channel(client.accept()).seen_since is None
     assert path != newest
@@ -282,3 +285,55 @@ def test_a_witnessed_checkpoint_says_since_when_a_document_is_known() -> None:
     assert since == START + timedelta(days=1)
     del fleet.files[newest]
     assert channel(client.accept()).seen_since == since
+
+
+def test_a_log_that_is_read_once_more_has_to_be_the_same() -> None:
+    """What was passed over is judged from the very entries that were verified, or not at all."""
+    log = AuthorityLog(witnesses=1)
+    world = Delegating(RepositorySimulator(log=log))
+    world.set_provider(ACME)
+    says(world, 1, "1.1")
+    client = SimulatedClient(world.fleet)
+    client.accept()
+    world.grant("acme", [KITCHEN], ["pkg:generic/acme/*"], follow=STABLE)
+    world.set_manager(KITCHEN, "pkg:generic/acme/*", "acme")
+    client.accept()
+    forged = ACME.channel(9, releases("1.9"), START)
+    second = SimulatedClient(world.fleet)
+    second.floors = next(one for one in client.kept if "channel:acme/stable" in one.passed)
+    twin = log.copy()
+    place = next(n for n, entry in enumerate(twin.entries) if b"allod.channel.v1" in entry)
+    twin.add_channel(forged)
+    twin.entries[place] = twin.waiting.pop()[1]
+    altered = twin.files(START)
+    world.fleet.files.update({n: d for n, d in altered.items() if "/tile/entries/" in n})
+    view = second.accept()
+    assert view.delegates["acme"].channel is None
+    assert [one.code for one in view.refusals] == ["log-consistency"]
+    assert KITCHEN in view.documents
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lazy_judgement_is_that_of_an_auditor(seed: int) -> None:
+    """Whatever entries a delegate's role has: who judges only what decides finds the same."""
+    choose = random.Random(seed)
+    log = AuthorityLog(witnesses=1)
+    world = Delegating(RepositorySimulator(log=log))
+    world.grant("ops", [KITCHEN])
+    held, stranger = world.fleet.owner.delegates["ops"], [key_from("stranger")]
+    if seed == 0:
+        log.sign("delegation-ops", 1, "sha256:" + "1" * 64, held)
+        log.sign("delegation-ops", 3, "sha256:" + "3" * 64, stranger)
+    for _ in range(choose.randrange(1, 9) if seed else 0):
+        version, digest = choose.randrange(1, 5), f"sha256:{choose.randrange(2):064x}"
+        log.sign("delegation-ops", version, digest, choose.choice([held, held, stranger]))
+        if choose.random() < 0.3:
+            world.fleet.refresh()
+        if choose.random() < 0.3:
+            world.fleet.set_packages(group_scope("garden"), {})
+    world.fleet.refresh()
+    everything = world.fleet.observe().floors.counted.get("delegation-ops")
+    world.set_manager(KITCHEN, LAMP, "ops")
+    client = SimulatedClient(world.fleet)
+    client.accept()
+    assert client.floors.counted.get("delegation-ops") == everything
