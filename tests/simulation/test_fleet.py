@@ -30,12 +30,12 @@ def silence(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
 
 
-@pytest.mark.parametrize("first", range(0, QUICK, 6))
+@pytest.mark.parametrize("first", range(0, QUICK, 3))
 def test_a_few_fleets_do_nothing_unlawful(first: int) -> None:
     """Thirty seeds, and they do enough to be worth the name."""
-    made = lawful(range(first, first + 6))
-    assert made["activated"] > 20
-    assert made["transferred"] > 20
+    made = lawful(range(first, first + 3))
+    assert made["activated"] > 4
+    assert made["transferred"] > 4
 
 
 @pytest.mark.slow

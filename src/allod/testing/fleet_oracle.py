@@ -201,15 +201,18 @@ class Oracle(Reading):
         """Why the machine may not be restarted by the agent now; empty: it may."""
         if self.holds() is not None:
             return ["hold"]
+        found = []
         for scope, manager, one, rules in self._reboots():
             key = f"{manager}#{scope}#{one.id}"
             if not one.at <= self.now <= one.latest or key in self.memory.rebooted:
                 continue
             deed = Deed("restart", scope, "", None)
-            if not against(rules, deed, Facts(self.now, witnessed=self.known.witnessed)):
+            why = against(rules, deed, Facts(self.now, witnessed=self.known.witnessed))
+            if not why:
                 self.memory.rebooted.add(key)
                 return []
-        return ["nobody who may ordered it"]
+            found += why
+        return found or ["nobody ordered it"]
 
     def _reboots(self) -> Iterator[tuple[str, str, Reboot, tuple[Rule, ...]]]:
         """Every restart that is ordered: scope, by whom, which, and what it is held to."""
