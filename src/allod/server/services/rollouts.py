@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 import msgspec
 import structlog
@@ -41,7 +40,6 @@ from allod.wire.rollout_state import (
     Stop,
 )
 
-HALTED: Final = "rollout-halted"
 _log = structlog.get_logger("allod.server.rollouts")
 
 
@@ -174,7 +172,8 @@ class Rollouts:
         name = tracked.rollout.id
         subject = name if tracked.record.halts == 1 else f"{name}/{tracked.record.halts}"
         says = f"the rollout {name} of {tracked.rollout.package} halted: {stop.says}"
-        self._alarms.raised(AlarmRaised(fleet, HALTED, subject, says, parse_instant(stop.at)))
+        since = parse_instant(stop.at)
+        self._alarms.raised(AlarmRaised(fleet, "rollout-halted", subject, says, since))
 
     def _tell(self, fleet: FleetId, course: _Course) -> None:
         """Make it news, so that devices ask; durable before it is noted as told."""
