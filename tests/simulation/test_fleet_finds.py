@@ -56,5 +56,5 @@ def test_a_delegate_who_is_held_to_nothing_shows(monkeypatch: pytest.MonkeyPatch
 
 def test_a_hold_that_is_not_heard_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner's hold is left out."""
-    monkeypatch.setattr(resolution, "_holds", lambda _: ())
+    monkeypatch.setattr(resolution, "holds_of", lambda _: ())
     assert "hold" in found()

@@ -13,7 +13,8 @@ from allod.testing.fleet_oracle import Oracle
 from allod.testing.fleet_wares import PACKAGES
 from allod.testing.fleet_watch import Watcher
 
-#: What a device reads more strictly than the oracle: it remembers less than was seen of it.
+#: What a device reads more strictly than the oracle: it remembers less than was seen of it. So are
+#: gates of rollouts: what canaries did counts there only as far as their reports tell.
 _LATER: Final = frozenset({"soak", "rate"})
 _TRIES: Final = 2  #: what failed for reasons of the machine is tried again
 
@@ -41,6 +42,8 @@ def _check(watcher: Watcher, name: str) -> None:
             continue
         ware = oracle.ware(active.digest)
         if ware is None or ware.sick or {rule.kind for rule in word.rules} & _LATER:
+            continue
+        if word.entry.plan is not None:
             continue
         wanted = [
             (target, when)
