@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from allod.domain.approval import Approval, by_kind
+from allod.domain.approval import Approval, by_kind, seated
 from allod.domain.desired import OWNER, PackageEntry, StateDocument
 from allod.domain.ids import Scope
-from allod.domain.terms import Approvals, seated
+from allod.domain.terms import Approvals
 from allod.errors import Refused
 from allod.trust.approvals import approved_entry
 

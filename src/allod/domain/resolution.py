@@ -20,30 +20,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
-from allod.domain.approval import Approval
 from allod.domain.condition import Term, Verb
 from allod.domain.delegation import Channel, Delegate
 from allod.domain.desired import (
     OWNER,
-    Accepts,
     ConfigurationOrder,
-    DriftPolicy,
     Level,
     PackageEntry,
     ReleaseOrder,
-    Restart,
     Settings,
     Software,
     StateDocument,
-    Window,
 )
 from allod.domain.ids import (
     DeviceId,
-    Digest,
     GroupName,
     Purl,
     Scope,
@@ -52,119 +46,30 @@ from allod.domain.ids import (
     is_pattern,
     pattern_covers,
 )
-from allod.domain.release import HealthCheck
-from allod.domain.rollout import Progress, Rollout
+from allod.domain.resolved import (
+    DEFAULT_RETENTION,
+    Resolved,
+    ResolvedConfiguration,
+    ResolvedPackage,
+    ResolvedRestart,
+    ResolvedSoftware,
+    Unresolved,
+)
+from allod.domain.rollout import Progress
+from allod.domain.scope_settings import Defaults, first_set, holds_of, retention_of
 from allod.domain.terms import Approvals, Packages
 
-_T = TypeVar("_T")
+_DEFAULTS: Final = Defaults()
 
-DEFAULT_RETENTION: Final = 1  #: earlier releases kept after commit, unless the owner says otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedSoftware:
-    """Which releases of a package are wanted, by whose word, and where that stands."""
-
-    scope: Scope
-    releases: tuple[ReleaseOrder, ...]
-    accepts: Accepts
-    overrides: frozenset[str]
-    together: tuple[Purl, ...]
-    change: str  #: id of the change that last touched the entry; empty: unknown
-    manager: str = OWNER  #: or a delegation's id
-    terms: tuple[Term, ...] = ()  #: that every change of it is held to
-    approved: tuple[Approval, ...] = ()
-    channel: Channel | None = None  #: that the word came from
-    rollout: Rollout | None = None  #: that the entry is part of
-
-    @property
-    def active(self) -> ReleaseOrder | None:
-        """The release that is to run, if any."""
-        return Software(OWNER, self.releases).active
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedConfiguration:
-    """Which configuration document is wanted, by whose word, and where that stands."""
-
-    scope: Scope
-    order: ConfigurationOrder
-    change: str
-    manager: str = OWNER
-    terms: tuple[Term, ...] = ()
-    overrides: frozenset[str] = frozenset()
-    approved: tuple[Approval, ...] = ()
-    rollout: Rollout | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """Why nobody's word counts for this half of a package; it stays as it is."""
-
-    code: str
-    reason: str
-    scope: Scope | None = None
-    manager: str = OWNER
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedRestart:
-    """A restart of the machine that is ordered, by whose word."""
-
-    scope: Scope
-    restart: Restart
-    manager: str = OWNER
-    terms: tuple[Term, ...] = ()  #: that it is held to
-
-    @property
-    def attempt(self) -> str:
-        """By which an answer of somebody at the device is known."""
-        return f"restart|{self.manager}|{self.scope}|{self.restart.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedPackage:
-    """What is wanted of one package."""
-
-    package: Purl
-    software: ResolvedSoftware | Unresolved
-    configuration: ResolvedConfiguration | Unresolved
-    health: tuple[HealthCheck, ...] = ()  #: the owner's own, from the deciding entries and scopes
-    secrets: frozenset[str] = frozenset()  #: granted by the deciding entries
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Everything that the owner's documents mean for one device."""
-
-    packages: Mapping[Purl, ResolvedPackage] = field(default_factory=dict)
-    windows: tuple[Window, ...] = ()
-    drift: DriftPolicy = DriftPolicy.REPORT
-    retention: int = DEFAULT_RETENTION
-    bandwidth: int | None = None  #: bytes per second
-    override_inhibitors: frozenset[str] = frozenset()
-    holds: tuple[str, ...] = ()  #: why nothing may change; empty: it may
-    restart_orders: tuple[ResolvedRestart, ...] = ()
-    unreadable: tuple[tuple[Scope, str, str], ...] = ()  #: scope, key, reason
-    terms: tuple[Term, ...] = ()  #: of all scopes, for what concerns the device as a whole
-
-    @property
-    def restarts(self) -> tuple[tuple[Scope, Restart], ...]:
-        """The restarts that are ordered, whoever orders them."""
-        return tuple((one.scope, one.restart) for one in self.restart_orders)
+__all__ = [
+    "DEFAULT_RETENTION", "Defaults", "Resolved", "ResolvedConfiguration", "ResolvedPackage",
+    "ResolvedRestart", "ResolvedSoftware", "Unresolved", "resolve", "scopes_of",
+]  # fmt: skip
 
 
 def scopes_of(device: DeviceId, groups: Iterable[GroupName]) -> tuple[Scope, ...]:
     """The scopes that speak to a device, in the order in which they are read."""
     return (device_scope(device), *dict.fromkeys(group_scope(group) for group in groups))
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What holds where no scope sets it; the owner's `fleet.json` says."""
-
-    drift: DriftPolicy = DriftPolicy.HEAL
-    retention: int = 1  #: earlier releases kept after commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +97,7 @@ def resolve(
     scopes: Sequence[Scope],
     documents: Mapping[Scope, StateDocument],
     present: Iterable[Purl] = (),
-    defaults: Defaults = Defaults(),
+    defaults: Defaults = _DEFAULTS,
     *,
     delegates: Mapping[str, Delegate] = MappingProxyType({}),
     progress: Progress | None = None,
@@ -213,12 +118,12 @@ def resolve(
     named = {*_named(ordered), *_delegated_names(reading), *present}
     return Resolved(
         packages={package: _package(package, reading, settings) for package in sorted(named)},
-        windows=_first(settings, lambda one: one.windows or None) or (),
-        drift=_first(settings, lambda one: one.drift) or defaults.drift,
-        retention=_retention(settings, defaults),
-        bandwidth=_first(settings, lambda one: one.bandwidth),
-        override_inhibitors=_first(settings, lambda one: one.override_inhibitors) or frozenset(),
-        holds=_holds(ordered),
+        windows=first_set(settings, lambda one: one.windows or None) or (),
+        drift=first_set(settings, lambda one: one.drift) or defaults.drift,
+        retention=retention_of(settings, defaults),
+        bandwidth=first_set(settings, lambda one: one.bandwidth),
+        override_inhibitors=first_set(settings, lambda one: one.override_inhibitors) or frozenset(),
+        holds=holds_of(ordered),
         restart_orders=tuple(_restarts(reading)),
         unreadable=tuple(
             (document.scope, key, reason)
@@ -279,25 +184,6 @@ def _restarts(reading: _Reading) -> Iterator[ResolvedRestart]:
             if own is not None and document.scope in delegation.scopes:
                 for restart in own.restarts:
                     yield ResolvedRestart(document.scope, restart, delegation.id, terms)
-
-
-def _first(settings: Iterable[Settings], pick: Callable[[Settings], _T | None]) -> _T | None:
-    return next((value for one in settings if (value := pick(one)) is not None), None)
-
-
-def _retention(settings: Iterable[Settings], defaults: Defaults) -> int:
-    wanted = _first(settings, lambda one: one.retention_releases)
-    return max(0, defaults.retention if wanted is None else wanted)
-
-
-def _holds(ordered: Iterable[StateDocument]) -> tuple[str, ...]:
-    holds = []
-    for document in ordered:
-        if document.hold is not None:
-            holds.append(f"{document.scope} holds: {document.hold}")
-        if document.device is not None and document.device.status == "retired":
-            holds.append("this device is retired")
-    return tuple(holds)
 
 
 def _package(package: Purl, reading: _Reading, settings: Sequence[Settings]) -> ResolvedPackage:
@@ -507,10 +393,3 @@ def _wordless(scope: Scope, manager: str) -> Unresolved:
 def _handed_on(scope: Scope, manager: str) -> Unresolved:
     reason = f"the delegation {manager} would have somebody else decide, and only the owner can"
     return Unresolved("sub-delegation", reason, scope, manager)
-
-
-def configuration_digest(resolved: ResolvedPackage, running: Digest | None) -> Digest | None:
-    """The document that is to hold: what is ordered, else what holds now."""
-    if isinstance(resolved.configuration, ResolvedConfiguration):
-        return resolved.configuration.order.digest
-    return running

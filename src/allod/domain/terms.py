@@ -8,7 +8,7 @@ so that a refusal, a preview and an audit use the same words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from functools import lru_cache, partial
 from typing import ClassVar, Final, cast
 
 from allod.domain.access import new_access
+from allod.domain.approval import NOBODY, seated
 from allod.domain.condition import (
     AGENT,
     DISTURBING,
@@ -309,34 +310,9 @@ class Approvals:
         count = sum([count for _, count in self.needed])
         filled = seated(self.needed, facts.approved)
         if filled == count:
-            people = [facts.approved.get(kind, _NOBODY) for kind, _ in self.needed]
-            return _holds(self, "approved by {}", _NOBODY.union(*people))
+            people = [facts.approved.get(kind, NOBODY) for kind, _ in self.needed]
+            return _holds(self, "approved by {}", NOBODY.union(*people))
         return _refuses(self, "approvals-missing", "{} of {} are there", filled, count)
-
-
-_NOBODY: Final = frozenset[str]()
-
-
-def seated(needed: tuple[tuple[str, int], ...], approved: Mapping[str, frozenset[str]]) -> int:
-    """How many places can be filled, each by another person of its kind."""
-    people = [approved.get(kind, _NOBODY) for kind, _ in needed]
-    if len(_NOBODY.union(*people)) == sum(map(len, people)):
-        # Nobody approved as two kinds: there is nothing to choose.
-        return sum([min(len(of), count) for of, (_, count) in zip(people, needed, strict=True)])
-    places = [kind for kind, count in needed for _ in range(count)]
-    held: dict[str, int] = {}
-
-    def seat(place: int, tried: set[str]) -> bool:
-        for person in sorted(approved.get(places[place], _NOBODY)):
-            if person in tried:
-                continue
-            tried.add(person)
-            if person not in held or seat(held[person], tried):
-                held[person] = place
-                return True
-        return False
-
-    return sum(seat(place, set()) for place in range(len(places)))
 
 
 @dataclass(frozen=True, slots=True)

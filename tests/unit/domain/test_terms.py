@@ -19,6 +19,7 @@ from tests.unit.domain.term_facts import (
     told,
 )
 
+from allod.domain.approval import seated
 from allod.domain.condition import AGENT, DISTURBING, Verb, moment, span, window_text
 from allod.domain.desired import Window
 from allod.domain.ids import Purl
@@ -39,7 +40,6 @@ from allod.domain.terms import (
     Versions,
     Windows,
     needs_name,
-    seated,
 )
 
 FLAW = "CVE-2026-1001"
