@@ -36,6 +36,8 @@ from allod.domain.release import Release
 from allod.domain.window import is_open, next_opening
 
 _HOLDS: Final = Verdict.HOLDS
+_REFUSES: Final = Verdict.REFUSES
+_WAITS: Final = Verdict.WAITS
 #: A reason made as quickly as it can be: that is most of what a decision costs.
 _reason: Final = cast("Callable[[tuple[object, ...]], Reason]", partial(tuple.__new__, Reason))
 
@@ -45,11 +47,11 @@ def _holds(term: Term, text: str = "", *values: object) -> Reason:
 
 
 def _refuses(term: Term, code: str, text: str, *values: object) -> Reason:
-    return Reason(code, Verdict.REFUSES, term, text, values)
+    return _reason((code, _REFUSES, term, text, values, None))
 
 
 def _waits(term: Term, until: datetime | None, text: str, *values: object) -> Reason:
-    return Reason(term.name, Verdict.WAITS, term, text, values, until)
+    return _reason((term.name, _WAITS, term, text, values, until))
 
 
 def needs_name(package: Purl, release: Release | None) -> bool:
