@@ -148,6 +148,8 @@ def restore(archive: Path, directory: Path, now: datetime) -> ServerDirectory:
                     settings = None if file is None else file.read()
                 elif not member.name.startswith(_DATABASE):
                     extract(tar, member, directory)
+                    if member.isreg():  # a report came when its file says
+                        os.utime(directory / member.name, (member.mtime, member.mtime))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InvalidInput("bad-archive", f"cannot restore from {archive}: {error}") from error
     if settings is None:
