@@ -14,7 +14,7 @@ from allod.domain.condition import Change, ChangeFacts, Term
 from allod.domain.decision import Decision, decide
 from allod.testing.fleet import play_alone
 
-SEEDS = 40  #: within which each of them has to show
+SEEDS = 80  #: within which each of them has to show
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
