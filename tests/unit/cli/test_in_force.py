@@ -63,9 +63,7 @@ def witnessed(owner: Owner, tmp_path: Path) -> Owner:
 
 def change(owner: Owner, name: str = "eve") -> dict:
     """A small change."""
-    key = owner.home / name
-    owner.do("people", "key", key)
-    return dict(owner.do("people", "add", name, key, "--yes"))
+    return dict(owner.do("group", "add", name, "--yes"))
 
 
 def test_without_witnesses_a_change_is_in_force_at_once(begun: Owner) -> None:
@@ -90,8 +88,7 @@ def test_published_is_not_yet_provable_while_witnesses_are_missing(witnessed: Ow
     assert force["state"] == "published"
     assert "0 of 1 witnesses vouch for the log" in force["why"]
     assert "allod witness submit" in force["why"]
-    key = witnessed.home / "eve"
-    assert witnessed.refused("people", "add", "mallory", key, "--yes") == "no-quorum"
+    assert witnessed.refused("group", "add", "mallory", "--yes") == "no-quorum"
 
     view = look(witnessed)
     book = read_logbook(view)
