@@ -44,7 +44,7 @@ from allod.wire.codec import instant, parse_instant
 from allod.wire.report import ChangeReport
 
 SELF: Final = Purl("pkg:generic/allod/agent")  #: the agent is a package under the same rules
-MAX_ROUNDS: Final = 200  #: of planning in one run; a guard against a bug
+MAX_ROUNDS: Final = 200  #: of planning in one run, and more for many packages; against a bug
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,8 @@ class Engine:
     ) -> tuple[Plan, Mapping[Purl, Observed]]:
         """Plan and act until nothing is left that could be done in this run."""
         tried: set[object] = set()
-        for _ in range(MAX_ROUNDS):
+        most = MAX_ROUNDS + 4 * len(resolved.packages)
+        for _ in range(most):
             observed = self._observe(resolved)
             documents = self._documents(resolved, observed)
             around = context.surroundings(resolved, observed, documents)
@@ -206,7 +207,7 @@ class Engine:
                 actor.act(action)
                 if isinstance(action, Activate | Cancel):
                     break
-        raise RuntimeError(f"no end after {MAX_ROUNDS} rounds of planning")
+        raise RuntimeError(f"no end after {most} rounds of planning")
 
     def _observe(self, resolved: Resolved) -> dict[Purl, Observed]:
         ordered: dict[Purl, tuple[Digest, ...]] = {}

@@ -86,7 +86,7 @@ def arrived(view: View, resolved: Resolved, now: datetime) -> frozenset[str]:
             if isinstance(half, Unresolved) or half.rollout is None:
                 continue
             if progress.reached(half.rollout):
-                found.add(mark_of(half.rollout, half.change))
+                found.add(mark_of(half.rollout, half.change, half.manager))
     return frozenset(found)
 
 

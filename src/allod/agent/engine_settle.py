@@ -47,7 +47,8 @@ class Settler:
     def count(self, work: Work, now: datetime) -> None:
         """Before what runs is touched: that it changes counts, however it ends. Raises OSError."""
         for member in work.members:
-            self._grounds.activate(Purl(member.package), member.number, member.managers, now)
+            package = Purl(member.package)
+            self._grounds.activate(package, member.number, member.managers, now, member.attempt)
 
     def commit(self, work: Work) -> None:
         """From here there is no way back by itself: remember what runs now."""

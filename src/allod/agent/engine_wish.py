@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from allod.agent.engine_context import Outcome
 from allod.domain.ids import DeviceId
@@ -11,13 +12,16 @@ from allod.domain.resolution import Resolved, Unresolved
 from allod.domain.rollout import stage_of
 from allod.domain.window import next_opening
 
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(seconds=1)  #: that can be gone beyond
+
 
 def next_wish(outcome: Outcome, now: datetime) -> datetime | None:
     """When something that waits could go on by the mere passing of time; None: never."""
     resolved = outcome.resolved
     moments: list[datetime | None] = []
     for _, restart in resolved.restarts:
-        moments += [restart.at, restart.latest + timedelta(seconds=1)]
+        missed = min(restart.latest, _LAST) + timedelta(seconds=1)
+        moments += [restart.at, missed]
     waits = [*outcome.plan.waiting, *outcome.findings.waiting]
     moments += [one.until for one in waits]
     if any(one.waits_for.startswith("window") for one in waits):

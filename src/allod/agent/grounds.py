@@ -173,15 +173,24 @@ class GroundsStore:
         self._save(msgspec.structs.replace(record, seen=known))
 
     def activate(
-        self, package: Purl, number: object, managers: Iterable[str], now: datetime
+        self,
+        package: Purl,
+        number: object,
+        managers: Iterable[str],
+        now: datetime,
+        attempt: str | None = None,
     ) -> None:
         """Count a change of what runs, before it is made; the same one is counted once.
+
+        What was agreed to before, for another attempt than this one, is agreed to no more: nobody
+        goes back to it later without asking again.
 
         Args:
             package: of which something else will run; `DEVICE` for a restart.
             number: names the change for ever.
             managers: by whose word.
             now: the time that the device decides by.
+            attempt: that it is; None: it is no attempt that somebody could have agreed to.
 
         Raises:
             OSError: the disk refused; then it must not be made.
@@ -190,7 +199,13 @@ class GroundsStore:
         if any(one.number == str(number) for one in record.activated):
             return
         made = _Activation(self._stamp(now), str(number), tuple(sorted(set(managers))))
-        self._save(msgspec.structs.replace(record, activated=_newest((*record.activated, made))))
+        left = {
+            name: one
+            for name, one in record.answers.items()
+            if attempt is None or name == attempt or not one.agrees
+        }
+        activated = _newest((*record.activated, made))
+        self._save(msgspec.structs.replace(record, activated=activated, answers=left))
 
     def answer(self, package: Purl, attempt: str, *, agrees: bool, now: datetime) -> None:
         """Keep what somebody at the device answered; the newest answer about an attempt holds.

@@ -34,7 +34,7 @@ from allod.domain.ids import (
 )
 from allod.errors import InvalidInput, Untrusted
 from allod.trust.approvals import approved_state
-from allod.wire.channel import decode_channel, encode_channel
+from allod.wire.channel import CHANNEL_CAP, decode_channel, encode_channel
 from allod.wire.codec import instant, parse_instant
 from allod.wire.delegation import decode_delegation, encode_delegation
 from allod.wire.desired import decode_state
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILE: Final = "view"
+_CHANNEL_CAP: Final = (
+    4 * CHANNEL_CAP
+)  #: of one as it is kept: its provider may have left defaults out
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ def _delegate_out(view: View, delegate: Delegate) -> _Delegate:
     return _Delegate(
         delegation=base64.b64encode(encode_delegation(view.fleet_id, delegate.delegation)).decode(),
         scopes=said,
-        channel=_base64(None if channel is None else encode_channel(channel)),
+        channel=_base64(None if channel is None else encode_channel(channel, cap=_CHANNEL_CAP)),
         seen_since=None if since is None else instant(since),
     )
 
@@ -195,7 +198,8 @@ def _delegate_in(stored: _Delegate, fleet: FleetDocument) -> Delegate:
     channel = None
     if stored.channel is not None:
         since = None if stored.seen_since is None else parse_instant(stored.seen_since)
-        channel = replace(decode_channel(base64.b64decode(stored.channel)), seen_since=since)
+        payload = base64.b64decode(stored.channel)
+        channel = replace(decode_channel(payload, cap=_CHANNEL_CAP), seen_since=since)
     return Delegate(delegation, documents, channel)
 
 

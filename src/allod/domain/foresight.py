@@ -107,7 +107,7 @@ def foresee(
 class _Arrived(Progress):
     """Every rollout has come to the device: what it will bring in the end."""
 
-    def reached(self, rollout: Rollout, change: str = "") -> bool:  # noqa: ARG002 — whichever
+    def reached(self, rollout: Rollout, change: str = "", manager: str = OWNER) -> bool:  # noqa: ARG002 — whichever
         return True
 
 

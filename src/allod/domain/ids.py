@@ -83,6 +83,11 @@ def parse_purl(value: str) -> Purl:
     return Purl(_match(_PURL, value, "bad-package", "a package", form))
 
 
+def is_purl(value: str) -> bool:
+    """Whether it is a package's identity: what `parse_purl` takes."""
+    return _PURL.fullmatch(value) is not None and ".." not in value
+
+
 @lru_cache(maxsize=4096)
 def is_pattern(value: str) -> bool:
     """Whether a key of a document is a purl pattern (it ends in '/*') and no exact package."""

@@ -44,6 +44,7 @@ from allod.domain.ids import (
     device_scope,
     group_scope,
     is_pattern,
+    is_purl,
     pattern_covers,
 )
 from allod.domain.resolved import (
@@ -85,12 +86,12 @@ class _Reading:
         """Of all scopes: one more never allows more, so none is left out."""
         return tuple(dict.fromkeys(term for one in self.ordered for term in one.terms))
 
-    def come(self, entry: PackageEntry) -> bool:
-        """Whether what an entry says holds on this device yet."""
+    def come(self, entry: PackageEntry, manager: str) -> bool:
+        """Whether what an entry of somebody's document says holds on this device yet."""
         if entry.rollout is None:
             return True
         change = "" if entry.change is None else entry.change.id
-        return self.progress is not None and self.progress.reached(entry.rollout, change)
+        return self.progress is not None and self.progress.reached(entry.rollout, change, manager)
 
 
 def resolve(
@@ -139,7 +140,7 @@ def _named(ordered: Iterable[StateDocument]) -> set[Purl]:
         Purl(key)
         for document in ordered
         for key in (*document.packages, *document.unreadable)
-        if key.startswith("pkg:") and not key.endswith("*")
+        if is_purl(key)  # what could not be read may stand under any key
     }
 
 
@@ -252,7 +253,7 @@ def _own_software(
     """What an entry wants, or what stood before its rollout."""
     releases = software.releases
     rollout = entry.rollout
-    if rollout is not None and rollout.before is not None and not reading.come(entry):
+    if rollout is not None and rollout.before is not None and not reading.come(entry, manager):
         releases = rollout.before.releases
     return ResolvedSoftware(
         scope,
@@ -370,7 +371,7 @@ def _own_configuration(
 ) -> ResolvedConfiguration:
     rollout = entry.rollout
     before = None if rollout is None else rollout.before_configuration
-    if before is not None and not reading.come(entry):
+    if before is not None and not reading.come(entry, manager):
         order = before
     return ResolvedConfiguration(
         scope,

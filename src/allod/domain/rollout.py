@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from allod.domain.desired import ConfigurationOrder, Software
+from allod.domain.desired import OWNER, ConfigurationOrder, Software
 from allod.domain.ids import DeviceId
 
 _PLACES: Final = 1 << 32
@@ -67,9 +67,13 @@ def stage_of(rollout: Rollout, device: DeviceId) -> int | None:
     return None
 
 
-def mark_of(rollout: Rollout, change: str) -> str:
-    """By what a device remembers that a rollout has come to it, as it was signed with a change."""
-    return f"{rollout.id}|{change}"
+def mark_of(rollout: Rollout, change: str, manager: str = OWNER) -> str:
+    """By what a device remembers that a rollout has come to it, as it was signed with a change.
+
+    A delegate's are apart from the owner's, whatever their ids: nobody makes another's come.
+    """
+    mark = f"{rollout.id}|{change}"
+    return mark if manager == OWNER else f"by/{manager}|{mark}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,15 @@ class Progress:
     now: datetime
     came: frozenset[str] = frozenset()  #: marks of rollouts that have come to the device before
 
-    def reached(self, rollout: Rollout, change: str = "") -> bool:
+    def reached(self, rollout: Rollout, change: str = "", manager: str = OWNER) -> bool:
         """Whether the device is to have what comes after; once it is, it is for good.
 
         Args:
             rollout: the plan.
             change: id of the change that last touched the entry in which it stands.
+            manager: whose entry that is.
         """
-        if mark_of(rollout, change) in self.came:
+        if mark_of(rollout, change, manager) in self.came:
             return True
         number = stage_of(rollout, self.device)
         if number is None or self.now < rollout.stages[number].at:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from allod.domain.desired import OWNER, ConfigurationOrder, ReleaseOrder, When
-from allod.domain.ids import Digest, Purl
+from allod.domain.ids import Digest, Purl, Scope
 from allod.domain.observed import Observed
 from allod.domain.resolution import (
     ResolvedConfiguration,
@@ -122,12 +122,25 @@ def units_of(targets: Mapping[Purl, Target]) -> list[tuple[Purl, ...]]:
     """The packages that change, grouped by what is to go together."""
     units: list[set[Purl]] = []
     for package, target in targets.items():
-        software = target.wanted.software
-        partners = software.together if isinstance(software, ResolvedSoftware) else ()
-        joined = {package, *partners}
+        joined = {
+            package,
+            *(one for one in partners_of(target) if _binds(target, targets.get(one))),
+        }
         apart = [unit for unit in units if not unit & joined]
         units = [*apart, joined.union(*(unit for unit in units if unit & joined))]
     return [tuple(sorted(unit)) for unit in units]
+
+
+def _binds(target: Target, partner: Target | None) -> bool:
+    """Whether a partner waits for it too: a delegate holds up no package but their own."""
+    ours, theirs = target.wanted.software, None if partner is None else partner.wanted.software
+    if not isinstance(ours, ResolvedSoftware) or ours.manager == OWNER:
+        return True
+    return isinstance(theirs, ResolvedSoftware) and _word(theirs) == _word(ours)
+
+
+def _word(software: ResolvedSoftware) -> tuple[Scope, str]:
+    return software.scope, software.manager
 
 
 def partners_of(target: Target) -> tuple[Purl, ...]:

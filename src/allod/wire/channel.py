@@ -52,13 +52,17 @@ def checkpoint_path(provider: str, channel: str, sequence: int) -> str:
     return f"channels/{provider}/{channel}/{sequence}.checkpoint"
 
 
-def decode_channel(payload: bytes) -> domain.Channel:
+def decode_channel(payload: bytes, *, cap: int = CHANNEL_CAP) -> domain.Channel:
     """Read a channel's document; its signature was checked.
+
+    Args:
+        payload: what was signed.
+        cap: its greatest length.
 
     Raises:
         InvalidInput: it cannot be read.
     """
-    wire = decode(payload, ChannelDocument, cap=CHANNEL_CAP, what="a channel")
+    wire = decode(payload, ChannelDocument, cap=cap, what="a channel")
     if not 0 < wire.sequence < 2**53:
         raise InvalidInput("bad-document", f"cannot read a channel: sequence {wire.sequence}")
     return domain.Channel(
@@ -79,7 +83,7 @@ def _release(wire: ChannelRelease) -> domain.ChannelRelease:
     )
 
 
-def encode_channel(channel: domain.Channel) -> bytes:
+def encode_channel(channel: domain.Channel, *, cap: int = CHANNEL_CAP) -> bytes:
     """The payload to sign. Raises InvalidInput."""
     payload = encode(
         ChannelDocument(
@@ -96,5 +100,5 @@ def encode_channel(channel: domain.Channel) -> bytes:
             },
         )
     )
-    decode_channel(payload)
+    decode_channel(payload, cap=cap)
     return payload

@@ -135,7 +135,8 @@ def encode(value: Any) -> bytes:
 
 def instant(moment: datetime) -> str:
     """RFC 3339 in UTC, whole seconds: the only form of time in documents."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # `strftime` writes years before 1000 so that nobody can read them again.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_instant(text: str, *, what: str = "a time") -> datetime:

@@ -18,7 +18,13 @@ from allod.testing.authority import AuthorityLog
 from allod.testing.delegations import Delegating
 from allod.testing.link import SimulatedDevice
 from allod.testing.repository import RepositorySimulator
+from allod.trust.channels import ENVELOPE_CAP
+from allod.trust.dsse import make_envelope
 from allod.wire.channel import checkpoint_path
+from allod.wire.codec import encode
+from allod.wire.envelope import CHANNEL
+
+_PACKAGES = 385  #: that fit into a channel's document, if its provider leaves out what they can
 
 
 def delegated(tmp_path: Path) -> tuple[Delegating, SimulatedDevice]:
@@ -103,3 +109,29 @@ def test_a_delegate_without_a_word_is_one_without_a_word(tmp_path: Path) -> None
     ops = stored.delegates["ops"]
     assert isinstance(ops, Delegate)
     assert (ops.documents, ops.channel) == ({}, None)
+
+
+def test_no_channel_that_is_accepted_is_too_odd_to_be_kept(tmp_path: Path) -> None:
+    """As long as it may be with defaults left out, and as old: nothing stops the owner's word."""
+    world, device = delegated(tmp_path)
+    said = {"version": "1", "digest": "sha256:" + "0" * 64}
+    payload = {
+        "type": "allod.channel",
+        "format": 1,
+        "provider": "acme",
+        "channel": "stable",
+        "sequence": 2,
+        "at": "0001-01-01T00:00:00Z",
+        "expires": "9999-12-31T23:59:59Z",
+        "packages": {f"pkg:generic/acme/{n:03d}": said for n in range(_PACKAGES)},
+    }
+    envelope = make_envelope(encode(payload), CHANNEL, ACME.keys)
+    raw = encode(envelope)
+    assert len(raw) < ENVELOPE_CAP
+    world.publish_channel(raw)
+    view = device.accept().view
+    assert view is not None
+    channel = view.delegates["acme"].channel
+    assert channel is not None
+    assert len(channel.packages) == _PACKAGES
+    assert load_view(device.state.accepted) == view
