@@ -11,11 +11,20 @@ import pytest
 
 from allod.domain.delegation import Follow
 from allod.domain.desired import ReleaseOrder
-from allod.domain.ids import Digest, GroupName, ProviderName, Purl, Version, group_scope, sha256
+from allod.domain.ids import (
+    Digest,
+    FleetId,
+    GroupName,
+    ProviderName,
+    Purl,
+    Version,
+    group_scope,
+    sha256,
+)
 from allod.errors import Unavailable
 from allod.server.registry.ports import Repository
 from allod.server.registry.service import push_manifest, release_of
-from allod.server.services.copy_channels import FIRST_PAUSE, LONGEST_PAUSE
+from allod.server.services.copy_channels import FIRST_PAUSE, LONGEST_PAUSE, OF_ONE
 from allod.server.services.mirror import Mirror
 from allod.testing.delegations import Delegating, SimulatedProvider
 from allod.testing.payloads import Item, Payload, payload
@@ -276,6 +285,62 @@ def test_a_source_that_hangs_delays_its_own_channel_alone(rig: ServerRig, shelf:
     rig.server.copy_channels.wait(20)
     [status] = [one for one in rig.server.channels.listed(rig.fleet).channels if one.sequence]
     assert status.sequence == 1
+
+
+def test_one_slow_host_does_not_take_all_places(rig: ServerRig, shelf: Shelf) -> None:
+    """A provider that lets many of its channels hang keeps none of another's waiting."""
+    for number in range(OF_ONE + 1):
+        name = f"slow-{number}"
+        follow(rig, f"https://shelf.example/acme/{number}", name, name)
+    rig.restart(source=shelf)
+    copier = rig.server.copy_channels
+    shelf.hold = threading.Event()
+    copier()
+    assert copier._take((FleetId("another"), "acme", "slow-0"), "shelf.example") is False
+    assert copier._take((FleetId("another"), "acme", "stable"), "fast.example") is True
+    assert copier._take((rig.fleet, "acme", "stable"), "fast.example") is False
+    shelf.hold.set()
+    copier.wait(20)
+    assert copier._take((rig.fleet, "acme", "stable"), "fast.example") is True
+
+
+def test_what_the_owner_grants_later_is_copied(following: ServerRig, shelf: Shelf) -> None:
+    """The provider publishes nothing new; the owner's wider delegation is enough."""
+    rig = following
+    order, other = shelf.publisher.push(made()), shelf.publisher.push(made(OVEN))
+    shelf.channel(document(rig, 1, (TOASTER, order), (OVEN, other)))
+    assert look(rig) == ""
+    oven = Repository("acme", "oven")
+    assert release_of(store_of(rig), oven, other.digest) is None
+    wanted = Follow(ProviderName("acme"), "stable", "https://shelf.example/acme")
+    both = [str(TOASTER), str(OVEN)]
+    rig.change(Delegating(rig.simulator).grant("acme", [KITCHEN], both, follow=wanted))
+    rig.clock.pass_time(hours=2)
+    assert look(rig) == ""
+    assert release_of(store_of(rig), oven, other.digest) is not None
+
+
+def test_a_package_outside_of_the_namespaces_is_left_out(rig: ServerRig, shelf: Shelf) -> None:
+    """As devices do: the document is taken whole, and what the owner lets nobody of this name
+    provide is not fetched, whatever the delegation covers.
+    """
+    foreign = Purl("pkg:generic/other/lamp")
+    granted = Delegating(rig.simulator)
+    rig.change(granted.set_provider(ACME))
+    wanted = Follow(ProviderName("acme"), "stable", "https://shelf.example/acme")
+    covers = ["pkg:generic/acme/*", "pkg:generic/other/*"]
+    rig.change(granted.grant("acme", [KITCHEN], covers, follow=wanted))
+    rig.restart(source=shelf)
+    order, other = shelf.publisher.push(made()), shelf.publisher.push(made(foreign))
+    raw = document(rig, 1, (TOASTER, order), (foreign, other))
+    shelf.channel(raw)
+    assert look(rig) == ""
+    assert rig.server.channels.listed(rig.fleet).channels[0].sequence == 1
+    assert release_of(store_of(rig), Repository("acme", "toaster"), order.digest) is not None
+    assert not [what for what in shelf.asked if what.startswith("lamp ")]
+    served = rig.server.stores.layout.fleet(rig.fleet).served("channels/acme/stable/1.json")
+    assert served is not None
+    assert served.read_bytes() == raw
 
 
 def test_a_release_has_a_cap(following: ServerRig, shelf: Shelf) -> None:

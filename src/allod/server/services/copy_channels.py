@@ -24,10 +24,12 @@ from allod.server.services.channels import Channels, Polled, VerifiedChannel
 from allod.server.services.fleets import Fleets, FleetState
 from allod.server.services.mirror import Mirror, Source
 from allod.server.services.refusals import Refusals
+from allod.trust.metadata import TARGETS
 from allod.wire import oci
 from allod.wire.log import ENTRY_CAP
 
-AT_ONCE: Final = 8  #: channels that are being read
+AT_ONCE: Final = 16  #: channels that are being read
+OF_ONE: Final = 4  #: of them of one fleet, and of one host: nobody's slow registry takes all places
 FIRST_PAUSE: Final = 30.0  #: seconds after a failure, doubled with each further one
 LONGEST_PAUSE: Final = 3600.0
 _JITTER: Final = 0.2  #: of a pause, up or down
@@ -44,7 +46,9 @@ class _Standing:
     busy: bool = False
     at: datetime | None = None
     failure: str = ""
-    known: tuple[str, Digest] | None = None  #: source and manifest of what is wholly here
+    host: str = ""  #: that is being read
+    known: tuple[str, Digest, int] | None = None
+    """Source and manifest of what is wholly here, and the owner's version that said what it takes."""
 
 
 class CopyChannels:
@@ -92,7 +96,7 @@ class CopyChannels:
         for state in self._fleets.all():
             for follow in sources_of(state):
                 key = (state.fleet, str(follow.provider), follow.channel)
-                if not self._take(key):
+                if not self._take(key, _host(follow)):
                     continue
                 thread = threading.Thread(
                     target=self._visit, args=(key, follow), name=f"channel {follow}", daemon=True
@@ -119,14 +123,18 @@ class CopyChannels:
         with self._storing:
             self._closed = True
 
-    def _take(self, key: _Key) -> bool:
+    def _take(self, key: _Key, host: str) -> bool:
         """Whether it is this channel's turn; then nobody else reads it meanwhile."""
         with self._guard:
             standing = self._standings.setdefault(key, _Standing())
-            busy = sum(one.busy for one in self._standings.values())
-            if standing.busy or self._clock.seconds() < standing.next or busy >= AT_ONCE:
+            if standing.busy or self._clock.seconds() < standing.next:
                 return False
-            standing.busy = True
+            busy = [(of[0], one.host) for of, one in self._standings.items() if one.busy]
+            fleet = sum(one[0] == key[0] for one in busy)
+            same = sum(one[1] == host for one in busy)
+            if len(busy) >= AT_ONCE or fleet >= OF_ONE or same >= OF_ONE:
+                return False
+            standing.busy, standing.host = True, host
             return True
 
     def _visit(self, key: _Key, follow: Follow) -> None:
@@ -162,7 +170,7 @@ class CopyChannels:
         raw = self._source.manifest(follow.source, oci.CHANNELS, follow.channel)
         if raw is None:
             raise Unavailable("registry-failed", f"cannot find {follow} at {follow.source[:200]}")
-        here = (follow.source, sha256(raw))
+        here = (follow.source, sha256(raw), self._fleets.need(fleet).versions[TARGETS])
         if standing.known == here:
             return
         document = self._document(follow, raw)
@@ -247,3 +255,8 @@ def covered(
 
 def _name(delegation: Delegation) -> str:
     return delegation.id
+
+
+def _host(follow: Follow) -> str:
+    """Whose patience it is; whether the source can be read at all is seen later."""
+    return follow.source.partition("://")[2].partition("/")[0].partition(":")[0].lower()
