@@ -260,6 +260,34 @@ def test_a_proposal_that_cannot_be_closed_stops_no_publication(rig: ServerRig) -
     assert rig.server.publish(rig.fleet, ChangeUpload(**msgspec.structs.asdict(upload))).news == 3
 
 
+def test_a_delegate_closes_nobody_elses_proposal_by_its_name(rig: ServerRig) -> None:
+    """Their change may say that it is another's; the proposal goes on waiting. Its own is closed."""
+    post(rig, "", proposal(rig))
+    post(rig, "", proposal(rig, "c2", author="ops"), OPS)
+    delegating = Delegating(rig.simulator)
+    for change in ("c1", "c2"):
+        rig.simulator.now = rig.clock.now()
+        publication = delegating.order("ops", KITCHEN, {TOASTER: wanted(change)})
+        note = change_to_wire(wanted(change).change)
+        upload = upload_of(publication, rig.base(publication), note)
+        rig.server.publish(rig.fleet, upload, delegation="ops")
+    assert rig.server.proposals.show(rig.fleet, "c1").state == "open"
+    assert rig.server.proposals.show(rig.fleet, "c2").state == "published"
+
+
+def test_a_delegate_leaves_room_for_others(rig: ServerRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the places of proposals nor their rate are one delegation's to use up."""
+    monkeypatch.setattr("allod.server.services.proposals.OPEN_OF_DELEGATE", 2)
+    for number in range(2):
+        assert post(rig, "", proposal(rig, f"c{number}", author="ops"), OPS).status == 201
+    full = post(rig, "", proposal(rig, "c2", author="ops"), OPS)
+    assert full.json["code"] == "too-many-proposals"
+    rig.server.proposals._rate = Rate(rig.clock, 1, "proposals")
+    post(rig, "", proposal(rig, "c2", author="ops"), OPS)
+    assert post(rig, "", proposal(rig, "c3", author="ops"), OPS).json["code"] == "too-many"
+    assert post(rig, "", proposal(rig, "c4")).status == 201
+
+
 def test_proposals_are_counted(rig: ServerRig) -> None:
     """Nobody fills the server with proposals, and a page says where the next begins."""
     for number in range(3):

@@ -40,7 +40,9 @@ from allod.wire.proposal import (
 )
 
 OPEN: Final = 1000  #: proposals of a fleet that may be open at once
+OPEN_OF_DELEGATE: Final = 100  #: of them of one delegation
 _CAP: Final = PROPOSAL_CAP + MAX_APPROVALS * 2 * APPROVAL_CAP
+_OWNERS: Final = frozenset({OWNER})
 _log = structlog.get_logger("allod.server.proposals")
 
 
@@ -82,7 +84,7 @@ class Proposals:
                 f"cannot take the proposal: there is no delegation {proposal.author}",
             )
         read_entries(proposal)
-        with self._locks.of(f"{fleet}/{proposal.id}"):
+        with self._locks.of(fleet):
             known = self._read(fleet, proposal.id)
             if known is not None:
                 if known.proposal != proposal:
@@ -91,12 +93,7 @@ class Proposals:
                         f"cannot take the proposal {proposal.id}: another one has this id",
                     )
                 return known
-            self._rate.take(fleet)
-            if len(self._stores.database.proposals(fleet, state="open", limit=OPEN)) >= OPEN:
-                raise Conflict(
-                    "too-many-proposals",
-                    f"cannot take more than {OPEN} open proposals: close some of them first",
-                )
+            self._make_room(fleet, proposal.author)
             received = instant(self._stores.clock.now())
             return self._keep(fleet, ProposalStatus(proposal=proposal, received=received))
 
@@ -142,7 +139,7 @@ class Proposals:
             Unavailable: `too-many`.
         """
         document = self._fleets.need(fleet).document
-        with self._locks.of(f"{fleet}/{proposal}"):
+        with self._locks.of(fleet):
             known = self.show(fleet, proposal)
             if envelope in known.approvals:
                 return known
@@ -169,7 +166,7 @@ class Proposals:
             Refused: `forbidden`: somebody else's.
             Conflict: `proposal-closed`: otherwise.
         """
-        with self._locks.of(f"{fleet}/{proposal}"):
+        with self._locks.of(fleet):
             known = self.show(fleet, proposal)
             own = who.name == known.proposal.by or who.delegation == known.proposal.author
             if PUBLISH not in who.may and not own:
@@ -179,19 +176,41 @@ class Proposals:
             self._require_open(known)
             return self._keep(fleet, self._closed(known, wanted.state, who.name, wanted.why))
 
-    def published(self, fleet: FleetId, change: str, news: int) -> None:
+    def published(
+        self, fleet: FleetId, change: str, news: int, authors: frozenset[str] = _OWNERS
+    ) -> None:
         """A change was published: if it was proposed, nobody has to look at it any more.
 
-        It never fails: that the change is published is what counts.
+        It never fails: that the change is published is what counts. A delegate who names the id of
+        somebody else's proposal closes nothing: `authors` are those whose documents changed.
         """
         try:
-            with self._locks.of(f"{fleet}/{change}"):
+            with self._locks.of(fleet):
                 known = self._read(fleet, change)
-                if known is not None and known.state == "open":
+                if known is None or known.proposal.author not in authors:
+                    return
+                if known.state == "open":
                     after = self._closed(known, "published", "", "")
                     self._keep(fleet, msgspec.structs.replace(after, news=news))
         except (AllodError, OSError) as error:
             _log.error("proposal-not-closed", fleet=fleet, proposal=change[:64], exc_info=error)
+
+    def _make_room(self, fleet: FleetId, author: str) -> None:
+        """One delegation uses up its own budget, not that of the fleet (attack 30).
+
+        Raises:
+            Conflict: `too-many-proposals`.
+            Unavailable: `too-many`.
+        """
+        self._rate.take(fleet if author == OWNER else f"{fleet}/{author}")
+        rows = self._stores.database.proposals(fleet, state="open", limit=OPEN)
+        own = sum(row.author == author for row in rows)
+        most = OPEN if author == OWNER or len(rows) >= OPEN else OPEN_OF_DELEGATE
+        if len(rows) >= OPEN or (author != OWNER and own >= OPEN_OF_DELEGATE):
+            raise Conflict(
+                "too-many-proposals",
+                f"cannot take more than {most} open proposals: close some of them first",
+            )
 
     def _require_open(self, known: ProposalStatus) -> None:
         if known.state != "open":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from allod.domain.desired import OWNER
 from allod.domain.ids import Digest, FleetId, sha256
 from allod.errors import Conflict, InvalidInput, Refused, Untrusted
 from allod.server.services.check import (
@@ -48,7 +49,7 @@ class Publish:
         check_configuration: validates configuration against releases.
         rate: how many changes a fleet may make (attack 30).
         orders: how many changes a delegation may make.
-        published: told of the change that was published, by its id.
+        published: told of the change that was published, by its id, and of whose files it was.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Publish:
         check_configuration: ConfigurationCheck,
         rate: Rate,
         orders: Rate,
-        published: Callable[[FleetId, str, int], None] = lambda *_: None,
+        published: Callable[[FleetId, str, int, frozenset[str]], None] = lambda *_: None,
     ) -> None:
         self._publications = publications
         self._check_configuration = check_configuration
@@ -104,7 +105,7 @@ class Publish:
             pending = self.prepare(state, upload, parts, "change", digest)
             after = publications.carry_out(pending)
             if upload.change is not None:
-                self._published(fleet, upload.change.id, after.news)
+                self._published(fleet, upload.change.id, after.news, authors_of(parts))
             return ChangeReceipt(fleet=fleet, news=after.news, versions=after.versions)
 
     def _count(self, fleet: FleetId, parts: Parts, delegation: str | None) -> None:
@@ -202,6 +203,14 @@ def _roles(state: FleetState, parts: Parts, online: Online) -> dict[str, int]:
     """All versions after the publication."""
     root = max(parts.roots, default=state.floors.root_version)
     return {**online.versions, "root": root}
+
+
+def authors_of(parts: Parts) -> frozenset[str]:
+    """Whose documents an upload changes: delegations' and the owner's."""
+    return frozenset(
+        role.removeprefix("delegation-") if role.startswith("delegation-") else OWNER
+        for role in parts.roles
+    )
 
 
 def require_own(delegation: str, parts: Parts) -> None:
