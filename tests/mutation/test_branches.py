@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.mutation.hunt import ROOT
 
-DECIDING = ("condition", "terms", "decision", "permission", "standing")
+DECIDING = ("condition", "terms", "decision", "permission", "standing", "version_order")
 BY = ("test_terms", "test_decision", "test_plan_terms")
 
 

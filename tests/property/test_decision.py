@@ -192,8 +192,9 @@ def newer(term: Versions, new: Release, old: Release | None, fact: ChangeFacts) 
     """A patch, or a fix that somebody vouches for; never older."""
     if old is None:
         return False
+    mends = any(source in term.evidence for source, _ in fact.mends)
     if new.version == old.version:
-        return True
+        return term.rule.value == "same-minor" or mends
     if "edge" in (new.version, old.version):
         return False
     numbers = [[int(part) for part in one.version.split(".")] for one in (old, new)]
@@ -201,7 +202,7 @@ def newer(term: Versions, new: Release, old: Release | None, fact: ChangeFacts) 
         return False
     if term.rule.value == "same-minor":
         return numbers[0][:2] == numbers[1][:2]
-    return any(source in term.evidence for source, _ in fact.mends)
+    return mends
 
 
 def lacking(term: NewAccess, new: Release, old: Release | None, change: Change) -> set[str]:

@@ -7,12 +7,11 @@ so that a refusal, a preview and an audit use the same words.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
 from typing import ClassVar, Final, cast
 
 from allod.domain.access import new_access
@@ -33,6 +32,7 @@ from allod.domain.condition import (
 from allod.domain.desired import Window
 from allod.domain.ids import Purl, Scope, is_pattern, pattern_covers
 from allod.domain.release import Release
+from allod.domain.version_order import place_of
 from allod.domain.window import is_open, next_opening
 
 _HOLDS: Final = Verdict.HOLDS
@@ -136,14 +136,6 @@ class VersionRule(StrEnum):
 
 
 PROVIDER: Final = "provider"  #: the source of evidence that is the provider's own signed statement
-_NUMBERS: Final = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?![0-9])", re.ASCII)
-
-
-@lru_cache(maxsize=256)
-def _numbers(version: str) -> tuple[int, int, int] | None:
-    """Major, minor and patch, where a version begins so."""
-    found = _NUMBERS.match(version)
-    return None if found is None else (int(found[1]), int(found[2] or 0), int(found[3] or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +143,8 @@ class Versions:
     """Only releases that stand so to the one that runs; the first release of a package is none.
 
     `security`: it mends a flaw that the running one has, by one of the named sources of evidence
-    (`provider`: the provider's signed statement). Neither rule lets an older version in.
+    (`provider`: the provider's signed statement). Neither rule lets an older version in; another
+    build of the same version is a patch, and a fix only by such evidence.
     """
 
     rule: VersionRule
@@ -168,11 +161,14 @@ class Versions:
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Refuses `version-rule`."""
         wanted, running = change.release, facts.running
-        if wanted is None or (running is not None and wanted.version == running.version):
+        if wanted is None:
             return _holds(self)
         if running is None:
             return _refuses(self, "version-rule", "nothing of it runs yet")
-        new, old = _numbers(wanted.version), _numbers(running.version)
+        if wanted.version == running.version:  # another build of it mends something, or nothing
+            fixes = self.rule is VersionRule.SECURITY
+            return self._mends(wanted, facts) if fixes else _holds(self)
+        new, old = place_of(wanted.version), place_of(running.version)
         versions = (wanted.version, running.version)
         if old is None or new is None:
             against = "{} and {} have no common order"
@@ -180,7 +176,7 @@ class Versions:
             against = "{} is older than {}"
         elif self.rule is VersionRule.SECURITY:
             return self._mends(wanted, facts)
-        elif new[:2] == old[:2]:
+        elif new.numbers[:2] == old.numbers[:2]:
             return _holds(self)
         else:
             against = "{} is no patch of {}"

@@ -106,14 +106,15 @@ def _version(value: Any, deed: Deed, facts: Facts) -> bool:
         return True
     if facts.running is None:
         return False
+    mends = any(source in sources for source, _ in facts.mends)
     if facts.running.version == deed.ware.version:
-        return True
+        return rule == "same-minor" or mends
     old, new = _parts(facts.running.version), _parts(deed.ware.version)
     if old is None or new is None or new < old:
         return False
     if rule == "same-minor":
         return old[:2] == new[:2]
-    return any(source in sources for source, _ in facts.mends)
+    return mends
 
 
 def _access(allowed: frozenset[str], deed: Deed, facts: Facts, *, strict: bool) -> bool:

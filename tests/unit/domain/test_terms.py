@@ -139,6 +139,23 @@ def test_verbs_are_exactly_those_that_are_named() -> None:
         ("same-minor", "2.0.1", "edge", "edge and 2.0.1 have no common order"),
         ("same-minor", "edge", "2.0.1", "2.0.1 and edge have no common order"),
         ("same-minor", "edge", "edge", None),
+        ("same-minor", "2.0.1-4", "2.0.1-10", None),
+        ("same-minor", "2.0.1-rc1", "2.0.1", None),
+        ("same-minor", "2.0.1-rc1", "2.0.1-RC2", None),
+        ("same-minor", "2.0.0.0.0", "2.0", None),
+        ("same-minor", "2.0.1.5", "2.0.1.4", "2.0.1.4 is older than 2.0.1.5"),
+        ("same-minor", "2.0.1", "2.0.1-rc1", "2.0.1-rc1 is older than 2.0.1"),
+        ("same-minor", "2.0.1-4", "2.0.1-rc9", "2.0.1-rc9 is older than 2.0.1-4"),
+        ("same-minor", "2.0.1-4", "2.0.1", "2.0.1 is older than 2.0.1-4"),
+        ("same-minor", "2.0.1-4", "2.0.1-3", "2.0.1-3 is older than 2.0.1-4"),
+        (
+            "same-minor",
+            "2.0.20260102030405",
+            "2.0.20250102030405",
+            "2.0.20250102030405 is older than 2.0.20260102030405",
+        ),
+        ("security", "2.0.1.5", "2.0.1.4", "2.0.1.4 is older than 2.0.1.5"),
+        ("security", "2.0.1", "2.0.1", None),
         ("same-minor", None, "2.0.1", "nothing of it runs yet"),
         ("security", "2.0.1", "2.0.2", None),
         ("security", "2.0.1", "3.0.0", None),
@@ -160,7 +177,7 @@ def test_a_version_rule_compares_with_what_runs(
 
 
 def test_security_is_what_a_named_source_says() -> None:
-    """Only the flaws of named sources count; the first number of a version may be nine digits."""
+    """Only the flaws of named sources count."""
     step = change(release=release("2.0.2"))
     heard = Versions(VersionRule.SECURITY, frozenset({PROVIDER}))
     found = told(heard, step, running=release(), mends=MENDS)
@@ -177,10 +194,13 @@ def test_security_is_what_a_named_source_says() -> None:
 
 
 def test_a_version_rule_says_nothing_where_no_other_version_comes() -> None:
-    """A configuration, a removal, or the same version in another build."""
+    """A configuration or a removal; another build of the same version is a patch, and no fix."""
     term = Versions(VersionRule.SECURITY)
+    again = change(release=release("2.0.1"))
     assert told(term, change(Verb.CONFIGURE, release=None)) == ("version", "holds", "")
-    assert told(term, change(release=release("2.0.1")), running=release("2.0.1"))[1] == "holds"
+    assert told(term, again, running=release("2.0.1"))[1] == "refuses"
+    patches = Versions(VersionRule.SAME_MINOR)
+    assert told(patches, again, running=release("2.0.1"))[1] == "holds"
 
 
 def test_new_access_is_what_runs_did_not_have() -> None:
