@@ -28,6 +28,9 @@ def own(stage: Stage) -> None:
         "init", "home", "--url", stage.url, "--server", stage.server_directory,
         "--recovery-file", recovery, tell=True,
     )  # fmt: skip
+    settings = stage.server_directory / "settings.json"
+    told = json.loads(settings.read_bytes())
+    settings.write_text(json.dumps(told | {"pollSeconds": 5}), encoding="utf-8")
     stage.start_server()
 
 

@@ -122,6 +122,16 @@ class StolenServer:
         """Vouch for a role's first version, as if it were the newest."""
         self.vouch({role: self.files[f"tuf/1.{role}.json"]}, note=False)
 
+    def undone(self, role: str) -> None:
+        """Vouch for the version of a role before its newest, as if what followed had never been."""
+        newest = read(self.roles[role], role).signed.version
+        self.vouch({role: self.files[f"tuf/{newest - 1}.{role}.json"]}, note=False)
+
+    def channel(self, provider: str, channel: str, documents: Path) -> None:
+        """Serve what a provider published, as if the owner's server had copied it."""
+        for file in (documents / "channels" / provider / channel).iterdir():
+            self.files[f"channels/{provider}/{channel}/{file.name}"] = file.read_bytes()
+
     def without(self, role: str) -> None:
         """Leave a role out: whatever it said is not said any more."""
         self.vouch({role: None})
@@ -221,7 +231,9 @@ def serve(server: Path, port: int) -> None:
                 self.answer(200, json.dumps({"news": next(number)}).encode())
             elif path.endswith("/challenge"):
                 self.answer(200, b'{"challenge": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}')
-            elif re.fullmatch(r"/f/[0-9a-f]{64}/(tuf|trust|log)/[a-z0-9._/-]+", path):
+            elif re.fullmatch(
+                r"/f/[0-9a-f]{64}/(tuf|trust|log|channels|gates)/[a-z0-9._/-]+", path
+            ):
                 found = server / "fleets" / path.removeprefix("/f/")
                 here = found.is_file()
                 self.answer(200 if here else 404, found.read_bytes() if here else b"{}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo import acts, attacks, histories
+from demo import acts, attacks, delegates, histories
 from demo.stage import Failed, Stage, show
 
 KEPT = Path(tempfile.gettempdir()) / "allod-demo"
@@ -32,7 +32,9 @@ It goes on running. In a shell:
 {python} demo/run.py --stop ends it."""
 
 
-ACTS = (*acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, acts.finish)
+ACTS = (
+    *acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, *delegates.ACTS, acts.finish,
+)  # fmt: skip
 
 
 def play(stage: Stage) -> None:

@@ -232,6 +232,8 @@ class Stage:
     forged: dict[str, bytes] = field(default_factory=dict)  #: what thieves have shown, by role
     thefts: int = 0  #: how often the server was stolen
     witness: subprocess.Popen[bytes] | None = None
+    registry: subprocess.Popen[bytes] | None = None  #: the provider's
+    registry_url: str = ""
     witness_key: str = ""
     witness_url: str = ""
     changes: dict[str, str] = field(default_factory=dict)  #: numbers of changes, by what they were
@@ -301,7 +303,9 @@ class Stage:
 
     def keep(self) -> None:
         """Leave the processes running, and note how to end them."""
-        pids = [str(process.pid) for process in (self.server, self.witness) if process]
+        pids = [
+            str(process.pid) for process in (self.server, self.witness, self.registry) if process
+        ]
         (self.root / "pids").write_text("\n".join(pids))
 
     @classmethod
@@ -322,9 +326,10 @@ class Stage:
         for device in self.devices.values():
             device.cut_power()
         self.stop_server()
-        if self.witness is not None:
-            self.witness.kill()
-            self.witness.wait()
+        for process in (self.witness, self.registry):
+            if process is not None:
+                process.kill()
+                process.wait()
 
 
 def kill_below(directory: Path) -> int:
