@@ -7,14 +7,14 @@ the owner signed; a stage that needs success it cannot open without the canaries
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from securesystemslib.signer import Signer
 
 from allod.domain.desired import PackageEntry
 from allod.domain.ids import DeviceId, FleetId
-from allod.domain.rollout import Needs, Rollout
+from allod.domain.rollout import Needs, Rollout, stage_of
 from allod.errors import AllodError, Untrusted
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope, verify, verify_envelope
 from allod.trust.keys import device_id, to_key
@@ -130,7 +130,9 @@ def _check_canaries(
             "canary-unproved", f"cannot accept {what}: it needs success, and no canary is named"
         )
     for canary in sorted(canaries):
-        if not _ran_for(reports.get(canary, []), package, entry, bake):
+        number = stage_of(plan, canary)
+        begun = datetime.max.replace(tzinfo=UTC) if number is None else plan.stages[number].at
+        if not _ran_for(reports.get(canary, []), package, entry, bake, begun):
             raise Untrusted(
                 "canary-unproved",
                 f"cannot accept {what}: no report shows that {package} has run well on"
@@ -139,14 +141,22 @@ def _check_canaries(
             )
 
 
-def _ran_for(reports: list[Report], package: str, entry: PackageEntry, bake: timedelta) -> bool:
-    """Whether the reports show what is wanted in force for so long, to their end."""
+def _ran_for(
+    reports: list[Report], package: str, entry: PackageEntry, bake: timedelta, begun: datetime
+) -> bool:
+    """Whether the reports show what is wanted in force for so long, to their end.
+
+    What was reported before the rollout came to the device (`begun`) is no word about it: the same
+    release may have run there once.
+    """
     spans: list[tuple[datetime, datetime]] = []
     for report in sorted(reports, key=lambda one: (one.epoch, one.sequence)):
+        if parse_instant(report.at) < begun:
+            continue
         span = _runs_since(report, package, entry)
         # It went back, or was ill: what was before counts for nothing.
         spans = [] if span is None else [*spans, span]
-    return bool(spans) and spans[-1][1] - spans[0][0] >= bake
+    return bool(spans) and spans[-1][1] - max(spans[0][0], begun) >= bake
 
 
 def _runs_since(

@@ -174,6 +174,20 @@ def test_it_has_to_run_well_for_as_long_as_the_plan_says(world: Delegating) -> N
     assert refused(world, entry, [canary(world, 610), canary(world, 10)]) == ""
 
 
+def test_what_ran_before_the_rollout_proves_nothing_about_it(world: Delegating) -> None:
+    """The same release once ran on the canary: those reports are no word about this rollout."""
+    entry = plan(Needs.SUCCESS, bake=600)
+    long_ago = [canary(world, -90_000, sequence=1), canary(world, -86_400, sequence=2)]
+    assert refused(world, entry, long_ago) == "canary-unproved"
+    assert refused(world, plan(Needs.SUCCESS), long_ago) == "canary-unproved"
+    late = canary(world, 599, sequence=3)
+    assert refused(world, entry, [*long_ago, late]) == "canary-unproved"
+    before = ChangeReport(at=instant(START - HOUR), package=LAMP, what="activated", after=ONE)
+    told = canary(world, 60, sequence=3, changes=[before])
+    assert refused(world, entry, [told]) == "canary-unproved"
+    assert refused(world, entry, [told, canary(world, 600, sequence=4)]) == ""
+
+
 def test_a_plan_without_canaries_never_succeeds(world: Delegating) -> None:
     """Nobody to prove it is no proof."""
     bare = plan(Needs.SUCCESS)
