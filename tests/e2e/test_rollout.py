@@ -67,7 +67,7 @@ def test_a_recall_stops_a_rollout_and_brings_the_replacement(home: Home) -> None
         *("release", "withdraw", "lock@2", "--why", "it sticks", "--replace", "lock@3"),
         *("--deploy", "--override", "window", "-y"),
     )
-    assert any("goes on running, on 1" in one for one in done["remarks"])
+    assert any("until 3 takes its place, on 1" in one for one in done["remarks"])
     assert any("stops" in one for one in done["remarks"])
     assert home.do("rollout", "list")["rollouts"] == []
     for device in (first, second):

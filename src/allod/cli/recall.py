@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from allod.cli.picture import Picture
 
 
-def met(picture: Picture, found: Resolved) -> Iterator[str]:
-    """Where a release runs or waits, and what of it stops: lines to be read before signing."""
+def met(picture: Picture, found: Resolved, better: Resolved | None) -> Iterator[str]:
+    """Where a release runs or waits, and what of it stops: lines to be read before signing.
+
+    Args:
+        picture: the fleet.
+        found: the release.
+        better: what takes its place in the owner's documents; None: nothing does.
+    """
     digest = found.digest
     runs, waits = [], []
     for member in picture.devices:
@@ -33,7 +39,8 @@ def met(picture: Picture, found: Resolved) -> Iterator[str]:
         elif held:
             waits.append(member.shown)
     if runs:
-        yield f"! It runs, and goes on running, on {len(runs)}: {choices(runs)}."
+        until = "" if better is None else f" until {better.version} takes its place"
+        yield f"! It runs, and goes on running{until}, on {len(runs)}: {choices(runs)}."
     if waits:
         yield f"It lies on {len(waits)}, and is not activated there: {choices(waits)}."
     for name, one in open_rollouts(picture.base).items():

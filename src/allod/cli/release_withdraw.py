@@ -83,7 +83,7 @@ def withdraw(
         return Change(
             states=states,
             files={WITHDRAWN_PATH: encode(document)},
-            remarks=() if back else tuple(met(picture, found)),
+            remarks=() if back else tuple(met(picture, found, better if deploy else None)),
         )
 
     publish_and_say(options, intent, plan)
