@@ -15,6 +15,7 @@ from allod.trust.approvals import approved_entry
 if TYPE_CHECKING:
     from allod.cli.picture import Picture
     from allod.cli.preview import Reading
+    from allod.domain.condition import Term
     from allod.wire.trust import FleetDocument
 
 
@@ -42,6 +43,20 @@ def lacking(picture: Picture, reading: Reading) -> tuple[str, ...]:
                 f"{key} in {scope}: {one}" for term in terms for one in missing(term, held.approved)
             ]
     return tuple(dict.fromkeys(found))
+
+
+def unheld(document: FleetDocument, terms: Iterable[Term]) -> tuple[str, ...]:
+    """Lines about approvals that too few people can give, as things are."""
+    found = []
+    for term in terms:
+        for kind, needed in term.needed if isinstance(term, Approvals) else ():
+            held = sum(kind in person.kinds for person in document.people)
+            if held < needed:
+                found.append(
+                    f"! {held} of the {needed} that it needs approve as {kind}: nothing is approved "
+                    f"until you add them ('allod people add NAME CARD --kind {kind}')"
+                )
+    return tuple(found)
 
 
 def require_approvals(picture: Picture, reading: Reading) -> None:

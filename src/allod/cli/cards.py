@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from allod.cli.fleet import home_directory
 from allod.cli.keystore import KeyStore
+from allod.domain.desired import OWNER
 from allod.domain.ids import parse_name
 from allod.errors import InvalidInput
 from allod.wire.codec import Document, decode
@@ -55,16 +56,40 @@ def delegation_role(delegation: str) -> str:
     return f"delegation-{delegation}"
 
 
+def parse_delegate(text: str) -> str:
+    """What a delegation is called. Raises InvalidInput `bad-name`; the owner is no delegate."""
+    name = parse_name(text, "a delegation's id")
+    if name == OWNER:
+        raise InvalidInput(
+            "bad-name", f"cannot call a delegation {name}: that stands for you; take another name"
+        )
+    return name
+
+
 def read_card(path: Path) -> DelegateCard:
-    """A delegate's card. Raises InvalidInput `no-file`, or it cannot be read."""
-    card = decode(_bytes(path), DelegateCard, cap=_CAP, what=f"the card {path}")
+    """A delegate's card. Raises InvalidInput `no-file`, `bad-key`, or it cannot be read."""
+    data = _bytes(path)
+    if b'"allod.person-card"' in data:
+        raise InvalidInput(
+            "bad-key",
+            f"cannot let the holder of {path} give orders: it is a card of somebody who approves "
+            "('allod people add'); a delegate makes theirs with 'allod delegate key'",
+        )
+    card = decode(data, DelegateCard, cap=_CAP, what=f"the card {path}")
     parse_name(card.name, "a delegate's name")
     return card
 
 
 def read_join_file(path: Path) -> JoinFile:
     """A join file. Raises InvalidInput `no-file`, or it cannot be read."""
-    return decode(_bytes(path), JoinFile, cap=_CAP, what=f"the join file {path}")
+    data = _bytes(path)
+    if b'"allod.delegate-card"' in data or b'"allod.person-card"' in data:
+        raise InvalidInput(
+            "bad-document",
+            f"cannot join by {path}: it is a card, which goes to the fleet's owner; they give you a "
+            "file of 'allod delegate join-file' for it",
+        )
+    return decode(data, JoinFile, cap=_CAP, what=f"the join file {path}")
 
 
 def _bytes(path: Path) -> bytes:

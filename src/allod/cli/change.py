@@ -193,8 +193,13 @@ def _speak(
         examined.require_fresh()
     person, store, record = _myself(examined.picture, fleet)
     as_kind = _kind_of(person, kind)
+    words = words_about(examined)
+    data = {**examined.data(), "verdict": verdict, "person": person.name, "kind": as_kind}
+    if verdict == "approve" and words.said_by(person.name, as_kind):
+        options.output.result(data, f"You approved {proposal} as {as_kind} already.")
+        return
     if not options.json:
-        options.output.say("\n".join((*examined.lines(), *words_about(examined).lines())))
+        options.output.say("\n".join((*examined.lines(), *words.lines())))
     question = f"Sign that you {verdict} this change, as {as_kind}?"
     options.output.confirm(question, yes=yes)
     signed = _signed(examined, verdict, (person.name, as_kind), texts, [store.signer(record)])
@@ -205,7 +210,6 @@ def _speak(
         if verdict == "reject":
             break  # the first one closes it
     done = {"approve": "approved", "reject": "rejected"}[verdict]
-    data = {**examined.data(), "verdict": verdict, "person": person.name, "kind": as_kind}
     options.output.result(data, f"You {done} {proposal} as {as_kind}.")
 
 

@@ -221,7 +221,7 @@ def on_base(picture: Picture, status: ProposalStatus) -> Examined:
         states,
         read,
         Summary.of(picture, note, read).proposed(),
-        tuple(stale),
+        tuple(stale) if status.state == "open" else (),
     )
 
 

@@ -45,6 +45,13 @@ class Words:
                 reasons=tuple(_says(one) for one in self.against),
             )
 
+    def said_by(self, person: str, kind: str) -> bool:
+        """Whether somebody approved all of it as that kind already."""
+        return all(
+            any((one.person, one.kind) == (person, kind) for one in entry.approved)
+            for entry in self.entries.values()
+        )
+
     def data(self) -> dict[str, Any]:
         """For `--json`."""
         return {

@@ -17,6 +17,7 @@ from allod.cli.channel_publish import (
     previous,
     with_mends,
 )
+from allod.cli.fleet import fleet_names
 from allod.cli.options import OPTIONS, Options, Sure
 from allod.cli.options import now as clock
 from allod.cli.phrases import parse_span
@@ -72,6 +73,12 @@ def publish(
     from allod.trust.channels import make_channel
 
     provider, name = parse_channel(channel)
+    if to is None and not fleet_names():
+        raise InvalidInput(
+            "bad-arguments",
+            "cannot tell where to publish: this machine knows no fleet; give --to, a registry's "
+            "address or a directory",
+        )
     signers = local_provider_signers(provider, options.passphrase())
     place = _place(to, login, options)
     before = None if sequence is not None else previous(place, provider, name, signers)
@@ -96,7 +103,7 @@ def publish(
     keep_signed(provider, name, Signed(sequence=made.sequence, digest=sha256(document)))
     place.put(provider, name, made.sequence, document)
     options.output.result(
-        {"published": True, "at": place.name, **_data(made)},
+        {"published": True, "to": place.name, **_data(made)},
         f"Published {channel} {made.sequence} at {place.name}.",
     )
 
@@ -121,6 +128,12 @@ def _named(
     if text in built:
         release, digest = built[text].release, built[text].digest
     else:
+        if "@" not in text:
+            raise InvalidInput(
+                "no-file",
+                f"cannot name {text[:200]!r}: there is no such directory; give a release's "
+                "directory or layout, or PACKAGE@VERSION of the fleet's registry",
+            )
         from allod.cli.catalog import parse_package_version
         from allod.cli.picture import take
 

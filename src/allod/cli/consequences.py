@@ -63,7 +63,10 @@ def consequences(
         for key, entry in after[scope].packages.items():
             if entry != had.get(key) and not is_pattern(key):
                 was = had.get(key, PackageEntry())
-                found.extend(_of_entry(scope, Purl(key), was, entry, around))
+                remarks = _of_entry(scope, Purl(key), was, entry, around)
+                # A delegate accepts nothing by name: what their terms refuse is foreseen below.
+                own = after[scope].author == OWNER
+                found.extend(one for one in remarks if own or one.code != "not-accepted")
     if around.outlook is not None:
         found.extend(
             foreseen(

@@ -33,14 +33,14 @@ def key(name: str, *, out: Path, options: Options = OPTIONS) -> None:
         out: The card to hand to the fleet's owner.
         options: Options of every verb.
     """
-    from allod.cli.cards import DelegateCard, delegate_store, delegation_role
+    from allod.cli.cards import DelegateCard, delegate_store, delegation_role, parse_delegate
     from allod.cli.options import now
     from allod.durable import write_atomic
     from allod.wire.codec import encode
 
     if out.exists():
         raise Conflict("exists", f"cannot write {out}: it is there already")
-    keys = delegate_store(name, options.passphrase())
+    keys = delegate_store(parse_delegate(name), options.passphrase())
     if not (keys.directory / "index.json").exists():
         keys.create()
     found = []

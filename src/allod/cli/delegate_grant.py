@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from allod.cli.cards import DelegateCard, delegation_role, read_card
+from allod.cli.approving import unheld
+from allod.cli.cards import DelegateCard, delegation_role, parse_delegate, read_card
 from allod.cli.catalog import parse_package_version
 from allod.cli.delegate_past import past_words
 from allod.cli.delegate_proposed import Proposed, proposed_by
@@ -75,7 +76,8 @@ class Wanted:
 
 def grant_and_say(wanted: Wanted, intent: Intent, options: Options) -> Published | None:
     """Make the change, and say what comes next."""
-    name = parse_name(wanted.name, "a delegation's id")
+    intent.owners_alone("grant a delegation")
+    name = parse_delegate(wanted.name)
     cards = tuple(read_card(path) for path in wanted.cards)
     if wanted.replace and cards:
         raise InvalidInput(
@@ -122,13 +124,14 @@ def plan_grant(picture: Picture, wanted: Wanted, cards: tuple[DelegateCard, ...]
     lines = (
         *words(signed, picture.devices, keys=keys, root=rooted(picture, signed)),
         *past_words(picture, signed),
+        *unheld(picture.base.fleet_document, signed.terms),
     )
     kept_words = tuple(
         f"! {package} stays yours: it runs as root, and no pattern covers that; name it to delegate it"
         for package in kept
     )
     wish = () if proposal is None else tuple(proposal.words(picture))
-    return Change(states, files, remarks=(*wish, *lines, *kept_words), also=_role(wanted, cards))
+    return Change(states, files, words=(*wish, *lines, *kept_words), also=_role(wanted, cards))
 
 
 def _role(
@@ -348,6 +351,7 @@ def renew_and_say(
     name: str, until: str | None, lease: str | None, intent: Intent, options: Options
 ) -> None:
     """Give a delegation another end, or another lease."""
+    intent.owners_alone("renew a delegation")
     if until is None and lease is None:
         raise InvalidInput("bad-arguments", "cannot tell how long: give --until or --lease")
     fresh: list[Term] = list(TermOptions(lease=lease).terms(clock()))
@@ -363,7 +367,7 @@ def renew_and_say(
         renewed = decode_delegation(data)[1]
         ends = [term.says for term in renewed.terms if isinstance(term, Lease | Until)]
         return Change(
-            files={delegation_path(name): data}, remarks=tuple(f"{name}: {one}" for one in ends)
+            files={delegation_path(name): data}, words=tuple(f"{name}: {one}" for one in ends)
         )
 
     publish_and_say(options, intent, plan)

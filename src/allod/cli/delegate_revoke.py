@@ -35,6 +35,7 @@ def revoke(name: str, *, intent: Intent = INTENT, options: Options = OPTIONS) ->
         intent: Options of every verb that changes something.
         options: Options of every verb.
     """
+    intent.owners_alone("revoke a delegation")
     done = publish_and_say(options, intent, lambda picture: plan_revoke(picture, name))
     if done is not None:
         options.output.say(f"Which devices know it: allod delegate show {name}")
@@ -62,7 +63,7 @@ def plan_revoke(picture: Picture, name: str) -> Change:
         if role is not None:
             draft.revoke_delegation(role)
 
-    return Change(states, files, remarks=tuple(_words(picture, delegation, states)), also=also)
+    return Change(states, files, words=tuple(_words(picture, delegation, states)), also=also)
 
 
 def _words(

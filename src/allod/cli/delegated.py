@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from allod.domain.release import Release
 
 _FRAME: Final = (Scopes, Packages, Verbs, Until)  #: terms that depend on no device
+_OWNERS: Final = {  #: members of a document that are the owner's, and how they are told
+    "settings": "the settings",
+    "hold": "a hold",
+    "terms": "the terms",
+    "device": "the device's record",
+    "author": "the owner's own document",
+}
 _VERBS: Final = {
     Level.TRANSFERRED: Verb.TRANSFER,
     Level.INSTALLED: Verb.INSTALL,
@@ -86,9 +93,7 @@ def check_word(picture: Picture, changed: Mapping[Scope, StateDocument]) -> None
 def _check_owners(document: StateDocument, before: StateDocument) -> None:
     """What only the owner can say."""
     theirs = [
-        name
-        for name in ("settings", "hold", "terms", "device", "author")
-        if getattr(document, name) != getattr(before, name)
+        says for name, says in _OWNERS.items() if getattr(document, name) != getattr(before, name)
     ]
     for key, entry in document.packages.items():
         managers = {half.manager for half in (entry.software, entry.configuration) if half}

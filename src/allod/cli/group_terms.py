@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from allod.cli.approving import unheld
 from allod.cli.options import OPTIONS, Options
 from allod.cli.options import now as clock
 from allod.cli.picture import Picture, take
@@ -55,7 +56,8 @@ def terms(
 
     def plan(picture: Picture) -> Change:
         place = picture.scope(name)
-        return Change({place: edit_terms.bind(picture.document(place), wanted)})
+        bound = edit_terms.bind(picture.document(place), wanted)
+        return Change({place: bound}, remarks=unheld(picture.base.fleet_document, wanted))
 
     publish_and_say(options, intent, plan)
 

@@ -21,6 +21,7 @@ from allod.errors import InvalidInput
 
 if TYPE_CHECKING:
     from allod.cli.past import Past, PastChange
+    from allod.domain.desired import StateDocument
 
 
 def history(*, scope: str | None = None, options: Options = OPTIONS) -> None:
@@ -161,7 +162,7 @@ def without(past: Past, number: int) -> Change:
     """The present documents with one change taken out of them.
 
     Raises:
-        InvalidInput: `unknown-change`, `nothing-to-undo`.
+        InvalidInput: `unknown-change`, `nothing-to-undo`, `unknown-delegation`.
     """
     picture = past.picture
     states, remarks = {}, []
@@ -181,6 +182,7 @@ def without(past: Past, number: int) -> Change:
             after,
             named_elsewhere=_elsewhere(picture, scope),
         )
+        _check_managers(picture, number, current, undone.document)
         states[scope] = undone.document
         remarks += [
             f"! Later changes touched {part} as well: it goes back to before change {number}."
@@ -193,6 +195,22 @@ def without(past: Past, number: int) -> Change:
             f"cannot undo change {number}: it touched no software, configuration or settings",
         )
     return Change(states, remarks=tuple(remarks))
+
+
+def _check_managers(
+    picture: Picture, number: int, now: StateDocument | None, undone: StateDocument
+) -> None:
+    """A delegation that is over is not given its packages back: nobody could decide on them."""
+    had = {} if now is None else now.packages
+    for key, entry in undone.packages.items():
+        managers = {half.manager for half in (entry.software, entry.configuration) if half}
+        gone = sorted(managers - {OWNER} - picture.base.delegations.keys())
+        if gone and entry != had.get(key):
+            raise InvalidInput(
+                "unknown-delegation",
+                f"cannot undo change {number}: the delegation {gone[0]}, which decided on {key} "
+                "before, is over; grant another one ('allod delegate grant')",
+            )
 
 
 def _elsewhere(picture: Picture, scope: Scope) -> frozenset[str]:

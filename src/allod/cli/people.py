@@ -99,6 +99,12 @@ def read_keys(path: Path) -> tuple[PublicKey, PublicKey | None]:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidInput("bad-key", f"cannot read the key {path}: {error.strerror}") from error
+    if b'"allod.delegate-card"' in data:
+        raise InvalidInput(
+            "bad-key",
+            f"cannot take {path}: it is the card of somebody who gives orders ('allod delegate "
+            "grant'); who approves makes one with 'allod people key'",
+        )
     if b'"allod.person-card"' not in data:
         return from_key(read_public_key(path)), None
     card = decode(data, PersonCard, cap=_CAP, what=f"the card {path}")

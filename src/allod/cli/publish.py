@@ -84,6 +84,20 @@ class Intent:
         if self.author != OWNER:
             parse_name(self.author, "a delegation's id")
 
+    def owners_alone(self, what: str) -> None:
+        """Raises Refused `owners-word`, `not-proposable`: a verb that is nobody else's, and at once."""
+        if self.author != OWNER:
+            raise Refused(
+                "owners-word",
+                f"cannot {what} as {self.author}: only the owner does; leave --as away",
+            )
+        if self.propose:
+            raise Refused(
+                "not-proposable",
+                f"cannot propose to {what}: people approve what devices are to have, and this says "
+                "who decides; leave --propose away",
+            )
+
 
 INTENT: Final = Intent()
 
@@ -95,6 +109,7 @@ class Change:
     states: Mapping[Scope, StateDocument] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)  #: other documents, by target path
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
+    words: tuple[str, ...] = ()  #: what it means, plainly: shown before all that differs
     remarks: tuple[str, ...] = ()  #: what the verb itself has to say about it
     also: Callable[[RepositoryDraft], None] | None = None  #: roles that come or go, and targets
     note: ChangeNote | None = None  #: that was given to it when it was proposed
@@ -202,7 +217,8 @@ def say(options: Options, done: Published, **more: Any) -> None:
         **more,
     }
     said = done.force.says(f"Change {done.note.number}")
-    if any(one.subject.startswith(("groups/", "devices/")) for one in done.summary.differences):
+    rooms = {one.subject.partition("/")[0] for one in done.summary.differences}
+    if rooms & {"groups", "devices"} and "delegations" not in rooms:
         said += f"; take it back with 'allod undo {done.note.number}'"
     options.output.result(data, f"{said}.")
 
@@ -236,7 +252,7 @@ def prepare(picture: Picture, intent: Intent, plan: Plan) -> Prepared | None:
         *(f"! It needs an approval: {one}." for one in lacking(picture, reading)),
         *_reminders(draft, base.view.repository.root.expires, now),
     )
-    summary = Summary.of(picture, note, reading, remarks)
+    summary = Summary.of(picture, note, reading, remarks, change.words)
     return Prepared(picture, draft, note, now, unsigned, change, summary, reading)
 
 
@@ -258,9 +274,9 @@ def _write(picture: Picture, change: Change, draft: RepositoryDraft, note: Chang
     """Write the documents into the draft: the owner's, or a delegate's own and nothing else."""
     base, author = picture.base, picture.author
     if author != OWNER:
-        check_word(picture, change.states)
         if change.files or change.also is not None:
             raise Refused("owners-word", f"cannot do this as {author}: only the owner says that")
+        check_word(picture, change.states)
     for scope, document in change.states.items():
         before = base.by(author, scope)
         if document != before:

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import httpx2
 
 from allod.domain.ids import sha256
-from allod.errors import InvalidInput, Unavailable, Untrusted
+from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.wire import oci
 from allod.wire.codec import parse_strict
 
@@ -27,6 +27,7 @@ _PATH: Final = re.compile(r"(?:/[a-z0-9][a-z0-9._-]{0,127}){0,8}", re.ASCII)
 _CHALLENGE: Final = re.compile(r'([a-z]+)="([^"]*)"')
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 _ERROR_CAP: Final = 256 * 1024
+_TOLD: Final = 200  #: characters of a registry's own words
 _PIECE: Final = 1024 * 1024
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -212,9 +213,22 @@ class RegistryFiles:
     def _require(self, answer: _Answer, what: str) -> _Answer:
         if not answer.good:
             raise Unavailable(
-                "registry-failed", f"cannot {what} at {self.address}: it said {answer.status}"
+                "registry-failed",
+                f"cannot {what} at {self.address}: it said {answer.status}{_told(answer.body)}",
             )
         return answer
+
+
+def _told(body: bytes) -> str:
+    """What a registry says about its refusal, in the form of the OCI distribution specification."""
+    try:
+        said = parse_strict(body, cap=_ERROR_CAP, what="the registry's answer")
+    except AllodError:
+        return ""
+    errors = said.get("errors") if isinstance(said, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return f" ({message[:_TOLD]})" if isinstance(message, str) and message else ""
 
 
 def _read_login(path: Path | None) -> str | None:
@@ -223,7 +237,8 @@ def _read_login(path: Path | None) -> str | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("no-file", f"cannot read the login {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidInput("no-file", f"cannot read the login {path}: {why}") from error
     if not lines or ":" not in lines[0]:
         raise InvalidInput("no-file", f"cannot read the login {path}: it is user:password")
     return b64encode(lines[0].encode()).decode()

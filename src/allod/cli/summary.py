@@ -25,6 +25,7 @@ from allod.wire.codec import instant
 if TYPE_CHECKING:
     from allod.cli.picture import Picture
 
+_GONE: Final = frozenset({"package-unnamed", "document-gone", "file-gone"})
 _MEMBERS: Final = 40  #: lines of one configuration that are shown
 
 
@@ -37,10 +38,16 @@ class Summary:
     devices: tuple[Member, ...]
     consequences: tuple[Remark, ...]
     remarks: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  #: what it means, plainly
 
     @classmethod
     def of(
-        cls, picture: Picture, note: ChangeNote, reading: Reading, remarks: tuple[str, ...] = ()
+        cls,
+        picture: Picture,
+        note: ChangeNote,
+        reading: Reading,
+        remarks: tuple[str, ...] = (),
+        words: tuple[str, ...] = (),
     ) -> Summary:
         """Put together what the bytes say with the devices and releases that they concern."""
         scopes = reading.before.keys() | reading.after.keys()
@@ -57,6 +64,7 @@ class Summary:
             tuple(concerned[device] for device in sorted(concerned)),
             following,
             remarks,
+            words,
         )
 
     def proposed(self) -> Summary:
@@ -97,12 +105,13 @@ class Summary:
                 {"code": one.code, "says": one.says, "grave": one.code in GRAVE}
                 for one in self.consequences
             ],
-            "remarks": list(self.remarks),
+            "remarks": [*self.words, *self.remarks],
         }
 
     def lines(self) -> Iterator[str]:
         """The summary for people."""
         yield describe_note(self.note).replace("change", "Change", 1)
+        yield from self.words
         subject = ""
         for one in _shortened(self.differences):
             if one.subject != subject:
@@ -152,6 +161,8 @@ def _shortened(differences: tuple[Difference, ...]) -> Iterator[Difference]:
         about = (one.subject, one.package)
         if one.what == "manager" and one.after == OWNER and about in named:
             continue  # what is named anew is the owner's to decide, unless another line says so
+        if _of_course(one):
+            continue
         if one.what == "configuration-member":
             members[about] += 1
             if members[about] > _MEMBERS:
@@ -163,7 +174,21 @@ def _shortened(differences: tuple[Difference, ...]) -> Iterator[Difference]:
             yield Difference(subject, "configuration-member", says, package)
 
 
+def _of_course(one: Difference) -> bool:
+    """Whether a field of a delegation that comes or goes is what it has to be, or says nothing."""
+    folder, _, name = one.subject.removesuffix(".json").rpartition("/")
+    value = one.before if one.after is None else one.after
+    changed = None not in (one.before, one.after)
+    if one.what != "field" or folder != "delegations" or value is None or changed:
+        return False
+    # A document of another fleet is not signed at all (`preview`).
+    own = {"type": "allod.delegation", "format": "1", "delegation": name, "about": ""}
+    return one.path == "fleet" or own.get(one.path) == value
+
+
 def _mark(one: Difference) -> str:
+    if one.what in _GONE:
+        return "-"
     if one.after is None and one.before is not None:
         return "-"
     return "+" if one.before is None else "~"

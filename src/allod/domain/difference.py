@@ -145,7 +145,8 @@ def _entry(
     )
     yield from rollout_differences(subject, key, first.rollout, second.rollout)
     yield from approval_differences(subject, key, first.approvals, second.approvals)
-    yield from _note(subject, key, first.change, second.change)
+    if new is not None:  # the note of an entry goes with it
+        yield from _note(subject, key, first.change, second.change)
 
 
 def _software(
@@ -164,7 +165,7 @@ def _software(
     has = {order.digest: order for order in second.releases}
     for digest, order in had.items():
         if digest not in has:
-            verb = "is deleted" if new is not None else "is not asked for here any more"
+            verb = _goes(first, new)
             yield Difference(
                 subject, "release-gone", f"{key} {order.version} {verb} ({_order(order)})", key,
                 before=_order(order),
@@ -187,6 +188,15 @@ def _software(
             ", ".join(o.version for o in first.releases),
             ", ".join(o.version for o in second.releases), package=key,
         )  # fmt: skip
+
+
+def _goes(old: Software, new: Software | None) -> str:
+    """What becomes of a release that a list does not name any more."""
+    if new is None:
+        return "is not asked for here any more"
+    if old.manager == OWNER and new.manager != OWNER:
+        return f"is not on your list any more; devices keep it until {new.manager} decides"
+    return "is deleted"
 
 
 def _left(subject: str, key: str, first: Software, second: Software) -> Iterator[Difference]:

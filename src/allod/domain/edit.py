@@ -75,7 +75,8 @@ def _owned(document: StateDocument, package: Purl, verb: str) -> PackageEntry:
         raise Refused(
             "managed-elsewhere",
             f"cannot {verb} {package} in {document.scope}: the delegation "
-            f"{entry.software.manager} decides on it; end the delegation first",
+            f"{entry.software.manager} decides on it; order it --as "
+            f"{entry.software.manager} if you hold its key, or end the delegation first",
             manager=entry.software.manager,
         )
     return entry
@@ -207,7 +208,8 @@ def configure(
         raise Refused(
             "managed-elsewhere",
             f"cannot configure {package} in {document.scope}: the delegation "
-            f"{entry.configuration.manager} decides on it; end the delegation first",
+            f"{entry.configuration.manager} decides on it; order it --as "
+            f"{entry.configuration.manager} if you hold its key, or end the delegation first",
             manager=entry.configuration.manager,
         )
     if entry.rollout is not None and entry.rollout.before_configuration is not None:
