@@ -61,6 +61,7 @@ from allod.domain.scope_settings import Defaults, first_set, holds_of, retention
 from allod.domain.terms import Approvals, Packages
 
 _DEFAULTS: Final = Defaults()
+MOST_NAMED: Final = 1_000  #: packages under one pattern that a delegate can bring to a device
 
 __all__ = [
     "DEFAULT_RETENTION", "Defaults", "Resolved", "ResolvedConfiguration", "ResolvedPackage",
@@ -145,7 +146,7 @@ def _named(ordered: Iterable[StateDocument]) -> set[Purl]:
 
 
 def _delegated_names(reading: _Reading) -> set[Purl]:
-    """Packages that delegates name, where the owner gave them all under a pattern."""
+    """Packages that delegates name under a pattern of the owner's: the first, more are a flood."""
     found: set[Purl] = set()
     for document in reading.ordered:
         for key, entry in document.packages.items():
@@ -156,7 +157,8 @@ def _delegated_names(reading: _Reading) -> set[Purl]:
             for delegate in (reading.delegates.get(manager) for manager in managers):
                 if delegate is not None:
                     names = _names_of(delegate, document.scope)
-                    found.update(name for name in names if pattern_covers(key, name))
+                    under = sorted(name for name in names if pattern_covers(key, name))
+                    found.update(under[:MOST_NAMED])
     return found
 
 

@@ -23,6 +23,7 @@ from allod.wire.report import Refusal
 from allod.wire.trust import FleetDocument
 
 _PREFIX: Final = "gate-"
+MAX_DELEGATED: Final = 64  #: rollouts of each delegate that are asked for: more are a flood
 
 #: Package and entry of everything that one rollout is about.
 _Parts = dict[str, list[tuple[str, PackageEntry]]]
@@ -67,13 +68,20 @@ def read_gates(
 def _rollouts(
     documents: Mapping[Scope, StateDocument], delegates: Mapping[str, Delegate]
 ) -> _Parts:
-    """Every rollout of these documents. One that the owner names is the owner's alone."""
+    """Every rollout of these documents. One that the owner names is the owner's alone.
+
+    Of each delegate's, the first few by name: each costs a question to the source at every look.
+    """
     owners: _Parts = {}
     others: _Parts = {}
     for rollout, key, entry in _entries(documents):
         owners.setdefault(rollout, []).append((key, entry))
     for delegate in delegates.values():
-        for rollout, key, entry in _entries(delegate.documents):
+        theirs = sorted(_entries(delegate.documents), key=lambda one: one[:2])
+        heeded = list(dict.fromkeys(rollout for rollout, _, _ in theirs))[:MAX_DELEGATED]
+        for rollout, key, entry in theirs:
+            if rollout not in heeded:
+                break  # they are in order: so are all that follow
             others.setdefault(rollout, []).append((key, entry))
     return {**others, **owners}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from allod.domain.condition import Verb
+from allod.domain.delegation import Delegate, Delegation
 from allod.domain.desired import (
     ConfigurationOrder,
     DeviceRecord,
@@ -29,6 +31,7 @@ from allod.domain.ids import (
 )
 from allod.domain.release import HealthCheck, ProbeKind
 from allod.domain.resolution import (
+    MOST_NAMED,
     Defaults,
     Resolved,
     ResolvedConfiguration,
@@ -145,6 +148,28 @@ def test_an_empty_list_is_a_decision() -> None:
     software_half = half.packages[TOASTER].software
     assert isinstance(software_half, ResolvedSoftware)
     assert software_half.releases == ()
+
+
+def test_a_delegates_flood_of_packages_is_cut_off() -> None:
+    """Of one pattern so many are brought to a device; what it has is resolved all the same."""
+    names = [Purl(f"pkg:generic/acme/x{n:04d}") for n in range(MOST_NAMED + 100)]
+    entry_of = PackageEntry(software=Software())
+    theirs = StateDocument(
+        FleetId("f" * 64), FIRST, packages=dict.fromkeys(names, entry_of), author="ops"
+    )
+    pattern = "pkg:generic/acme/*"
+    given = Delegation("ops", frozenset({FIRST}), (pattern,), frozenset(Verb))
+    owners = StateDocument(
+        FleetId("f" * 64), FIRST, packages={pattern: PackageEntry(software=Software("ops"))}
+    )
+    found = resolve(
+        scopes_of(DEVICE, (KITCHEN,)),
+        {FIRST: owners},
+        [names[-1]],
+        delegates={"ops": Delegate(given, {FIRST: theirs})},
+    )
+    assert set(found.packages) == {*names[:MOST_NAMED], names[-1]}
+    assert isinstance(found.packages[names[-1]].software, ResolvedSoftware)
 
 
 def test_settings_come_from_the_first_scope_that_sets_them() -> None:

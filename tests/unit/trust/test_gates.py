@@ -11,7 +11,7 @@ from tests.unit.trust.reports import report
 from tests.unit.trust.test_delegates import KITCHEN, LAMP, ONE, wanted
 
 from allod.domain.desired import PackageEntry, Software
-from allod.domain.ids import DeviceId
+from allod.domain.ids import DeviceId, Purl
 from allod.domain.rollout import Needs, Rollout, Stage
 from allod.errors import Untrusted
 from allod.testing.client import SimulatedClient
@@ -21,6 +21,7 @@ from allod.testing.repository import START, RepositorySimulator
 from allod.trust.dsse import make_envelope
 from allod.trust.gates import make_gate, open_gate
 from allod.trust.keys import device_id, from_key
+from allod.trust.open_stages import MAX_DELEGATED
 from allod.wire.codec import encode, instant
 from allod.wire.envelope import REPORT
 from allod.wire.gate import CanaryReport, gate_path
@@ -195,6 +196,26 @@ def test_a_plan_without_canaries_never_succeeds(world: Delegating) -> None:
     stages = (replace(bare.rollout.stages[0], canaries=frozenset()), bare.rollout.stages[1])
     entry = replace(bare, rollout=replace(bare.rollout, stages=stages))
     assert refused(world, entry, [canary(world, 60)]) == "canary-unproved"
+
+
+def test_a_delegates_flood_of_rollouts_is_not_asked_for(world: Delegating) -> None:
+    """Each gate is a question to the source at every look; of a delegate's the first few are put."""
+    world.grant("ops", [KITCHEN], ["pkg:generic/acme/*"])
+    world.set_manager(KITCHEN, "pkg:generic/acme/*", "ops")
+    open_plan = plan().rollout
+    assert open_plan is not None
+    flood = {
+        Purl(f"pkg:generic/acme/x{n:03d}"): replace(
+            wanted(), rollout=replace(open_plan, id=f"r{n:03d}")
+        )
+        for n in range(MAX_DELEGATED + 30)
+    }
+    world.order("ops", KITCHEN, flood)
+    world.open_gate("r000", 1)
+    world.fleet.pass_time(HOUR)
+    assert SimulatedClient(world.fleet).accept().gates == {"r000": frozenset({1})}
+    asked = [path for path in world.fleet.asked if path.startswith("gates/")]
+    assert len(asked) == MAX_DELEGATED
 
 
 def test_a_delegates_rollout_does_not_open_the_owners(world: Delegating) -> None:
