@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -179,6 +181,26 @@ def test_nobody_is_sent_where_nothing_should_be_asked(vendor: Server, place: str
         "registry-unreachable",
     }
     assert len(vendor.seen) <= 5
+
+
+def test_a_handshake_drop_by_drop_is_cut_off() -> None:
+    """The deadline holds before the first byte of an answer: nobody keeps a thread by their TLS."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def dribble() -> None:
+        with suppress(OSError), listener.accept()[0] as connection:
+            connection.sendall(b"\x16\x03\x03\x40\x00")
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    threading.Thread(target=dribble, daemon=True).start()
+    registry = ForeignRegistry(deadline=0.4)
+    begun = time.monotonic()
+    place = f"https://127.0.0.1:{listener.getsockname()[1]}/acme"
+    assert code(lambda: registry.manifest(place, "toaster", "1.0")) == "registry-unreachable"
+    assert time.monotonic() - begun < 2
+    listener.close()
 
 
 def test_the_same_host_may_move_things(vendor: Server) -> None:

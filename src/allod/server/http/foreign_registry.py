@@ -205,8 +205,14 @@ class ForeignRegistry:
         if token:
             fields["authorization"] = f"Bearer {token}"
         cut.of(connection)
-        connection.connect()
+        http.client.HTTPConnection.connect(connection)
+        if parts.scheme == "https":  # no byte of its handshake before it can be cut off
+            connection.sock = self._tls.wrap_socket(
+                connection.sock, server_hostname=host, do_handshake_on_connect=False
+            )
         cut.begin(connection)
+        if isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock.do_handshake()
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers=fields)
         answer = connection.getresponse()
