@@ -15,6 +15,9 @@ from allod.testing.asgi import ask
 from allod.testing.delegations import Delegating
 from allod.testing.server import ServerRig
 from allod.trust.gates import open_gate
+from allod.wire.codec import instant
+from allod.wire.report import ChangeReport
+from allod.wire.rollout_state import Stop
 from allod.wire.trust import Withdrawal
 
 
@@ -180,6 +183,47 @@ def test_a_rebuilt_projection_counts_the_same(fleet: RolloutRig) -> None:
     fleet.rig.server.rebuild(fleet.rig.fleet)
     fleet.rig.restart()
     assert fleet.look() == before
+
+
+def test_a_report_that_cannot_be_read_stops_no_other(fleet: RolloutRig) -> None:
+    """A device writes rubbish where a time belongs, and of another the file is damaged: both said
+    nothing that counts, before a restart and after, and the rollout goes on by what others say.
+    """
+    fleet.order(fleet.plan(fleet.stage(100), fleet.stage(100, after=1, max_silent=70)))
+    fleet.look()
+    rubbish = ChangeReport(at="soon", package=PACKAGE, what="activated", after=NEW)
+    fleet.says("one", changes=[rubbish])
+    fleet.says("two")
+    fleet.says("three")
+    assert fleet.look().stages[0].succeeded == 2
+    root = fleet.rig.server.stores.layout.fleet(fleet.rig.fleet).root
+    for path in (root / "reports" / fleet.devices["two"].id).glob("*.json"):
+        path.write_bytes(b"{")
+    fleet.rig.restart()
+    assert fleet.look().stages[0].succeeded == 1
+    assert fleet.look(hours=1).stages[1].opened is not None
+
+
+def test_a_pause_while_documents_are_read_holds(fleet: RolloutRig) -> None:
+    """What was acknowledged while another thread read the rollouts anew is not forgotten."""
+    plan = fleet.plan(fleet.stage(100), fleet.stage(100, after=1, max_silent=100))
+    fleet.order(plan)
+    fleet.look()
+    rollouts = fleet.rig.server.rollouts
+    course = rollouts._courses[fleet.rig.fleet]
+    read = rollouts._files.tracked
+
+    def meanwhile(*args, **fields):
+        found = read(*args, **fields)
+        with course.lock:
+            stop = Stop(at=instant(fleet.rig.clock.now()), says="wait", by="anna")
+            rollouts._keep(fleet.rig.fleet, course.tracked["r1"], paused=stop)
+        return found
+
+    rollouts._files.tracked = meanwhile  # type: ignore[method-assign]
+    fleet.order(fleet.plan(*plan.stages, retries=1))
+    assert fleet.look().state == "paused"
+    assert fleet.look(hours=2).stages[1].opened is None
 
 
 def test_a_report_counts_once_and_an_older_one_not_at_all(fleet: RolloutRig) -> None:

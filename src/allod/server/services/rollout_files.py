@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from allod.domain.ids import FleetId, parse_device
+from allod.errors import AllodError
 from allod.server.events import Reported
 from allod.server.ports import DeviceRow
 from allod.server.services.publication import Stores
@@ -19,6 +22,7 @@ from allod.wire.gate import GATE_CAP, Gate
 from allod.wire.report import REPORT_CAP, Report
 from allod.wire.rollout_state import ROLLOUT_CAP, RolloutRecord
 
+_log = structlog.get_logger("allod.server.rollouts")
 _PAGE: Final = 1000
 _LOOKED: Final = 64  #: newest reports of a device that are read again
 _REPORT_FILE: Final = REPORT_CAP * 4 // 3 + 4096
@@ -73,15 +77,19 @@ class RolloutFiles:
                     one.take(taken)
 
     def _kept(self, fleet: FleetId, row: DeviceRow, reported: Reported) -> Taken | None:
-        """A report that was verified when it came."""
+        """A report that was verified when it came; None: its file says nothing any more."""
         directory = self._stores.layout.fleet(fleet)
         path = directory.report(row.device, row.epoch, reported.sequence, reported.digest)
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
             return None
-        payload = payload_of(decode_envelope(raw, cap=_REPORT_FILE))
-        report = decode(payload, Report, cap=REPORT_CAP, what=path.name)
+        try:
+            payload = payload_of(decode_envelope(raw, cap=_REPORT_FILE))
+            report = decode(payload, Report, cap=REPORT_CAP, what=path.name)
+        except AllodError as error:  # one damaged file keeps no rollout of the fleet from going on
+            _log.warning("report-left-out", path=str(path), reason=error.message)
+            return None
         return Taken(row, report, raw, reported.received, reported.forked)
 
 

@@ -102,6 +102,12 @@ class Tracked:
                 made._count(device, number)
         return made
 
+    def go_on(self, old: Tracked) -> None:
+        """Keep what was decided of it, durably, while this was being read from files."""
+        self.record = old.record
+        for count, known in zip(self.counts, old.counts, strict=False):
+            count.opened = count.opened or known.opened
+
     @property
     def open_stages(self) -> int:
         """How many stages are open."""

@@ -8,6 +8,7 @@ from typing import Final
 from allod.domain.desired import Software
 from allod.domain.overview_words import RANK
 from allod.domain.rollout_course import Standing, Word
+from allod.errors import InvalidInput
 from allod.server.services.rollout_plans import OpenRollout
 from allod.wire.codec import parse_instant
 from allod.wire.report import ChangeReport, PackageReport, Report
@@ -27,7 +28,11 @@ def word_of(rollout: OpenRollout, report: Report, received: datetime) -> Word:
         return Word(Standing.FAILED, at, received, why=why[:_WHY])
     if not _runs(rollout, package):
         return Word(Standing.UNDERWAY, at, received)
-    return Word(Standing.SUCCEEDED, at, received, _activated(rollout, changes))
+    try:
+        activated = _activated(rollout, changes)
+    except InvalidInput:  # a device's own rubbish, where a time belongs, proves nothing
+        return Word(Standing.UNDERWAY, at, received)
+    return Word(Standing.SUCCEEDED, at, received, activated)
 
 
 def _failure(

@@ -217,7 +217,9 @@ class Rollouts:
             fresh = [one for name, one in reading.rollouts.items() if name not in same]
             made = self._files.tracked(state.fleet, fresh, reading.members)
             with course.lock:
-                for tracked in made.values():
+                for name, tracked in made.items():
+                    if name in course.tracked:  # a pause, a halt or a gate of meanwhile
+                        tracked.go_on(course.tracked[name])
                     for taken in course.late or ():
                         tracked.take(taken)
                 course.reading, course.tracked, course.late = reading, {**same, **made}, None
