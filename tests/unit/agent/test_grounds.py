@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.quick_disk import quick_disk as quick_disk  # noqa: PLC0414 — a fixture
 
 from allod.agent.grounds import (
     DEVICE,
