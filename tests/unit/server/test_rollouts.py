@@ -273,6 +273,16 @@ def test_a_rollout_that_no_document_holds_is_over(fleet: RolloutRig) -> None:
         fleet.rig.server.rollouts.show(fleet.rig.fleet, "r1")
 
 
+def test_many_words_stall_nothing(fleet: RolloutRig) -> None:
+    """Whoever pauses writes a book: what is kept of it can be read again after a restart."""
+    fleet.order(fleet.plan(fleet.stage(100)))
+    fleet.look()
+    rollouts = fleet.rig.server.rollouts
+    assert len(rollouts.pause(fleet.rig.fleet, "r1", "why " * 30_000, "anna").why) == 1000
+    fleet.rig.restart()
+    assert fleet.look().state == "paused"
+
+
 def test_pausing_twice_and_resuming_what_goes_on_are_refused(fleet: RolloutRig) -> None:
     """Whoever speaks to the API learns how it stands; a delegate touches only its own."""
     fleet.order(fleet.plan(fleet.stage(canaries=["one"]), fleet.stage(100, after=1)))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import msgspec
 import structlog
@@ -40,6 +41,7 @@ from allod.wire.rollout_state import (
     Stop,
 )
 
+_WORDS: Final = 1000  #: characters that are kept of why; a record stays one that can be read
 _log = structlog.get_logger("allod.server.rollouts")
 
 
@@ -125,7 +127,7 @@ class Rollouts:
             verdict = self._open(state, tracked, verdict.stage, now)
         if not isinstance(verdict, Halt):
             return None
-        stop = Stop(at=instant(now), code=verdict.code, says=verdict.says)
+        stop = Stop(at=instant(now), code=verdict.code, says=verdict.says[:_WORDS])
         record = tracked.record
         self._keep(state.fleet, tracked, halted=stop, halts=record.halts + 1)
         return stop
@@ -268,7 +270,7 @@ class Rollouts:
             if tracked.record.paused is not None:
                 raise Conflict("already-paused", f"cannot pause {name}: it is paused")
             now = instant(self._stores.clock.now())
-            self._keep(fleet, tracked, paused=Stop(at=now, says=why, by=by))
+            self._keep(fleet, tracked, paused=Stop(at=now, says=why[:_WORDS], by=by))
             return self._state(course, tracked)
 
     def resume(
@@ -297,7 +299,7 @@ class Rollouts:
                 )
             else:
                 self._keep(fleet, tracked, paused=None)
-            _log.info("rollout-resumed", fleet=fleet, rollout=name, by=by, why=why)
+            _log.info("rollout-resumed", fleet=fleet, rollout=name, by=by, why=why[:_WORDS])
             return self._state(course, tracked)
 
     @contextmanager
