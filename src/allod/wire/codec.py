@@ -2,7 +2,7 @@
 
 Refused are: more bytes than the cap, not UTF-8, nesting deeper than `MAX_DEPTH`, more than
 `MAX_ITEMS` values, duplicate keys, numbers with more than 19 digits, NaN and infinities,
-anything after the document (attack 51).
+halves of characters, anything after the document (attack 51).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _REAL_LENGTH: Final = 40
 
 # Possessive, and an unfinished string reaches to the end: one pass, whatever the bytes are.
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)', re.DOTALL)
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_SAID: Final = 500  #: characters of a fault that is told: it may quote what somebody else wrote
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
 _PREPARING: Final = threading.Lock()
@@ -79,15 +81,18 @@ def parse_strict(data: bytes, *, cap: int, what: str = "the document") -> Any:
     if data.count(b",") > MAX_ITEMS:
         raise InvalidInput("bad-json", f"cannot read {what}: more than {MAX_ITEMS} values")
     try:
-        return json.loads(
+        value = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_pairs,
             parse_int=_integer,
             parse_float=_real,
             parse_constant=_constant,
         )
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()  # a lone one is no text, and no UTF-8
     except (ValueError, RecursionError) as error:
         raise InvalidInput("bad-json", f"cannot read {what}: {error}") from error
+    return value
 
 
 def decode(data: bytes, type_: type[_T], *, cap: int, what: str = "the document") -> _T:
@@ -111,7 +116,8 @@ def convert(value: Any, type_: type[_T], *, what: str = "the document") -> _T:
     try:
         return shaped(value, type_)
     except (msgspec.ValidationError, ValueError) as error:
-        raise InvalidInput("bad-document", f"cannot read {what}: {error}") from error
+        says = str(error)[:_SAID]
+        raise InvalidInput("bad-document", f"cannot read {what}: {says}") from error
 
 
 def shaped(value: Any, type_: type[_T]) -> _T:

@@ -22,6 +22,7 @@ from allod.wire.orders import (
 )
 from allod.wire.rollout import RolloutWire, rollout_from_wire, rollout_to_wire
 
+_CHANGE_ID: Final = 128  #: characters: devices remember changes by their ids
 _APPROVALS: Final = 32  #: the most that an entry may carry
 _APPROVAL_CAP: Final = 24 * 1024  #: bytes of one
 
@@ -61,7 +62,9 @@ class PackageEntry(Document, kw_only=True, frozen=True):
 
 
 def change_from_wire(wire: ChangeNote) -> desired.ChangeNote:
-    """A change's note as a domain value."""
+    """A change's note as a domain value. Raises InvalidInput."""
+    if len(wire.id) > _CHANGE_ID or not wire.id.isprintable():
+        raise InvalidInput("bad-note", "cannot read a change: its id is no short text")
     return desired.ChangeNote(
         wire.number, wire.id, parse_instant(wire.at), wire.by, wire.message, wire.ticket
     )
