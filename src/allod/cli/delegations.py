@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 def find(base: Base, name: str) -> Delegation:
     """A delegation by its id. Raises InvalidInput `unknown-delegation` (and says which there are)."""
     known = base.delegations
-    if name not in known and was_used(base, name):
-        raise InvalidInput(
-            "unknown-delegation",
-            f"cannot do that with {name}: it is revoked ('allod delegate show {name}' says since "
-            "when)",
-        )
     if name not in known:
         raise InvalidInput(
             "unknown-delegation",

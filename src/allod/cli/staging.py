@@ -187,7 +187,7 @@ def _stage_lines(picture: Picture, document: StateDocument, package: Purl) -> It
     for number, stage in enumerate(plan.stages):
         yield f"Stage {number}: {_devices(places.count(number))}, from {_moment(stage.at)}."
     if left := places.count(None):
-        yield f"! {_devices(left)} are in no stage: the plan ends below 100 %."
+        yield f"! {_devices(left)} {'is' if left == 1 else 'are'} in no stage: the plan ends below 100 %."
 
 
 def _devices(count: int) -> str:

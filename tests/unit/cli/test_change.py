@@ -38,6 +38,9 @@ def test_a_change_waits_for_one_of_each_kind(bound: Works, later: Callable[[int]
     assert ann.do("change", "list")["proposals"][0]["id"] == change
     said = ann.do("change", "approve", change, "--ticket", "QA-7", "--yes")
     assert (said["person"], said["kind"]) == ("ann", "qa")
+    ann.do("change", "approve", change, "--yes")  # once more is nothing more
+    (listed,) = ann.do("change", "list")["proposals"]
+    assert listed["approvals"] == 1
     assert bound.owner.refused("change", "publish", change, "--yes") == "approvals-missing"
     (missing,) = bound.owner.do("change", "show", change)["lacking"]
     assert "1 more of operations" in missing
@@ -53,7 +56,8 @@ def test_a_change_waits_for_one_of_each_kind(bound: Works, later: Callable[[int]
     assert "[QA-7]" in remarks
     assert "approved by bob as operations" in remarks
     assert bound.owner.do("change", "list")["proposals"] == []
-    assert bound.owner.do("change", "show", change)["state"] == "published"
+    published = bound.owner.do("change", "show", change)
+    assert (published["state"], published["stale"]) == ("published", [])
     shown = bound.owner.do("show", str(done["number"]))
     assert len(shown["approved"]) == 2
 

@@ -161,3 +161,17 @@ def test_a_registry_has_the_newest_and_the_past(acme: Owner) -> None:
             for name, data in running.files.items()
         }
         assert acme.refused(*publish, "--login", login, "--drop", "lamp") == "wrong-digest"
+
+
+def test_what_is_missing_is_named(acme: Owner) -> None:
+    """Without a fleet and a place, or with a directory that is none: what would mend it is said."""
+    release = made(acme, "1.0.0")
+    assert acme.refused("channel", "publish", "acme/stable", release, "--yes") == "bad-arguments"
+    assert "--to" in acme.said
+    site = acme.home.parent / "site"
+    nowhere = acme.home.parent / "nowhere"
+    wrong = ("channel", "publish", "acme/stable", nowhere, "--to", site, "--yes")
+    assert acme.refused(*wrong) == "no-file"
+    done = acme.do("channel", "publish", "acme/stable", release, "--to", site, "--yes")
+    assert done["to"] == str(site)
+    assert done["at"].endswith("Z")

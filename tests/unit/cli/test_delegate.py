@@ -240,8 +240,71 @@ def test_only_the_owner_delegates(with_acme: Owner) -> None:
     with_acme.do("delegate", "join-file", "ops", "--out", file)
     machine = with_acme.elsewhere("ops-machine")
     machine.do("join", file)
-    assert machine.refused(*EXAMPLE, "--as", "ops", "--yes")
+    assert machine.refused(*EXAMPLE, "--as", "ops", "--yes") == "owners-word"
+    assert machine.refused("delegate", "revoke", "ops", "--as", "ops", "--yes") == "owners-word"
+    provider = ("provider", "distrust", "acme", "--why", "x", "--as", "ops", "--yes")
+    assert machine.refused(*provider) == "owners-word"
     assert machine.refused(*EXAMPLE, "--yes") == "key-elsewhere"
     assert machine.refused("delegate", "revoke", "ops", "--yes") == "key-elsewhere"
-    assert with_acme.refused(*EXAMPLE, "--propose", "--yes")
+    assert with_acme.refused(*EXAMPLE, "--propose", "--yes") == "not-proposable"
+    renewed = ("delegate", "renew", "ops", "--until", "+1d", "--propose", "--yes")
+    assert with_acme.refused(*renewed) == "not-proposable"
+    assert "group kitchen" not in with_acme.said  # before any preview
     assert set(newest(with_acme.fleet()).delegations) == {"ops"}
+
+
+def test_the_plain_words_come_first(with_acme: Owner) -> None:
+    """What it means, then what is signed: the terms, and not what every delegation has to say."""
+    assert with_acme.run(*EXAMPLE, "--dry-run") == 0
+    lines = with_acme.said.splitlines()
+    assert lines[1].startswith("acme-security: what the provider acme publishes")
+    signed = lines.index("delegations/acme-security.json:")
+    assert any(line.startswith("  + terms: ") for line in lines[signed:])
+    for named in ("about", "type", "format", "fleet", "delegation"):
+        assert not any(line.startswith(f"  + {named}: ") for line in lines[signed:])
+    asked = with_acme.do(*EXAMPLE, "--dry-run")["differences"]
+    assert any(one["says"].startswith("type: allod.delegation") for one in asked)
+
+
+def test_nobody_is_called_as_the_owner(with_acme: Owner) -> None:
+    """A delegation of that name would look like the owner's own word."""
+    named = (*EXAMPLE[:2], "owner", *EXAMPLE[3:])
+    assert with_acme.refused(*named, "--dry-run") == "bad-name"
+    out = with_acme.home.parent / "owner.pub"
+    assert with_acme.refused("delegate", "key", "owner", "--out", out) == "bad-name"
+    assert not out.exists()
+
+
+def test_what_is_revoked_does_not_come_back_by_undo(with_acme: Owner) -> None:
+    """Undo would give packages to nobody; it is neither offered nor done."""
+    granted_ops(with_acme)
+    assert with_acme.run("delegate", "revoke", "ops", "--yes") == 0
+    assert "is in force" in with_acme.out
+    assert "allod undo" not in with_acme.out
+    number = with_acme.do("delegate", "show", "ops")["change"]
+    assert with_acme.refused("undo", str(number), "--yes") == "unknown-delegation"
+    assert document(with_acme) == {}
+
+
+def test_each_card_has_its_own_verb(with_acme: Owner) -> None:
+    """A delegate's card lets nobody approve, an approver's lets nobody give orders, none joins."""
+    ops, ann = card(with_acme), with_acme.home.parent / "ann.card"
+    machine = with_acme.elsewhere("ann")
+    machine.do("people", "key", ann)
+    assert with_acme.refused("people", "add", "ops", ops, "--kind", "qa", "--yes") == "bad-key"
+    assert "allod delegate grant" in with_acme.said
+    grant = ("delegate", "grant", "x", "--key", ann, "--group", "kitchen", "--package", PATTERN)
+    assert with_acme.refused(*grant, "--yes") == "bad-key"
+    assert "allod people add" in with_acme.said
+    for wrong in (ops, ann):
+        assert machine.refused("join", wrong) == "bad-document"
+        assert "allod delegate join-file" in machine.said
+
+
+def test_approvals_that_nobody_can_give_are_named(with_acme: Owner) -> None:
+    """A misspelt kind would stop everything, and is told before it is signed."""
+    terms = ("group", "terms", "kitchen", "--approvals", "qaa=1", "--dry-run")
+    for words in (terms, ("delegate", "grant", "x", "--key", card(with_acme), "--group", "kitchen",
+                          "--package", PATTERN, "--approvals", "qaa=1", "--dry-run")):  # fmt: skip
+        said = with_acme.do(*words)["remarks"]
+        assert any("0 of the 1 that it needs approve as qaa" in one for one in said)

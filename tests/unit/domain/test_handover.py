@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,6 +11,7 @@ from allod.domain.condition import AGENT
 from allod.domain.desired import (
     OWNER,
     Accepts,
+    ChangeNote,
     ConfigurationOrder,
     Level,
     PackageEntry,
@@ -17,6 +19,7 @@ from allod.domain.desired import (
     Software,
     StateDocument,
 )
+from allod.domain.difference import differences
 from allod.domain.handover import Halves, hand_over, managed_by, take_back
 from allod.domain.ids import (
     FleetId,
@@ -116,3 +119,26 @@ def test_what_stays_with_a_delegation_is_not_taken_back() -> None:
     given = hand_over(document(toaster=OWNED, radio=OWNED), "ops", [PATTERN, OTHER], Halves())
     back = take_back(given, "ops", but=[PATTERN])
     assert managed_by(back, "ops") == (PATTERN, TOASTER)
+
+
+def test_a_preview_of_handing_over_says_that_nothing_is_deleted() -> None:
+    """The owner's list ends; that is not the end of what devices have."""
+    before = document(toaster=OWNED)
+    after = hand_over(before, "ops", [TOASTER], Halves())
+    scope = before.scope
+    said = [one.says for one in differences({scope: before}, {scope: after})]
+    assert not any("deleted" in one for one in said)
+    assert any("devices keep it until ops decides" in one for one in said)
+    given_up = replace(OWNED, software=Software(OWNER, ()))
+    said = [one.says for one in differences({scope: before}, {scope: document(toaster=given_up)})]
+    assert any("is deleted" in one for one in said)
+
+
+def test_a_preview_of_the_end_names_no_note_of_what_is_gone() -> None:
+    """An entry that goes takes its note along; that is one line, not two."""
+    note = ChangeNote(1, "1" * 16, datetime(2026, 5, 1, tzinfo=UTC), "owner", "", "")
+    scope = document().scope
+    before = document(toaster=PackageEntry(software=Software("ops"), change=note))
+    said = [one.says for one in differences({scope: before}, {scope: document()})]
+    assert any("is not decided here any more" in one for one in said)
+    assert not any(one.startswith("note") for one in said)
