@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from allod.errors import Unavailable, Untrusted
 from allod.trust.floors import Counted, Floors
 from allod.trust.metadata import SNAPSHOT, TIMESTAMP, RoleFile, quote
 
+_HEX: Final = re.compile(r"[0-9a-f]{32,128}", re.ASCII)
 PUBLISHING: Final = timedelta(hours=1)  #: how long log and files may differ
 
 #: What a delegate can do to their own role, or a source by losing it.
@@ -153,6 +155,13 @@ def not_yet(role: str, says: str, since: datetime, now: datetime) -> Unavailable
 
 
 def target_path(info: TargetInfo, root: Root) -> str:
-    """Where a target file lies, relative to /f/<fleet>/."""
+    """Where a target file lies, relative to /f/<fleet>/.
+
+    Raises:
+        Untrusted: `bad-metadata`: what stands for its digest is none. It would be asked for, and
+            what a source answers to any text is no fault of the source.
+    """
+    if not all(_HEX.fullmatch(one) for one in info.hashes.values()):
+        raise Untrusted("bad-metadata", f"cannot accept {info.path}: its digest is none")
     path = info.get_prefixed_paths()[0] if root.consistent_snapshot else info.path
     return "tuf/targets/" + quote(path, safe=b"/")

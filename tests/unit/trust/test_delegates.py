@@ -197,3 +197,20 @@ def test_only_the_delegates_role_speaks_for_the_delegate(world: Delegating) -> N
     view = SimulatedClient(world.fleet).accept()
     assert [(one.code, one.subject) for one in view.refusals] == [("wrong-role", path)]
     assert view.delegates["ops"].documents == {}
+
+
+@pytest.mark.parametrize("digest", ["f" * 20_000, "../../../x", "?", "F" * 64])
+def test_a_digest_that_is_none_is_not_asked_for(world: Delegating, digest: str) -> None:
+    """What the source would say to such an address must not look like a fault of the source."""
+    world.grant("ops", [KITCHEN])
+    world.set_manager(KITCHEN, LAMP, "ops")
+    path = "by/ops/groups/kitchen.json"
+    data = encode_state(StateDocument(world.fleet.fleet, KITCHEN, {LAMP: wanted()}, author="ops"))
+    draft = world.fleet.draft()
+    draft.set_target(path, data)
+    draft._signed("delegation-ops").targets[path].hashes["sha256"] = digest
+    world.fleet.publish(draft)
+    client = SimulatedClient(world.fleet)
+    view = client.accept()
+    assert [(one.code, one.subject) for one in view.refusals] == [("bad-metadata", path)]
+    assert not [one for one in world.fleet.asked if "targets/by/ops" in one]
