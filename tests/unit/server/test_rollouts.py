@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.server.rollout_rig import NEW, OLD, PACKAGE, SCOPE, RolloutRig, entry
 
-from allod.domain.desired import ConfigurationOrder
-from allod.domain.ids import Purl, group_scope, parse_group, sha256
+from allod.domain.desired import ConfigurationOrder, DeviceRecord, StateDocument
+from allod.domain.ids import GroupName, Purl, device_scope, group_scope, parse_group, sha256
 from allod.domain.rollout import Needs
-from allod.errors import AllodError, Conflict, Refused
+from allod.errors import AllodError, Conflict, Refused, Unavailable
 from allod.testing.asgi import ask
 from allod.testing.delegations import Delegating
 from allod.testing.server import ServerRig
@@ -271,6 +271,49 @@ def test_a_rollout_that_no_document_holds_is_over(fleet: RolloutRig) -> None:
     assert fleet.gate(1) is None
     with pytest.raises(AllodError, match="none open"):
         fleet.rig.server.rollouts.show(fleet.rig.fleet, "r1")
+
+
+def test_whoever_asks_while_reports_are_read_is_told_to_come_again(
+    fleet: RolloutRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's questions take the threads that reports need; a report is taken meanwhile."""
+    monkeypatch.setattr("allod.server.services.rollouts._PATIENCE", 0.01)
+    fleet.order(fleet.plan(fleet.stage(100)))
+    fleet.look()
+    rollouts = fleet.rig.server.rollouts
+    with rollouts._courses[fleet.rig.fleet].reading_lock:
+        for ask_for in (
+            lambda: rollouts.list(fleet.rig.fleet),
+            lambda: rollouts.pause(fleet.rig.fleet, "r1", "", "anna"),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                ask_for()
+            assert caught.value.code == "too-slow"
+        fleet.says("one")
+    assert fleet.look().stages[0].succeeded == 1
+
+
+def test_another_label_reads_nothing_again(fleet: RolloutRig) -> None:
+    """A device's group decides who takes part, and its label does not: reports are read again for
+    the one alone.
+    """
+    fleet.order(fleet.plan(fleet.stage(100)))
+    fleet.look()
+    rollouts = fleet.rig.server.rollouts
+    course = rollouts._courses[fleet.rig.fleet]
+    before, device = course.tracked["r1"], fleet.devices["one"].id
+    simulator, scope = fleet.rig.simulator, device_scope(device)
+    for record, again in (
+        (DeviceRecord(epoch=1, label="a"), True),
+        (DeviceRecord(epoch=1, label="b"), False),
+        (DeviceRecord(epoch=1, label="b", groups=(GroupName("attic"),)), True),
+    ):
+        fleet.rig.change(
+            simulator.set_state(StateDocument(fleet.rig.fleet, scope, {}, device=record))
+        )
+        assert (fleet.look().stages[0].devices == 3) or again
+        assert (course.tracked["r1"] is not before) is again
+        before = course.tracked["r1"]
 
 
 def test_many_words_stall_nothing(fleet: RolloutRig) -> None:

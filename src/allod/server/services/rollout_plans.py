@@ -110,11 +110,13 @@ def read_rollouts(directory: FleetDirectory, versions: Mapping[str, int]) -> Rea
             withdrawn = {parse_digest(one.digest): one.why for one in document.releases}
             continue
         try:
-            states.append(decode_state(target.data))
+            state = decode_state(target.data)
         except AllodError:  # a newer program wrote it: devices keep what they have there
             continue
-        if path.startswith("state/devices/"):
-            own.append(f"{path} {target.digest}")
+        states.append(state)
+        if path.startswith("state/devices/") and state.device is not None:
+            record = state.device
+            own.append(f"{path} {record.epoch} {record.status} {record.groups}")
     return Reading(
         signed_versions(versions),
         _rollouts(states),

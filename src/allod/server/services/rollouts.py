@@ -22,7 +22,7 @@ from securesystemslib.signer import Signer
 
 from allod.domain.ids import FleetId
 from allod.domain.rollout_course import Done, Halt, Open, Verdict, Wait
-from allod.errors import AllodError, Conflict, InvalidInput, Refused
+from allod.errors import AllodError, Conflict, InvalidInput, Refused, Unavailable
 from allod.server.events import AlarmRaised
 from allod.server.services.alarms import Alarms
 from allod.server.services.fleets import FleetState
@@ -42,6 +42,7 @@ from allod.wire.rollout_state import (
 )
 
 _WORDS: Final = 1000  #: characters that are kept of why; a record stays one that can be read
+_PATIENCE: Final = 1.0  #: seconds that a question waits while another thread reads
 _log = structlog.get_logger("allod.server.rollouts")
 
 
@@ -201,40 +202,55 @@ class Rollouts:
 
     # What documents, gates and reports say.
 
-    def _read(self, state: FleetState) -> _Course:
-        """The fleet's rollouts, read anew where its documents changed."""
+    def _read(self, state: FleetState, patience: float = -1) -> _Course:
+        """The fleet's rollouts, read anew where its documents changed.
+
+        In a large fleet that takes minutes, in which nothing opens. Whoever asks is told to come
+        again, and keeps no thread from those who bring reports.
+        """
         course = self._courses.setdefault(state.fleet, _Course())
-        with course.reading_lock:
-            known = course.reading
-            if known is not None and known.versions == signed_versions(state.versions):
-                return course
-            reading = read_rollouts(self._publications.directory(state.fleet), state.versions)
-            same = {
-                name: one
-                for name, one in course.tracked.items()
-                if reading.rollouts.get(name) == one.rollout and one.members == reading.members
-            }
-            with course.lock:
-                course.late = []
-            fresh = [one for name, one in reading.rollouts.items() if name not in same]
-            made = self._files.tracked(state.fleet, fresh, reading.members)
-            with course.lock:
-                for name, tracked in made.items():
-                    if name in course.tracked:  # a pause, a halt or a gate of meanwhile
-                        tracked.go_on(course.tracked[name])
-                    for taken in course.late or ():
-                        tracked.take(taken)
-                course.reading, course.tracked, course.late = reading, {**same, **made}, None
-            for tracked in made.values():
-                if tracked.record.halted is not None:
-                    self._alarm(state.fleet, tracked, tracked.record.halted)
+        if not course.reading_lock.acquire(timeout=patience):
+            raise Unavailable(
+                "too-slow",
+                "cannot tell of rollouts: what devices reported is being read; try again in 5 s",
+                retry_after=5,
+            )
+        try:
+            return self._renewed(state, course)
+        finally:
+            course.reading_lock.release()
+
+    def _renewed(self, state: FleetState, course: _Course) -> _Course:
+        known = course.reading
+        if known is not None and known.versions == signed_versions(state.versions):
             return course
+        reading = read_rollouts(self._publications.directory(state.fleet), state.versions)
+        same = {
+            name: one
+            for name, one in course.tracked.items()
+            if reading.rollouts.get(name) == one.rollout and one.members == reading.members
+        }
+        with course.lock:
+            course.late = []
+        fresh = [one for name, one in reading.rollouts.items() if name not in same]
+        made = self._files.tracked(state.fleet, fresh, reading.members)
+        with course.lock:
+            for name, tracked in made.items():
+                if name in course.tracked:  # a pause, a halt or a gate of meanwhile
+                    tracked.go_on(course.tracked[name])
+                for taken in course.late or ():
+                    tracked.take(taken)
+            course.reading, course.tracked, course.late = reading, {**same, **made}, None
+        for tracked in made.values():
+            if tracked.record.halted is not None:
+                self._alarm(state.fleet, tracked, tracked.record.halted)
+        return course
 
     # What people ask, and want.
 
     def list(self, fleet: FleetId) -> RolloutList:
         """All open rollouts. Raises InvalidInput `not-found`."""
-        course = self._read(self._publications.fleets.need(fleet))
+        course = self._read(self._publications.fleets.need(fleet), _PATIENCE)
         with course.lock:
             states = [self._state(course, one) for _, one in sorted(course.tracked.items())]
         return RolloutList(rollouts=states)
@@ -306,7 +322,7 @@ class Rollouts:
     def _one(
         self, fleet: FleetId, name: str, delegation: str | None = None
     ) -> Iterator[tuple[_Course, Tracked]]:
-        course = self._read(self._publications.fleets.need(fleet))
+        course = self._read(self._publications.fleets.need(fleet), _PATIENCE)
         with course.lock:
             tracked = course.tracked.get(name)
             if tracked is None:
