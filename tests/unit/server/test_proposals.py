@@ -288,6 +288,16 @@ def test_a_delegate_leaves_room_for_others(rig: ServerRig, monkeypatch: pytest.M
     assert post(rig, "", proposal(rig, "c4")).status == 201
 
 
+def test_proposals_do_not_fill_the_disk(rig: ServerRig) -> None:
+    """What one person may not publish takes so much room a day, closed or not; others go on."""
+    rig.server.proposals._room = Rate(rig.clock, 1, "KiB", seconds=86_400)
+    assert post(rig, "", proposal(rig, "c1", author="ops"), OPS).status == 201
+    assert post(rig, "/c1/close", CloseProposal(state="withdrawn"), OPS).status == 201
+    assert post(rig, "", proposal(rig, "c2", author="ops"), OPS).json["code"] == "too-many"
+    assert post(rig, "", proposal(rig, "c3"), ANNA).status == 201
+    assert [post(rig, "", proposal(rig, f"c{n}")).status for n in (4, 5)] == [201, 201]
+
+
 def test_proposals_are_counted(rig: ServerRig) -> None:
     """Nobody fills the server with proposals, and a page says where the next begins."""
     for number in range(3):

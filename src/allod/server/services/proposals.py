@@ -41,6 +41,7 @@ from allod.wire.proposal import (
 
 OPEN: Final = 1000  #: proposals of a fleet that may be open at once
 OPEN_OF_DELEGATE: Final = 100  #: of them of one delegation
+_ROOM_KIB: Final = 128 * 1024  #: a day, of whoever may not publish
 _CAP: Final = PROPOSAL_CAP + MAX_APPROVALS * 2 * APPROVAL_CAP
 _OWNERS: Final = frozenset({OWNER})
 _log = structlog.get_logger("allod.server.proposals")
@@ -59,6 +60,7 @@ class Proposals:
         self._stores = stores
         self._fleets = fleets
         self._rate = rate
+        self._room = Rate(stores.clock, _ROOM_KIB, "KiB of one person's proposals", seconds=86_400)
         self._locks = Locks()
 
     def propose(self, fleet: FleetId, proposal: Proposal, who: Principal) -> ProposalStatus:
@@ -93,7 +95,7 @@ class Proposals:
                         f"cannot take the proposal {proposal.id}: another one has this id",
                     )
                 return known
-            self._make_room(fleet, proposal.author)
+            self._make_room(fleet, proposal, who)
             received = instant(self._stores.clock.now())
             return self._keep(fleet, ProposalStatus(proposal=proposal, received=received))
 
@@ -195,14 +197,17 @@ class Proposals:
         except (AllodError, OSError) as error:
             _log.error("proposal-not-closed", fleet=fleet, proposal=change[:64], exc_info=error)
 
-    def _make_room(self, fleet: FleetId, author: str) -> None:
+    def _make_room(self, fleet: FleetId, proposal: Proposal, who: Principal) -> None:
         """One delegation uses up its own budget, not that of the fleet (attack 30).
 
         Raises:
             Conflict: `too-many-proposals`.
             Unavailable: `too-many`.
         """
+        author = proposal.author
         self._rate.take(fleet if author == OWNER else f"{fleet}/{author}")
+        if PUBLISH not in who.may:  # what is closed is kept, too
+            self._room.take(f"{fleet}/{who.subject}", len(encode(proposal)) // 1024 + 1)
         rows = self._stores.database.proposals(fleet, state="open", limit=OPEN)
         own = sum(row.author == author for row in rows)
         most = OPEN if author == OWNER or len(rows) >= OPEN else OPEN_OF_DELEGATE
