@@ -80,7 +80,7 @@ def _answer(given: argparse.Namespace, act: str) -> int:
         _say(json.dumps({"answered": act, "question": meant}, indent=2, sort_keys=True))
         return 0
     done = "Agreed to" if act == "approve" else "Declined"
-    _say(f"{done}: " + "\n".join(in_words(meant)))
+    _say(f"{done}: " + "\n".join(in_words({**meant, "answered": ""})))
     return 0
 
 

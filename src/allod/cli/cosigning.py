@@ -166,14 +166,15 @@ def _bytes(file: Path) -> bytes:
 def _open(picture: Picture, half: HalfSigned) -> Opened:
     base, upload = picture.base, half.upload
     versions = base.view.versions
-    if any(versions.get(role, 0) != version for role, version in upload.base.items()):
+    roles = {
+        name.partition(".")[2].removesuffix(".json"): data for name, data in upload.metadata.items()
+    }
+    begun = {**dict.fromkeys(roles, 0), **upload.base}  # 0: a delegate's first word
+    if any(versions.get(role, 0) != version for role, version in begun.items()):
         raise Conflict(
             "out-of-date",
             "cannot sign this change: the fleet has changed since it was begun; begin it anew",
         )
-    roles = {
-        name.partition(".")[2].removesuffix(".json"): data for name, data in upload.metadata.items()
-    }
     if ROOT in roles or upload.trust or upload.change is None:
         raise Untrusted("not-what-was-meant", "cannot sign this: it is more than a change")
     blobs = {parse_digest(name): data for name, data in upload.blobs.items()}

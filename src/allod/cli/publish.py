@@ -326,7 +326,15 @@ def sign(prepared: Prepared, signers: Mapping[str, tuple[Signer, ...]]) -> Chang
         Refused: `role-incomplete`: signatures of other key holders are missing.
         Untrusted: `not-what-was-shown`.
     """
-    made = prepared.draft.sign(prepared.now, signers)
+    try:
+        made = prepared.draft.sign(prepared.now, signers)
+    except Refused as error:
+        if error.code != "role-incomplete":
+            raise
+        how = "write it for the other key holders with --cosign FILE"
+        raise Refused(
+            "role-incomplete", f"{error.message}; {how}", missing=error.details["missing"]
+        ) from error
     for role, data in made.roles.items():
         shown = prepared.unsigned.get(role)
         if shown is None or read(shown, role).signed_bytes != read(data, role).signed_bytes:

@@ -138,7 +138,9 @@ def test_a_newer_order_asks_again(device: FakeDevice, owner: Owner) -> None:
     assert device.version() == "1.2"
 
 
-def test_declined_is_refused_until_somebody_thinks_again(device: FakeDevice, owner: Owner) -> None:
+def test_declined_is_refused_until_somebody_thinks_again(
+    device: FakeDevice, owner: Owner, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is reported, asked about no more than shown, and may be agreed to after all."""
     order(device, owner, "1.1")
     assert command(device, "decline", "toaster") == 0
@@ -148,7 +150,11 @@ def test_declined_is_refused_until_somebody_thinks_again(device: FakeDevice, own
     assert "consent-declined" in {one["code"] for one in device.said()[-1]["refusals"]}
     (question,) = asked(device)
     assert question["answered"] == "declined"
+    capsys.readouterr()
     assert command(device, "approve", "toaster") == 0
+    said = capsys.readouterr().out
+    assert "Agreed to" in said
+    assert "declined" not in said
     device.run(owner.view())
     assert device.version() == "1.1"
     assert [what for what, _ in changes(device)] == ["declined", "agreed"]

@@ -159,6 +159,7 @@ def test_a_delegation_of_two_keys_is_signed_on_two_machines(works: Works) -> Non
     one, two = machines
     words = ("deploy", "kitchen", "toaster@1.0", "--as", "both", "--yes")
     assert one.refused(*words) == "role-incomplete"
+    assert "--cosign FILE" in one.said
     half = owner.home.parent / "half.json"
     begun = one.do(*words, "--cosign", half)
     assert begun["changed"] is False
@@ -180,3 +181,4 @@ def test_a_delegation_of_two_keys_is_signed_on_two_machines(works: Works) -> Non
     assert done["force"]["state"] == "in-force"
     assert any("toaster" in one["says"] for one in done["differences"])
     assert works.runs(author="both") == "1.0"
+    assert two.refused("change", "cosign", half, "--yes") == "out-of-date", "it is done already"
