@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import allod
 from allod.agent.engine import Engine
@@ -37,6 +37,9 @@ from allod.wire.report import (
 )
 
 _LevelName = Literal["transferred", "installed", "active"]
+_REFUSALS: Final = 256  #: that a report tells of, and of each:
+_REASONS: Final = 32
+_REASON: Final = 600  #: characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ class Reporter:
                 reasons.append(finding.reason)
         for scope, key, reason in outcome.resolved.unreadable:
             refused.setdefault(("unreadable-entry", f"{scope} {key}"), [reason])
+        refused, left = _told(refused, outcome)
         said = [
+            *([("refusals-left-out", f"{left} refusals more are not told")] if left else []),
             *outcome.findings.alarms,
             *self._missing_access(outcome),
             *((a.code, a.says) for a in self.ledger.alarms),
@@ -135,7 +140,7 @@ class Reporter:
         refusals = [
             Refusal(
                 code=code,
-                reasons=reasons,
+                reasons=[reason[:_REASON] for reason in reasons[:_REASONS]],
                 subject=subject,
                 since=since[f"refusal {code} {subject}"],
             )
@@ -154,6 +159,19 @@ class Reporter:
         if digest == self.ledger.state.inventory:
             return Inventory(digest=digest)
         return Inventory(digest=digest, dpkg=dpkg, pip=pip)
+
+
+def _told(
+    refused: dict[tuple[str, str], list[str]], outcome: Outcome
+) -> tuple[dict[tuple[str, str], list[str]], int]:
+    """As many as a report has room for, and how many are left: a delegate's come last."""
+
+    def place(one: tuple[str, str]) -> tuple[bool, tuple[str, str]]:
+        wanted = outcome.resolved.packages.get(Purl(one[1]))
+        return _manager(wanted) != OWNER, one
+
+    names = sorted(refused, key=place)
+    return {name: refused[name] for name in names[:_REFUSALS]}, len(names[_REFUSALS:])
 
 
 def _numbered(draft: Report, sequence: int, head: str | None) -> Report:

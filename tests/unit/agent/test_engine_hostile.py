@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from allod.agent.engine_wish import next_wish
 from allod.agent.supervisor_consent import answer, questions
 from allod.domain.condition import Verb
 from allod.domain.desired import (
+    Accepts,
     ChangeNote,
     Level,
     PackageEntry,
@@ -26,6 +28,7 @@ from allod.domain.rollout import Rollout, Stage, stage_of
 from allod.domain.terms import Consent
 from allod.testing.device import DEVICE, TOASTER, FakeDevice, Owner
 from allod.testing.machine import START
+from allod.wire.report import REPORT_CAP
 
 BUTLER = Purl("pkg:generic/acme/butler")
 Made = tuple[Release, Digest]
@@ -145,3 +148,18 @@ def test_consent_is_not_good_for_a_second_time(device: FakeDevice, owner: Owner)
     assert order(second) == "1.0"
     assert agree() == "2.0"
     assert order(first) == "2.0", "nobody agreed to going back"
+
+
+def test_a_delegates_refusals_do_not_crowd_out_the_report(device: FakeDevice, owner: Owner) -> None:
+    """A report has room for so many, and for the owner's own first; it stays one that can be read."""
+    release, digest = device.publish("1.0", access=frozenset({"camera"}))
+    owner.deploy((release, digest), accepts=Accepts())
+    owner.grant("evil", packages=("pkg:generic/acme/*",))
+    names = [f"pkg:generic/acme/p{n}" for n in range(400)]
+    owner.write("evil", unreadable=dict.fromkeys(names, "x" * 5_000))
+    device.run(owner.view())
+    said = device.said()[-1]
+    assert len(said["refusals"]) == 256
+    assert ("access-not-accepted", TOASTER) in {(o["code"], o["subject"]) for o in said["refusals"]}
+    assert "refusals-left-out" in {one["code"] for one in said["alarms"]}
+    assert len(json.dumps(said)) < REPORT_CAP / 2
