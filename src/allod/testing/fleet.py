@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from allod.testing.fleet_delegates import OTHERS, begin
+from allod.testing.fleet_delegates import OTHERS
 from allod.testing.fleet_foes import behave, lie
-from allod.testing.fleet_moves import DEVICES, OWNERS, Move, look, look_alone
+from allod.testing.fleet_moves import DEVICES, OWNERS, Move
 from allod.testing.fleet_quiet import conclude
+from allod.testing.fleet_scenes import SCENES, begin
 from allod.testing.fleet_watch import Watcher
 from allod.testing.fleet_world import FleetWorld
 
 _MEMORY: Final = Path("/dev/shm")
-ROUNDS: Final = 8  #: of a seed
-LIARS: Final[tuple[tuple[int, Move], ...]] = ((6, lie), (2, behave))
+ROUNDS: Final = 5  #: of a seed
+LIARS: Final[tuple[tuple[int, Move], ...]] = ((6, lie), (2, behave))  #: if the server is hostile
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,21 @@ def play(seed: int, directory: Path, rounds: int = ROUNDS) -> Played:
 
 
 def _round(watcher: Watcher) -> None:
-    """Somebody says something, something happens, and devices look what follows."""
+    """Somebody says something, something happens, and a scene shows what follows."""
     rng = watcher.world.rng
-    words = [*OWNERS, *OTHERS, *(LIARS if watcher.world.hostile else ())]
+    liars = LIARS if watcher.world.hostile else ()
     for move in (
-        *_some(rng, words, rng.choice((1, 2, 2))),
-        *_some(rng, DEVICES, rng.choice((0, 1))),
+        *_some(rng, [*OWNERS, *OTHERS], rng.choice((0, 1, 1, 2))),
+        *_some(rng, DEVICES, rng.choice((0, 0, 1))),
+        *_some(rng, [*SCENES, *liars], 1),
+        *_some(rng, liars, rng.choice((0, 0, 1))),
     ):
         move(watcher)
-    rng.choice((look, look, look_alone))(watcher)
 
 
 def _some(rng: random.Random, moves: Sequence[tuple[int, Move]], count: int) -> list[Move]:
+    if not moves:
+        return []
     return rng.choices([move for _, move in moves], [weight for weight, _ in moves], k=count)
 
 

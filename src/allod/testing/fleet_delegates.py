@@ -8,7 +8,7 @@ from typing import Final
 
 from allod.agent.supervisor_consent import answer, questions
 from allod.domain.ids import Purl
-from allod.testing.fleet_moves import Move, a_package, a_ware, look, rules
+from allod.testing.fleet_moves import LASTING, Move, a_package, a_ware, rules
 from allod.testing.fleet_reading import Reading
 from allod.testing.fleet_wares import PACKAGES
 from allod.testing.fleet_watch import Watcher
@@ -32,7 +32,7 @@ from allod.wire.gate import CanaryReport, gate_path
 
 PEOPLE: Final = {"ann": ("qa",), "bob": ("operations",), "eve": ("operations", "qa")}
 VERBS: Final = ("transfer", "install", "activate", "configure", "delete", "restart")
-TERMS: Final = ("soak", "window", "rate", "access", "version", "consent", "approvals", "until")
+TERMS: Final = (*LASTING, "approvals", "until")
 ALL: Final = "pkg:generic/acme/*"
 CHANNEL: Final = "acme/stable"
 
@@ -40,24 +40,6 @@ CHANNEL: Final = "acme/stable"
 def grants(watcher: Watcher) -> list[Grant]:
     """All delegations that are in force."""
     return [one for one in watcher.world.truth.values() if isinstance(one, Grant)]
-
-
-def begin(watcher: Watcher) -> None:
-    """Something is wanted everywhere from the first and is there; mostly, somebody else decides."""
-    rng, world = watcher.world.rng, watcher.world
-    pages = {}
-    for scope in ("groups/kitchen", "groups/cellar"):
-        entries = {}
-        for package in PACKAGES[: rng.choice((1, 2))]:
-            ware = world.shop.ware(package, rng.choice(("1.0.0", "1.0.0", "1.0.1")))
-            wishes = (Wish(ware.provider, ware.version, ware.digest),)
-            entries[package] = Entry(OWNER, wishes, accepts=ware.access, change="change-1")
-        pages[f"state/{scope}.json"] = Page(entries)
-    world.say({**pages, FLEET_PATH: {"people": PEOPLE}})
-    look(watcher)
-    if rng.random() < 0.8:
-        grant(watcher)
-        (publish_channel if grants(watcher)[0].follows else command)(watcher)
 
 
 def name_people(watcher: Watcher) -> None:
@@ -68,17 +50,17 @@ def name_people(watcher: Watcher) -> None:
     watcher.note(f"owner names {sorted(people)}")
 
 
-def grant(watcher: Watcher) -> None:
+def grant(watcher: Watcher) -> Grant:
     """The owner lets somebody decide, in some scopes, on some packages, within some terms."""
     rng, world = watcher.world.rng, watcher.world
     world.grants += 1
     scopes = rng.sample(["groups/kitchen", "groups/cellar"], rng.choice((1, 1, 2)))
     key = rng.choice((*PACKAGES, ALL, ALL))
-    verbs = frozenset(VERBS if rng.random() < 0.7 else rng.sample(VERBS, 4))
-    follows = CHANNEL if rng.random() < 0.4 else None
-    terms = rules(watcher, TERMS)
-    if world.log == "witnessed" and rng.random() < 0.5:
-        terms = (*terms, Rule("lease", rng.choice((7_200, 86_400))))
+    verbs = frozenset(VERBS if rng.random() < 0.75 else rng.sample(VERBS, 5))
+    follows = CHANNEL if rng.random() < 0.5 else None
+    terms = rules(watcher, TERMS, rng.choice((0, 1, 1, 1, 2, 2)))
+    if rng.random() < (0.5 if world.log == "witnessed" else 0.04):
+        terms = (*terms, Rule("lease", rng.choice((7_200, 36_000))))
     packages = (key,) if rng.random() < 0.8 else (a_package(watcher),)
     made = Grant(f"ops{world.grants}", frozenset(scopes), packages, verbs, terms, follows)
     world.say({f"delegations/{made.id}.json": made})
@@ -88,6 +70,12 @@ def grant(watcher: Watcher) -> None:
     )
     for scope in scopes if rng.random() < 0.8 else ["groups/kitchen", "groups/cellar"]:
         hand_over(watcher, scope, key, made)
+    return made
+
+
+def also_grant(watcher: Watcher) -> None:
+    """A delegation more, of which nothing follows yet."""
+    grant(watcher)
 
 
 def hand_over(watcher: Watcher, scope: str, key: str, made: Grant) -> None:
@@ -98,7 +86,7 @@ def hand_over(watcher: Watcher, scope: str, key: str, made: Grant) -> None:
         entries = {k: e for k, e in entries.items() if not k.startswith(ALL[:-1])}
     accepts = frozenset(rng.choice(((), *(("network.outbound",),) * 7, ("microphone",))))
     overrides = frozenset(rng.choice(((), (), (), ("window",), ("soak", "approvals"))))
-    also = made.id if made.follows is None and rng.random() < 0.4 else None
+    also = made.id if made.follows is None and rng.random() < 0.6 else None
     entries[key] = Entry(
         made.id,
         config_manager=also,
@@ -114,7 +102,7 @@ def renew(watcher: Watcher) -> None:
     found = grants(watcher)
     if found:
         one = watcher.world.rng.choice(found)
-        terms = rules(watcher, TERMS)
+        terms = rules(watcher, TERMS, watcher.world.rng.choice((0, 1, 2)))
         watcher.world.say({f"delegations/{one.id}.json": replace(one, rules=terms)})
         watcher.note(f"owner renews {one.id} {[rule.kind for rule in terms]}")
 
@@ -137,10 +125,11 @@ def a_page(watcher: Watcher, covered: tuple[str, ...]) -> Page:
     entries: dict[str, Entry] = {}
     known = [name for name in PACKAGES if any(name.startswith(one.rstrip("*")) for one in covered)]
     for package in dict.fromkeys((*known, a_package(watcher)) if rng.random() < 0.3 else known):
-        ware = a_ware(watcher, package)
+        bold = rng.random() < 0.2
+        ware = world.shop.ware(package, "1.0.3") if bold else a_ware(watcher, package)
         version = ware.version if rng.random() < 0.95 else "1.0.4"
         wishes: tuple[Wish, ...] = (
-            Wish(ware.provider, version, ware.digest, when=rng.choice(("now", "now", "restart"))),
+            Wish(ware.provider, version, ware.digest, when=rng.choice(("now",) * 5 + ("restart",))),
         )
         config = rng.choice((None, *world.shop.documents))
         entries[package] = Entry(
@@ -165,7 +154,7 @@ def votes(watcher: Watcher) -> tuple[Vote, ...]:
     rng = watcher.world.rng
     chosen = [(kind, name) for name, kinds in PEOPLE.items() for kind in kinds]
     return tuple(
-        Vote(kind, name, rng.random() < 0.8) for kind, name in chosen if rng.random() < 0.6
+        Vote(kind, name, rng.random() < 0.85) for kind, name in chosen if rng.random() < 0.75
     )
 
 
@@ -173,11 +162,15 @@ def command(watcher: Watcher) -> None:
     """A delegate says what they want of a scope, be it theirs or not."""
     rng = watcher.world.rng
     found = [one for one in grants(watcher) if one.follows is None]
-    if not found:
-        return
-    one = rng.choice(found)
+    if found:
+        command_as(watcher, rng.choice(found))
+
+
+def command_as(watcher: Watcher, one: Grant) -> None:
+    """This delegate says what they want."""
+    rng = watcher.world.rng
     scopes = sorted(one.scopes) if rng.random() < 0.9 else list(watcher.world.scopes())
-    page = a_page(watcher, one.packages)
+    page = a_page(watcher, one.packages if rng.random() < 0.6 else (*one.packages, ALL))
     watcher.world.say({f"by/{one.id}/{scope}.json": page for scope in scopes})
     wanted = [
         f"{p[12:]} {e.wishes[0].version if e.wishes else '-'}" for p, e in page.entries.items()
@@ -196,7 +189,7 @@ def a_shelf(watcher: Watcher, sequence: int) -> Shelf:
         ware = a_ware(watcher, package)
         flaws = ware.mends if rng.random() < 0.8 else ("CVE-9",)
         releases[package] = (ware.version, ware.digest, flaws)
-    life = timedelta(days=rng.choice((1, 3, 30)))
+    life = timedelta(days=rng.choice((1, 3, 30, 30)))
     return Shelf("acme", "stable", sequence, world.now, world.now + life, releases)
 
 
@@ -216,20 +209,32 @@ def publish_channel(watcher: Watcher) -> None:
 # Rollouts
 
 
-def roll_out(watcher: Watcher) -> None:
-    """The owner deploys in stages; the first device is a canary."""
+def roll_out(watcher: Watcher) -> tuple[str, str] | None:
+    """The owner deploys in stages, one device is a canary: where, and which; None: nothing can."""
     rng, world = watcher.world.rng, watcher.world
-    scope, package = rng.choice(("groups/kitchen", "groups/cellar")), a_package(watcher)
-    entry = world.page(scope).entries.get(package)
-    if entry is None or entry.manager != OWNER or entry.plan is not None:
-        return
+    places = [
+        (scope, package, entry)
+        for scope in ("groups/kitchen", "groups/cellar")
+        for package, entry in sorted(world.page(scope).entries.items())
+        if entry.manager == OWNER and entry.plan is None and package in PACKAGES
+    ]
+    if not places:
+        return None
+    scope, package, entry = rng.choice(places)
     ware = rng.choice([one for one in world.shop.of(package) if not one.sick and not one.forged])
-    names = sorted(world.members)
-    canary = world.members[rng.choice(names)].memory.device
+    group = scope.removeprefix("groups/")
+    names = [name for name, one in sorted(world.members.items()) if group in one.memory.groups]
+    name = rng.choice(names)
+    canary = world.members[name].memory.device
     now, bake = world.now, rng.choice((0, 3_600))
     stages = (
         Stage(now, 0.0, frozenset({canary})),
-        Stage(now + timedelta(hours=2), 50.0, success=rng.random() < 0.6, bake=bake),
+        Stage(
+            now + timedelta(hours=2),
+            rng.choice((50.0, 100.0)),
+            success=rng.random() < 0.6,
+            bake=bake,
+        ),
         Stage(now + timedelta(hours=rng.choice((3, 20))), 100.0),
     )
     plan = Plan(f"rollout-{world.changes}", stages, entry.wishes)
@@ -238,6 +243,7 @@ def roll_out(watcher: Watcher) -> None:
     entry = replace(entry, wishes=after, plan=plan, change=change, accepts=ware.access)
     world.edit(scope, entries={**world.page(scope).entries, package: entry})
     watcher.note(f"owner rolls out {package[12:]} {ware.version} in {scope} as {plan.id}")
+    return scope, name
 
 
 def _live(watcher: Watcher) -> list[tuple[str, Plan]]:
@@ -295,12 +301,11 @@ def consent(watcher: Watcher) -> None:
 
 OTHERS: Final[tuple[tuple[int, Move], ...]] = (
     (1, name_people),
-    (4, grant),
-    (1, renew),
-    (2, revoke),
-    (12, command),
-    (7, publish_channel),
-    (3, roll_out),
-    (4, open_gates),
-    (5, consent),
+    (1, also_grant),
+    (2, renew),
+    (1, revoke),
+    (3, command),
+    (2, publish_channel),
+    (2, open_gates),
+    (1, consent),
 )

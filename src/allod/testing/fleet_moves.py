@@ -16,11 +16,16 @@ from allod.trust.device_view import WITHDRAWN_PATH
 
 Move = Callable[[Watcher], None]
 DAYS: Final = frozenset(range(7))
+LASTING: Final = ("soak", "window", "rate", "access", "version", "consent")  #: an owner's own
 
 
 def a_ware(watcher: Watcher, package: str) -> Ware:
-    """Any release of a package; mostly one that nothing is wrong with."""
+    """Any release of a package; mostly one that nothing is wrong with, now and then a recalled."""
     rng, wares = watcher.world.rng, watcher.world.shop.of(package)
+    listed = watcher.world.truth.get(WITHDRAWN_PATH, ())
+    recalled = [ware for ware in wares if ware.digest in listed]
+    if recalled and rng.random() < 0.2:
+        return rng.choice(recalled)
     modest = [ware for ware in wares if not ware.sick and not ware.forged and len(ware.access) < 2]
     return rng.choice(modest if rng.random() < 0.6 else wares)
 
@@ -57,7 +62,12 @@ def a_package(watcher: Watcher) -> str:
 
 def deploy(watcher: Watcher) -> None:
     """A release is to run, or only to be had; what was before may stay."""
-    rng, scope = watcher.world.rng, a_scope(watcher)
+    deploy_in(watcher, a_scope(watcher))
+
+
+def deploy_in(watcher: Watcher, scope: str) -> None:
+    """The same in this scope."""
+    rng = watcher.world.rng
     package = a_package(watcher)
     level = rng.choice(("active", "active", "active", "active", "installed", "transferred"))
     first = wish(
@@ -114,7 +124,8 @@ def omit(watcher: Watcher) -> None:
 
 def hold(watcher: Watcher) -> None:
     """Nothing may change in a scope, or may again."""
-    scope = a_scope(watcher)
+    held = [one for one in watcher.world.scopes() if watcher.world.page(one).hold]
+    scope = held[0] if held and watcher.world.rng.random() < 0.7 else a_scope(watcher)
     why = None if watcher.world.page(scope).hold else "harvest"
     watcher.world.edit(scope, hold=why)
     watcher.note(f"owner {'holds' if why else 'resumes'} {scope[:15]}")
@@ -126,8 +137,8 @@ def a_span(watcher: Watcher) -> Span:
     return Span(DAYS, rng.randrange(24) * 60, rng.choice((60, 120, 480)))
 
 
-def rules(watcher: Watcher, kinds: tuple[str, ...]) -> tuple[Rule, ...]:
-    """Some terms."""
+def rules(watcher: Watcher, kinds: tuple[str, ...], count: int) -> tuple[Rule, ...]:
+    """So many terms: few, so that each has to hold by itself."""
     rng = watcher.world.rng
     made = {
         "soak": lambda: Rule("soak", rng.choice((3_600, 86_400))),
@@ -139,16 +150,15 @@ def rules(watcher: Watcher, kinds: tuple[str, ...]) -> tuple[Rule, ...]:
         ),
         "consent": lambda: Rule("consent"),
         "approvals": lambda: Rule("approvals", (("operations", 1), ("qa", 1))),
-        "until": lambda: Rule("until", watcher.world.now + timedelta(days=rng.randrange(1, 9))),
+        "until": lambda: Rule("until", watcher.world.now + timedelta(hours=rng.choice((1, 8, 72)))),
     }
-    chosen = [kind for kind in kinds if rng.random() < 0.2]
-    return tuple(made[kind]() for kind in chosen)
+    return tuple(made[kind]() for kind in rng.sample(kinds, count))
 
 
 def bind_oneself(watcher: Watcher) -> None:
     """The owner's own terms for a scope."""
     scope = a_scope(watcher)
-    found = rules(watcher, ("soak", "window", "rate", "access", "version", "consent"))
+    found = rules(watcher, LASTING, watcher.world.rng.choice((0, 1, 1, 2)))
     watcher.world.edit(scope, rules=found)
     watcher.note(f"owner binds {scope[:15]} by {[one.kind for one in found]}")
 
@@ -269,20 +279,20 @@ def disturb(watcher: Watcher) -> None:
 
 #: Moves and how often they come.
 OWNERS: Final[tuple[tuple[int, Move], ...]] = (
-    (6, deploy),
+    (3, deploy),
     (2, configure),
     (1, delete),
     (1, omit),
-    (1, hold),
-    (2, bind_oneself),
+    (2, hold),
+    (3, bind_oneself),
     (1, windows),
     (1, order_restart),
     (1, move),
-    (1, withdraw),
-    (1, distrust),
+    (2, withdraw),
+    (2, distrust),
 )
 DEVICES: Final[tuple[tuple[int, Move], ...]] = (
-    (8, pass_time),
+    (3, pass_time),
     (3, cut),
     (2, reboot),
     (1, forget),

@@ -16,24 +16,28 @@ from allod.testing.fleet_watch import Watcher
 #: What a device reads more strictly than the oracle: it remembers less than was seen of it. So are
 #: gates of rollouts: what canaries did counts there only as far as their reports tell.
 _LATER: Final = frozenset({"soak", "rate"})
-_TRIES: Final = 2  #: what failed for reasons of the machine is tried again
+_TRIES: Final = 3  #: what failed for reasons of the machine is tried again
 
 
 def conclude(watcher: Watcher) -> None:
     """Let everybody look until nothing changes, then ask the oracle what should have."""
     world = watcher.world
     behave(watcher)
-    for _ in range(_TRIES):
-        world.pass_time(timedelta(minutes=20))
-        for name, member in world.members.items():
-            member.device.hardware.clock.wall = world.now
-            watcher.run(name)
+    world.pass_time(timedelta(minutes=20))
     for name in world.members:
-        _check(watcher, name)
+        for _ in range(_TRIES):
+            world.members[name].device.hardware.clock.wall = world.now
+            watcher.run(name)
+            missing = _missing(watcher, name)
+            if not missing:
+                break
+        for says in missing:
+            watcher.blame(name, says)
 
 
-def _check(watcher: Watcher, name: str) -> None:
-    """What the oracle allows and somebody wants, runs; but for what is known to be sick."""
+def _missing(watcher: Watcher, name: str) -> list[str]:
+    """What the oracle allows and somebody wants, and does not run; but for what is sick."""
+    missing = []
     oracle = Oracle(watcher.world.book, watcher.world.members[name].memory)
     for package in PACKAGES:
         word = oracle.word(package)
@@ -54,5 +58,5 @@ def _check(watcher: Watcher, name: str) -> None:
         if any(steps) or not wanted:
             continue
         if all(not oracle.objections(package, target, when) for target, when in wanted):
-            says = f"{package} {ware.version} is wanted and lawful, and does not run"
-            watcher.blame(name, says)
+            missing.append(f"{package} {ware.version} is wanted and lawful, and does not run")
+    return missing

@@ -227,7 +227,7 @@ class Reading:
         version, digest, _ = shelf.releases[package]
         wish = Wish(shelf.provider, version, digest)
         rules = (*rules, Rule("until", shelf.expires))
-        change = f"{shelf.name}/{shelf.sequence}"
+        change = shelf.name
         return Word(scope, grant.id, (wish,), rules, entry, (), shelf, change)
 
     def config_word(self, package: str) -> ConfigWord | None:
