@@ -91,6 +91,8 @@ def proposal_of(prepared: Prepared) -> Proposal:
             for key, entry in sorted(document.packages.items())
             if entry != begun.packages.get(key)
         ]
+    if not entries:
+        raise _unfit("it changes nothing of what devices are to have")
     return Proposal(
         id=note.id,
         fleet=picture.base.fleet_id,
@@ -105,7 +107,9 @@ def proposal_of(prepared: Prepared) -> Proposal:
 
 
 def _unfit(why: str) -> Refused:
-    return Refused("not-proposable", f"cannot propose this change: {why}; publish it by itself")
+    return Refused(
+        "not-proposable", f"cannot propose this change: {why}; publish it without --propose"
+    )
 
 
 def digest_of(key: str, entry: PackageEntry | None) -> Digest | None:

@@ -19,15 +19,22 @@ from allod.errors import Refused
 if TYPE_CHECKING:
     from allod.cli.acceptance import Named
     from allod.cli.picture import Picture
+    from allod.domain.reported import Member
 
 
-def met(picture: Picture, found: Resolved, better: Resolved | None) -> Iterator[str]:
+def met(
+    picture: Picture,
+    found: Resolved,
+    better: Resolved | None = None,
+    scopes: frozenset[Scope] = frozenset(),
+) -> Iterator[str]:
     """Where a release runs or waits, and what of it stops: lines to be read before signing.
 
     Args:
         picture: the fleet.
         found: the release.
         better: what takes its place in the owner's documents; None: nothing does.
+        scopes: in which of them it does.
     """
     digest = found.digest
     runs, waits = [], []
@@ -35,12 +42,10 @@ def met(picture: Picture, found: Resolved, better: Resolved | None) -> Iterator[
         packages = () if member.actual is None else member.actual.packages.values()
         held = [one for package in packages for one in package.releases if one.digest == digest]
         if any(one.level is Level.ACTIVE for one in held):
-            runs.append(member.shown)
+            runs.append(member)
         elif held:
             waits.append(member.shown)
-    if runs:
-        until = "" if better is None else f" until {better.version} takes its place"
-        yield f"! It runs, and goes on running{until}, on {len(runs)}: {choices(runs)}."
+    yield from _running(runs, better, scopes)
     if waits:
         yield f"It lies on {len(waits)}, and is not activated there: {choices(waits)}."
     for name, one in open_rollouts(picture.base).items():
@@ -49,6 +54,19 @@ def met(picture: Picture, found: Resolved, better: Resolved | None) -> Iterator[
     for (author, scope), document in sorted(picture.base.delegated.items()):
         if _lists(document, found):
             yield f"! The delegation {author} wants it in {scope}; only {author} can replace it there."
+
+
+def _running(
+    runs: list[Member], better: Resolved | None, scopes: frozenset[Scope]
+) -> Iterator[str]:
+    ending = [one.shown for one in runs if scopes.intersection(one.scopes)]
+    staying = [one.shown for one in runs if not scopes.intersection(one.scopes)]
+    if ending and better is not None:
+        until = f"until {better.version} takes its place"
+        yield f"! It runs, and goes on running {until}, on {len(ending)}: {choices(ending)}."
+    if staying:
+        why = "" if better is None else "; no document of yours wants it there"
+        yield f"! It runs, and goes on running, on {len(staying)}: {choices(staying)}{why}."
 
 
 def _after(entry: PackageEntry) -> Digest | None:

@@ -83,7 +83,9 @@ def withdraw(
         return Change(
             states=states,
             files={WITHDRAWN_PATH: encode(document)},
-            remarks=() if back else tuple(met(picture, found, better if deploy else None)),
+            remarks=()
+            if back
+            else tuple(met(picture, found, better if deploy else None, frozenset(states))),
         )
 
     publish_and_say(options, intent, plan)

@@ -147,6 +147,7 @@ def test_a_proposal_is_made_in_either_order(works: Works) -> None:
     assert (
         works.owner.refused("change", "publish", answer["proposal"], "--yes") == "proposal-closed"
     )
+    assert works.owner.refused("group", "add", "attic", "--propose", "--yes") == "not-proposable"
     hold = ("hold", "kitchen", "--why", "Easter", "--propose", "--yes")
     assert works.owner.refused(*hold) == "not-proposable"
     assert works.owner.refused("change", "propose", "hold", "kitchen") == "bad-arguments"
