@@ -111,16 +111,6 @@ def withdrawn_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judgement, "_barred", deaf)
 
 
-def distrust_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distrusted provider is like any other."""
-    real = judgement._barred
-
-    def deaf(order: Any, at: Any) -> Any:
-        return [one for one in real(order, at) if one[0] != "provider-distrusted"]
-
-    monkeypatch.setattr(judgement, "_barred", deaf)
-
-
 def gates_without_canaries(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that needs success is open without any."""
     monkeypatch.setattr(gates, "_check_canaries", lambda *_: None)
@@ -165,7 +155,6 @@ PLANTED: Mapping[str, tuple[Plant, str]] = {
     "delegates accept": (delegates_accept, "access"),
     "delegates set aside": (delegates_set_aside, ""),
     "withdrawn ignored": (withdrawn_ignored, "withdrawn"),
-    "distrust ignored": (distrust_ignored, "distrusted"),
     "gates without canaries": (gates_without_canaries, ""),
     "no hold": (no_hold, "hold"),
     "no floors": (no_floors, ""),
