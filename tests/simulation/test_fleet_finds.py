@@ -16,7 +16,7 @@ from allod.domain.condition import Change, ChangeFacts, Term
 from allod.domain.decision import Decision, decide
 from allod.domain.delegation import Delegation
 from allod.testing.fleet import play_alone
-from allod.trust import accepted, delegates, gates
+from allod.trust import accepted, delegates
 from allod.trust.floors import Floors
 
 SEEDS = 40  #: within which each of them has to show
@@ -111,11 +111,6 @@ def withdrawn_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judgement, "_barred", deaf)
 
 
-def gates_without_canaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage that needs success is open without any."""
-    monkeypatch.setattr(gates, "_check_canaries", lambda *_: None)
-
-
 def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner's hold is left out."""
     monkeypatch.setattr(resolution, "holds_of", lambda _: ())
@@ -139,7 +134,6 @@ def no_floors(monkeypatch: pytest.MonkeyPatch) -> None:
 #: What is planted, and what the oracle says of it.
 PLANTED: Mapping[str, tuple[Plant, str]] = {
     "version": (without_term("version"), "version"),
-    "access": (without_term("access"), "own-access"),
     "soak": (without_term("soak"), "soak"),
     "window": (without_term("window"), "window"),
     "rate": (without_term("rate"), "rate"),
@@ -149,13 +143,11 @@ PLANTED: Mapping[str, tuple[Plant, str]] = {
     "packages": (without_term("packages"), "packages"),
     "scopes": (without_term("scopes"), "scopes"),
     "lease": (without_term("lease"), "lease"),
-    "until": (without_term("until"), "until"),
     "held to nothing": (held_to_nothing, ""),
     "revoked lives on": (revoked_lives_on, ""),
     "delegates accept": (delegates_accept, "access"),
     "delegates set aside": (delegates_set_aside, ""),
     "withdrawn ignored": (withdrawn_ignored, "withdrawn"),
-    "gates without canaries": (gates_without_canaries, ""),
     "no hold": (no_hold, "hold"),
     "no floors": (no_floors, ""),
 }
