@@ -8,7 +8,7 @@ import pytest
 
 from allod.testing.fleet import play_alone
 
-QUICK = 30  #: seeds of the default suite
+QUICK = 12  #: seeds of the default suite
 ALL = 1_000
 CHUNK = 20  #: seeds of one test, so that workers can share them
 

@@ -141,7 +141,6 @@ PLANTED: Mapping[str, tuple[Plant, str]] = {
     "consent": (without_term("consent"), "consent"),
     "verbs": (without_term("verbs"), "verbs"),
     "packages": (without_term("packages"), "packages"),
-    "scopes": (without_term("scopes"), "scopes"),
     "lease": (without_term("lease"), "lease"),
     "held to nothing": (held_to_nothing, ""),
     "revoked lives on": (revoked_lives_on, ""),
