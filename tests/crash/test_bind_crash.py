@@ -26,7 +26,7 @@ from allod.wire.trust import Transfer
 #: A kill after one call leaves the same as a kill before the next one.
 STRIKES = [
     Strike.ERROR_BEFORE,
-    Strike.ERROR_AFTER,
+    pytest.param(Strike.ERROR_AFTER, marks=pytest.mark.slow),
     Strike.KILL_BEFORE,
     pytest.param(Strike.KILL_AFTER, marks=pytest.mark.slow),
 ]

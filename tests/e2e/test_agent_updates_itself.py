@@ -65,6 +65,7 @@ def supervise(device: Device, choice: Choice) -> tuple[Candidate, int]:
     return candidate, done.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_agent_updates_itself_and_goes_back(tmp_path: Path) -> None:
     """A good agent takes over and says its version; a broken one is left after its trials."""

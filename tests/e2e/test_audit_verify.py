@@ -12,6 +12,7 @@ from tests.e2e.owner_machine import Machine
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.mark.slow
 def test_an_honest_fleet_is_proved_to_owner_and_auditor(tmp_path: Path) -> None:
     """After deployments, configuration and a rotation of keys nothing is found, and it says what
     was proved; an auditor with an export and the fleet's id alone proves the same, and finds it

@@ -228,4 +228,4 @@ class DeviceMachine(RuleBasedStateMachine):
 
 
 TestDeviceMachine = DeviceMachine.TestCase
-TestDeviceMachine.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestDeviceMachine.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
