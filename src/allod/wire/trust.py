@@ -75,6 +75,15 @@ class Person(Document, kw_only=True, frozen=True):
     approval: PublicKey | None = None  #: the key of their approvals; `key` never counts for them
 
 
+class Verifier(Document, kw_only=True, frozen=True):
+    """Who looks at releases on the owner's side, and whose word devices take for it."""
+
+    name: str
+    key: PublicKey
+    vouches: list[Literal["mends", "provenance"]]  #: docs/spec/evidence.md, docs/spec/provenance.md
+    sources: list[str] = []  #: of advisories, that its word on flaws may rest on; empty: any
+
+
 class Defaults(Document, kw_only=True, frozen=True):
     """What holds where no scope sets it."""
 
@@ -92,6 +101,7 @@ class FleetDocument(Document, kw_only=True, frozen=True):
     locations: list[Location] = []  #: add to the anchors
     people: list[Person] = []
     gate_key: PublicKey | None = None
+    verifiers: list[Verifier] = []
     revoked_invites: list[str] = []
     public: bool = False  #: reads need no token
     defaults: Defaults = Defaults()
