@@ -81,6 +81,7 @@ def test_ctrl_c_leaves_no_traceback(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     code = (
         "import os, signal, sys; from allod import program; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # jobs in the background ignore it
         "program.build = lambda: os.kill(os.getpid(), signal.SIGINT); "
         "sys.exit(program.main(['status']))"
     )
