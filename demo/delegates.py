@@ -181,14 +181,24 @@ def rollout(stage: Stage) -> dict[str, Any]:
 
 
 def recall(stage: Stage) -> None:
-    """2.1.1 is recalled: whoever runs it is named, and gets 2.1.2 instead."""
-    stage.all_serve("bathroom-1", waitress="2.1.1")
+    """A release that runs is recalled: whoever has it is named, and gets another one instead."""
+    stage.owner.run("release", "push", stage.provider.home / "toaster-2.1.5" / ".allod" / "release")
+    stage.owner.run("deploy", "kitchen", "toaster@2.1.5", "--yes")
+    for name in KITCHEN:
+        wait_for(f"{name} runs 2.1.5", lambda here=name: runs(stage, here, "2.1.5"))
     stage.owner.run(
-        "release", "withdraw", "toaster@2.1.1", "--why", "CVE-2022-31015", "--replace",
+        "release", "withdraw", "toaster@2.1.5", "--why", "it burns the crumbs", "--replace",
         "toaster@2.1.2", "--deploy", "--yes", tell=True,
     )  # fmt: skip
-    stage.all_serve("bathroom-1", waitress="2.1.2")
-    stage.owner.run("deploy", "bathroom", "toaster@2.1.1", "--yes", code="withdrawn")
+    for name in KITCHEN:
+        wait_for(f"{name} runs 2.1.2", lambda here=name: runs(stage, here, "2.1.2"))
+    stage.owner.run("deploy", "bathroom", "toaster@2.1.5", "--yes", code="withdrawn")
+
+
+def runs(stage: Stage, name: str, version: str) -> bool:
+    """Whether a device says that this version of the toaster is active."""
+    releases = package(stage, name, "toaster").get("releases", [])
+    return any((one["version"], one["level"]) == (version, "active") for one in releases)
 
 
 ACTS: tuple[Callable[[Stage], None], ...] = (follow, mends, listening, revoked, halts, recall)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo import acts, attacks, delegates, histories
+from demo import acts, attacks, delegates, evidence, histories
 from demo.stage import Failed, Stage, show
 
 KEPT = Path(tempfile.gettempdir()) / "allod-demo"
@@ -33,7 +33,8 @@ It goes on running. In a shell:
 
 
 ACTS = (
-    *acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, *delegates.ACTS, acts.finish,
+    *acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, *delegates.ACTS,
+    *evidence.ACTS, acts.finish,
 )  # fmt: skip
 
 
