@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 ALLOD: Final = "Allod"  #: stands first in `made_by` of a list that Allod made from a payload
+OPERATING_SYSTEM: Final = "operating-system"  #: a kind
+_OWN_NAMES: Final = ("pkg:generic/", "pkg:oci/", "pkg:docker/")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,3 +35,22 @@ class Sbom:
     def by_allod(self) -> bool:
         """Whether Allod made it from the payload, as nobody else had said what is in it."""
         return any(one == ALLOD or one.startswith(f"{ALLOD} ") for one in self.made_by)
+
+    @property
+    def parts(self) -> tuple[SbomComponent, ...]:
+        """All that advisories can be asked about.
+
+        The components, and the subject if somebody else than its provider could know it: one
+        with a purl of an ecosystem, not just `pkg:generic` or the name of an image.
+        """
+        subject = self.subject
+        if subject is None or not subject.purl or subject.purl.startswith(_OWN_NAMES):
+            return self.components
+        return tuple(dict.fromkeys((subject, *self.components)))
+
+    @property
+    def distribution(self) -> str:
+        """The operating system that it lists, like "debian-12"; empty: none, or several."""
+        systems = {one for one in self.parts if one.kind == OPERATING_SYSTEM and one.version}
+        named = {f"{one.name.lower()}-{one.version}" for one in systems}
+        return named.pop() if len(named) == 1 else ""
