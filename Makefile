@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 KEEP ?=
+SECONDS ?= 30
 FOREIGN := .venv-foreign
 # Tests start hundreds of processes: none of them should compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-mutation check bench docs format requirements clean
+.PHONY: help demo test test-slow test-mutation fuzz check bench docs format requirements clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -44,10 +45,14 @@ test-slow: $(READY) $(FOREIGN)/.ready
 test-mutation: $(READY)
 	$(BIN)/python -m tests.mutation.hunt --jobs $(JOBS)
 
+## make fuzz [SECONDS=30]  give every parser bad input, for so long each
+fuzz: $(READY)
+	$(BIN)/python -m fuzz.run --seconds $(SECONDS)
+
 ## make check          lint, formatting, types, import contracts, documentation
 check: $(READY)
-	$(BIN)/ruff check src tests bench demo docs
-	$(BIN)/ruff format --check src tests bench demo docs
+	$(BIN)/ruff check src tests bench demo fuzz docs
+	$(BIN)/ruff format --check src tests bench demo fuzz docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) docs
@@ -62,8 +67,8 @@ bench: $(READY)
 
 ## make format         format the code
 format: $(READY)
-	$(BIN)/ruff format src tests bench demo docs
-	$(BIN)/ruff check --fix src tests bench demo docs
+	$(BIN)/ruff format src tests bench demo fuzz docs
+	$(BIN)/ruff check --fix src tests bench demo fuzz docs
 
 ## make requirements   compile the hashed requirement files again (needs uv)
 requirements:
