@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -26,6 +27,7 @@ from allod.wire.report import (
     Alarm,
     Boot,
     ConfigurationOnDevice,
+    HostPackage,
     Inhibitor,
     Inventory,
     Measured,
@@ -40,6 +42,7 @@ _LevelName = Literal["transferred", "installed", "active"]
 _REFUSALS: Final = 256  #: that a report tells of, and of each:
 _REASONS: Final = 32
 _REASON: Final = 600  #: characters
+INVENTORY_ROOM: Final = 512 * 1024  #: bytes of a report that are left to unmanaged software
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,24 @@ class Reporter:
         digest = sha256(encode([dpkg, pip]))
         if digest == self.ledger.state.inventory:
             return Inventory(digest=digest)
-        return Inventory(digest=digest, dpkg=dpkg, pip=pip)
+        told = itertools.takewhile(_room_for(INVENTORY_ROOM), (*pip, *dpkg))
+        count = sum(1 for _ in told)
+        kept = dpkg[: max(0, count - len(pip))]
+        return Inventory(
+            digest=digest, dpkg=kept, pip=pip[:count], left_out=len(dpkg) + len(pip) - count
+        )
+
+
+def _room_for(room: int) -> Callable[[HostPackage], bool]:
+    """Whether one more fits into so many bytes of a report."""
+    used = 0
+
+    def fits(package: HostPackage) -> bool:
+        nonlocal used
+        used += len(encode(package)) + 1
+        return used <= room
+
+    return fits
 
 
 def _told(

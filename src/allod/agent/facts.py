@@ -19,7 +19,8 @@ def read_facts(
     """The facts, by name.
 
     `device.name`, `device.hostname`, `device.architecture`, `device.hardware` (space-separated,
-    the most exact first), `os.id`, `os.version`, `kernel.release`.
+    the most exact first), `os.id`, `os.version`, `kernel.release`; and `os`, which is both of
+    the system's, like "debian-12".
 
     Args:
         overrides: facts of the device's settings, which win and may add names of their own.
@@ -38,6 +39,7 @@ def read_facts(
     given = list((overrides or {}).items())[:MAX_FACTS]
     facts |= {name: value for name, value in given if FACT_NAME.fullmatch(name)}
     facts.setdefault("device.name", facts["device.hostname"])
+    facts["os"] = "-".join(filter(None, (facts["os.id"], facts["os.version"])))
     return {name: _clean(value) for name, value in sorted(facts.items())}
 
 

@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from allod.agent.engine_ports import HostSoftware
 from allod.agent.facts import read_facts
@@ -25,8 +25,8 @@ FILE_CAP: Final = 64 * 1024 * 1024
 HEAD_CAP: Final = 64 * 1024
 MAX_PACKAGES: Final = 20_000
 
+_DPKGS: Final = "usr/lib/python3/dist-packages"  #: only packages install there (Debian's policy)
 _SITES: Final = (
-    "usr/lib/python3/dist-packages",
     "usr/lib/python3*/dist-packages",
     "usr/lib/python3*/site-packages",
     "usr/local/lib/python3*/dist-packages",
@@ -34,6 +34,7 @@ _SITES: Final = (
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,127}", re.ASCII)
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:_!-]{0,127}", re.ASCII)
+_SOURCE: Final = re.compile(rf"({_NAME.pattern})(?:[ \t]+\(({_VERSION.pattern})\))?", re.ASCII)
 
 
 class SystemHost:
@@ -70,29 +71,35 @@ class SystemHost:
 
 def read_dpkg(status: Path) -> list[HostPackage]:
     """The installed packages of a dpkg status file; none if there is no such file."""
-    found: set[tuple[str, str, str]] = set()
+    found: dict[tuple[str, str, str], HostPackage] = {}
     try:
         for stanza in _stanzas(status):
-            state = stanza.get("Status", "").split()
-            entry = (
-                stanza.get("Package", ""),
-                stanza.get("Version", ""),
-                stanza.get("Architecture", ""),
-            )
-            if (
-                state[-1:] == ["installed"]
-                and _NAME.fullmatch(entry[0])
-                and _VERSION.fullmatch(entry[1])
-            ):
-                found.add(entry)
+            package = _installed(stanza)
+            if package is not None:
+                found[package.name, package.version, package.architecture] = package
             if len(found) >= MAX_PACKAGES:
                 break
     except OSError:
         return []
-    return [
-        HostPackage(name=name, version=version, architecture=architecture[:32])
-        for name, version, architecture in sorted(found)
-    ]
+    return [found[key] for key in sorted(found)]
+
+
+def _installed(stanza: Mapping[str, str]) -> HostPackage | None:
+    """A package that is there; its source as `Source: name (version)` says, where it differs."""
+    name, version = stanza.get("Package", ""), stanza.get("Version", "")
+    if stanza.get("Status", "").split()[-1:] != ["installed"]:
+        return None
+    if not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
+        return None
+    source = _SOURCE.fullmatch(stanza.get("Source", ""))
+    of, by = source.groups("") if source is not None else ("", "")
+    return HostPackage(
+        name=name,
+        version=version,
+        architecture=stanza.get("Architecture", "")[:32],
+        source="" if of == name else of,
+        source_version="" if by == version else by,
+    )
 
 
 def _file(path: Path) -> BinaryIO:
@@ -104,7 +111,7 @@ def _file(path: Path) -> BinaryIO:
     return file
 
 
-_WANTED: Final = frozenset({"Package", "Version", "Architecture", "Status"})
+_WANTED: Final = frozenset({"Package", "Version", "Architecture", "Status", "Source"})
 
 
 def _stanzas(status: Path) -> Iterator[dict[str, str]]:
@@ -124,17 +131,20 @@ def _stanzas(status: Path) -> Iterator[dict[str, str]]:
 
 
 def read_pip(root: Path = Path("/")) -> list[HostPackage]:
-    """The distributions of the system's Pythons."""
-    found: set[tuple[str, str]] = set()
-    for pattern in _SITES:
-        for site in sorted(root.glob(pattern)):
-            for record in _records(site):
-                entry = _head(record)
-                if entry is not None:
-                    found.add(entry)
-                if len(found) >= MAX_PACKAGES:
-                    break
-    return [HostPackage(name=name, version=version) for name, version in sorted(found)]
+    """The distributions of the system's Pythons; those that dpkg put there say so."""
+    found: set[tuple[str, str, Literal["", "dpkg"]]] = set()
+    dpkgs = root / _DPKGS if (root / DPKG_STATUS).is_file() else None
+    for site in sorted({site for pattern in _SITES for site in root.glob(pattern)}):
+        for record in _records(site):
+            entry = _head(record)
+            if entry is not None:
+                found.add((*entry, "dpkg" if site == dpkgs else ""))
+            if len(found) >= MAX_PACKAGES:
+                break
+    return [
+        HostPackage(name=name, version=version, manager=manager)
+        for name, version, manager in sorted(found)
+    ]
 
 
 def _records(site: Path) -> Iterator[Path]:

@@ -138,3 +138,5 @@ def _listed(known: Inventory | None) -> Iterator[str]:
     for kind, packages in (("dpkg", known.dpkg), ("pip", known.pip)):
         yield f"  {kind}: {len(packages or [])} packages"
         yield from (f"    {one.name} {one.version}" for one in packages or [])
+    if known.left_out:
+        yield f"  ! {known.left_out} packages more are not told"

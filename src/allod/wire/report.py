@@ -159,12 +159,15 @@ class Inhibitor(Document, kw_only=True, frozen=True):
     since: str
 
 
-class HostPackage(Document, kw_only=True, frozen=True):
+class HostPackage(Document, kw_only=True, frozen=True, omit_defaults=True):
     """Software that Allod does not manage."""
 
     name: str
     version: str
     architecture: str = ""
+    source: str = ""  #: its source package; empty: called like itself
+    source_version: str = ""  #: empty: that of the package
+    manager: Literal["", "dpkg"] = ""  #: who put it there and mends it; empty: whose list it is in
 
 
 class Inventory(Document, kw_only=True, frozen=True):
@@ -173,6 +176,7 @@ class Inventory(Document, kw_only=True, frozen=True):
     digest: str
     dpkg: list[HostPackage] | None = None
     pip: list[HostPackage] | None = None
+    left_out: int = 0  #: for which a report has no room
 
 
 class RestartReport(Document, kw_only=True, frozen=True):

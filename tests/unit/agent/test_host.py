@@ -47,6 +47,42 @@ def test_dpkg_is_read_from_its_own_file(tmp_path: Path) -> None:
     assert read_dpkg(tmp_path / "none") == []
 
 
+def test_dpkg_names_the_source_where_it_differs(tmp_path: Path) -> None:
+    """Advisories name source packages: their names and versions are read where they are others'."""
+    text = "Package: {}\nStatus: install ok installed\nVersion: {}\nSource: {}\n\n"
+    rows = [
+        ("bash", "5.2.15-2+b7", "bash (5.2.15-2)"),
+        ("libc6", "2.36-9", "glibc"),
+        ("gcc", "4:12.2.0-3", "gcc-defaults (1.203)"),
+        ("same", "1", "same (1)"),
+        ("odd", "1", "Not A Name (2)"),
+        ("evil", "1", "x (\x1b[31m)"),
+    ]
+    (tmp_path / "status").write_text("".join(text.format(*row) for row in rows))
+    found = {p.name: (p.source, p.source_version) for p in read_dpkg(tmp_path / "status")}
+    assert found == {
+        "bash": ("", "5.2.15-2"),
+        "libc6": ("glibc", ""),
+        "gcc": ("gcc-defaults", "1.203"),
+        "same": ("", ""),
+        "odd": ("", ""),
+        "evil": ("", ""),
+    }
+
+
+def test_what_dpkg_brought_is_told_apart(tmp_path: Path) -> None:
+    """A Python package of the distribution is the distribution's to mend; without dpkg, nobody's."""
+    for place in ("usr/lib/python3/dist-packages", "usr/local/lib/python3.11/dist-packages"):
+        record = tmp_path / place / "waitress-2.1.1.dist-info/METADATA"
+        record.parent.mkdir(parents=True)
+        record.write_text("Name: waitress\nVersion: 2.1.1\n")
+    assert [p.manager for p in read_pip(tmp_path)] == [""]
+    status = tmp_path / inventory.DPKG_STATUS
+    status.parent.mkdir(parents=True)
+    status.write_text(STATUS)
+    assert [p.manager for p in read_pip(tmp_path)] == ["", "dpkg"]
+
+
 def test_a_hostile_dpkg_file_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Endless lines and endless packages end at the caps."""
     monkeypatch.setattr(inventory, "MAX_PACKAGES", 10)
@@ -96,7 +132,8 @@ def test_facts_come_from_the_machine_and_settings_overrule(tmp_path: Path) -> No
     (dmi / "product_name").write_text("Toaster 3000\n")
     facts = read_facts(root=tmp_path)
     assert facts["device.hardware"] == "acme-inc.,toaster-3000 toaster-3000"
-    assert (facts["os.id"], facts["os.version"]) == ("debian", "12")
+    assert (facts["os.id"], facts["os.version"], facts["os"]) == ("debian", "12", "debian-12")
+    assert read_facts({"os.id": "acme", "os.version": ""}, root=tmp_path)["os"] == "acme"
     assert facts["device.name"] == facts["device.hostname"] == os.uname().nodename
     tree = tmp_path / "sys/firmware/devicetree/base"
     tree.mkdir(parents=True)
