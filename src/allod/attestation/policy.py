@@ -1,0 +1,175 @@
+"""What an owner demands of an attestation, compared with what it says (attack 20).
+
+A good signature by the wrong builder, or over a build of the wrong repository, is worth nothing.
+What the certificate says of the run that signed counts beside what the statement says: whoever
+runs a workflow can write anything into a statement, and nothing into a certificate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from allod.attestation.envelope import PlainKey, key_of
+from allod.attestation.verdict import Attested, Steps
+from allod.errors import Untrusted
+from allod.wire.trust import ProvenancePolicy
+
+_SAID: Final = 300
+_WORKFLOW: Final = "/.github/workflows/"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose Sigstore certificates count."""
+
+    issuer: str  #: who tells the certificate authority; empty: anybody
+    subject: str  #: an address or URI; one that ends in "*" is a prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What has to hold."""
+
+    builders: tuple[tuple[str, int], ...] = ()  #: id -> SLSA build level that it is trusted for
+    keys: tuple[PlainKey, ...] = ()
+    identities: tuple[Identity, ...] = ()
+    sources: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()  #: one that ends in "*" is a prefix
+    parameters: dict[str, str] | None = None  #: all external parameters
+    level: int = 0  #: the least SLSA build level
+    attestations: tuple[str, ...] = ()  #: predicate types that have to be there
+    closed: bool = False  #: a list that is empty lets nothing through; else nobody looks
+
+
+def demands_of(policy: ProvenancePolicy) -> Demands:
+    """An owner's policy: what it does not allow is not allowed. Raises InvalidInput `bad-key`."""
+    return Demands(
+        builders=tuple((one.id, one.level) for one in policy.builders),
+        keys=tuple(key_of(key) for key in policy.keys),
+        identities=tuple(Identity(one.issuer, one.subject) for one in policy.identities),
+        sources=tuple(policy.sources),
+        refs=tuple(policy.refs),
+        parameters=policy.parameters,
+        level=policy.level,
+        attestations=tuple(policy.attestations),
+        closed=True,
+    )
+
+
+def fits(value: str, allowed: str) -> bool:
+    """Whether a value is the allowed one, or starts like one that ends in `*`."""
+    return value.startswith(allowed[:-1]) if allowed.endswith("*") else value == allowed
+
+
+def same_source(one: str, other: str) -> bool:
+    """Whether two URIs name the same repository: `git+` and `.git` say nothing about which."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(uri: str) -> str:
+    return uri.removeprefix("git+").rstrip("/").removesuffix(".git")
+
+
+def signer_is_meant(attested: Attested, demands: Demands) -> str:
+    """Check whose certificate signed.
+
+    Raises:
+        Untrusted: `wrong-identity`.
+    """
+    says = f"{attested.identity} by {attested.issuer or 'no issuer'}"
+    for one in demands.identities:
+        issuer = not one.issuer or one.issuer == attested.issuer
+        if issuer and attested.identity and fits(attested.identity, one.subject):
+            return says
+    raise Untrusted("wrong-identity", f"cannot trust the signer: it is {says[:_SAID]}")
+
+
+def check_demands(steps: Steps, attested: Attested, demands: Demands) -> Attested:
+    """Compare provenance with what is demanded of it; what it reaches is written down."""
+    if demands.closed or demands.builders:
+        steps.check("builder", lambda: _builder(attested, demands))
+    reached = replace(attested, level=level_of(attested, demands))
+    if demands.level:
+        steps.check("level", lambda: _level(reached, demands))
+    if demands.closed or demands.sources:
+        steps.check("source", lambda: _source(attested, demands))
+    if demands.closed or demands.refs:
+        steps.check("ref", lambda: _ref(attested, demands))
+    if demands.parameters is not None:
+        steps.check("parameters", lambda: _parameters(attested, demands))
+    return reached
+
+
+def level_of(attested: Attested, demands: Demands) -> int:
+    """The SLSA build level: what the owner trusts the builder for, or what a summary says."""
+    if attested.statement is not None and attested.statement.summary is not None:
+        return attested.statement.summary.level
+    return max((level for id_, level in demands.builders if id_ == attested.builder), default=0)
+
+
+def _builder(attested: Attested, demands: Demands) -> str:
+    builder = attested.builder
+    if builder not in {id_ for id_, _ in demands.builders}:
+        raise Untrusted(
+            "wrong-builder", f"cannot trust the build: it was built by {builder[:_SAID]!r}"
+        )
+    signer = attested.claims.workflow or attested.identity
+    if _WORKFLOW in builder and _WORKFLOW in signer and builder != signer:
+        # A workflow that names another one as the builder (attack 20).
+        raise Untrusted(
+            "wrong-builder",
+            f"cannot trust the build: the statement names {builder[:_SAID]}, "
+            f"and {signer[:_SAID]} signed it",
+        )
+    return builder
+
+
+def _level(attested: Attested, demands: Demands) -> str:
+    if attested.level < demands.level:
+        raise Untrusted(
+            "low-level",
+            f"cannot trust the build: it has SLSA build level {attested.level}, "
+            f"{demands.level} is needed",
+        )
+    return f"SLSA build level {attested.level}"
+
+
+def _source(attested: Attested, demands: Demands) -> str:
+    named = [("the statement", attested.source)]
+    if attested.claims.source:
+        named.append(("the certificate", attested.claims.source))
+    for where, source in named:
+        if not any(same_source(source, one) for one in demands.sources):
+            raise Untrusted(
+                "wrong-source",
+                f"cannot trust the build: {where} says that it was built from {source[:_SAID]!r}",
+            )
+    return f"{attested.source} at {attested.revision or 'an unknown revision'}"
+
+
+def _ref(attested: Attested, demands: Demands) -> str:
+    named = [("the statement", attested.ref)]
+    if attested.claims.ref:
+        named.append(("the certificate", attested.claims.ref))
+    for where, ref in named:
+        if not any(fits(ref, one) for one in demands.refs):
+            raise Untrusted(
+                "wrong-ref",
+                f"cannot trust the build: {where} says that it was built from {ref[:_SAID]!r}",
+            )
+    return attested.ref
+
+
+def _parameters(attested: Attested, demands: Demands) -> str:
+    """None that nobody named: what nobody looked at could have changed the build."""
+    found = {} if attested.statement is None else attested.statement.built.parameters
+    wanted = demands.parameters or {}
+    for name in sorted({*found, *wanted}):
+        if name not in wanted or name not in found or not fits(found[name], wanted[name]):
+            raise Untrusted(
+                "wrong-parameters",
+                f"cannot trust the build: the parameter {name[:120]} is "
+                f"{found.get(name, 'missing')[:120]}",
+            )
+    return f"{len(found)} external parameters, all as demanded"
