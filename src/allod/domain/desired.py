@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from allod.domain.foreign import ForeignDevice
 from allod.domain.ids import (
     DeviceId,
     Digest,
@@ -162,10 +163,11 @@ class DeviceRecord:
     """What only the owner's document of one device can say of it."""
 
     epoch: int
-    status: str = "active"  #: "active" or "retired"
+    status: str = "active"  #: "active", "retired", or "foreign": only on record
     groups: tuple[GroupName, ...] | None = None  #: None: the invite's
     label: str = ""
     replaces: DeviceId | None = None
+    foreign: ForeignDevice | None = None  #: what is on record of a device that no agent runs on
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It is taken from documents that were read back from the very bytes that will be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from allod.domain.desired import (
@@ -22,6 +22,7 @@ from allod.domain.desired import (
     StateDocument,
     Window,
 )
+from allod.domain.foreign import ForeignDevice
 from allod.domain.ids import Scope
 from allod.domain.release import HealthCheck
 from allod.domain.said import Difference, names, plain, simple
@@ -333,6 +334,30 @@ def _device(
         )
         yield plain(subject, "groups", "groups", before, after)
     yield from simple(subject, "replaces", "takes the place of", first.replaces, second.replaces)
+    yield from _foreign(subject, first.foreign, second.foreign)
+
+
+def _foreign(
+    subject: str, old: ForeignDevice | None, new: ForeignDevice | None
+) -> Iterator[Difference]:
+    """What is on record of a device that others control."""
+
+    def sbom(device: ForeignDevice | None) -> str | None:
+        bill = None if device is None else device.sbom
+        if bill is None:
+            return None if device is None else "none, so nothing is known of its software"
+        return f"{bill.digest} ({bill.media_type}, {bill.size} bytes)"
+
+    said: tuple[tuple[str, str, Callable[[ForeignDevice], str]], ...] = (
+        ("vendor", "vendor", lambda device: device.vendor),
+        ("model", "model", lambda device: device.model),
+        ("serial", "serial number", lambda device: device.serial),
+        ("controlled", "controlled by", lambda device: device.control.value),
+    )
+    for what, name, of in said:
+        before, after = (None if one is None else of(one) or None for one in (old, new))
+        yield from simple(subject, what, name, before, after)
+    yield from simple(subject, "sbom", "SBOM", sbom(old), sbom(new))
 
 
 def _simple_device(subject: str, old: DeviceRecord | None, new: DeviceRecord | None) -> Difference:

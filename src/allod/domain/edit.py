@@ -31,6 +31,7 @@ from allod.domain.desired import (
     When,
 )
 from allod.domain.edit_rollout import open_already
+from allod.domain.foreign import FOREIGN, ForeignDevice
 from allod.domain.ids import (
     DeviceId,
     Digest,
@@ -332,6 +333,19 @@ def retire(document: StateDocument) -> StateDocument:
     if record.status == "retired":
         raise Conflict("already-retired", f"cannot retire {document.scope}: it is retired")
     return replace(document, device=replace(record, status="retired"))
+
+
+def record(
+    document: StateDocument, name: str, device: ForeignDevice, groups: tuple[GroupName, ...]
+) -> StateDocument:
+    """Put on record, or correct, what is known of a device that others control.
+
+    Raises:
+        InvalidInput: `bad-label`, `bad-group`.
+    """
+    named = move(rename(document, name), groups)
+    known = replace(_record(named, "record"), status=FOREIGN, foreign=device)
+    return replace(named, device=known)
 
 
 def replacement(

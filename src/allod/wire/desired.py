@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from allod.domain import desired, ids
+from allod.domain.foreign import FOREIGN
 from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import Document, convert, encode, instant, parse_instant, parse_strict
 from allod.wire.entry import (
@@ -23,10 +24,12 @@ from allod.wire.entry import (
     entry_to_wire,
     without_defaults,
 )
+from allod.wire.foreign import ForeignRecord, check_foreign, foreign_from_wire, foreign_to_wire
 from allod.wire.settings import Settings, settings_from_wire, settings_to_wire
 from allod.wire.terms import TermWire, term_to_wire, terms_from_wire
 
 STATE_CAP: Final = 4 * 1024 * 1024
+_Status = Literal["active", "retired", "foreign"]
 
 
 class Restart(Document, kw_only=True, frozen=True):
@@ -41,10 +44,11 @@ class DeviceRecord(Document, kw_only=True, frozen=True):
     """What only a device's own document says."""
 
     epoch: int
-    status: Literal["active", "retired"] = "active"
+    status: _Status = "active"
     groups: list[str] | None = None
     label: str = ""
     replaces: str | None = None
+    foreign: ForeignRecord | None = None
 
 
 class StateDocument(Document, kw_only=True, frozen=True):
@@ -97,7 +101,7 @@ def decode_state(data: bytes) -> desired.StateDocument:
         raise InvalidInput(
             "bad-document", f"cannot read {what}: 'device' stands in documents of devices only"
         )
-    return desired.StateDocument(
+    document = desired.StateDocument(
         fleet=ids.parse_fleet(wire.fleet),
         scope=scope,
         packages=packages,
@@ -117,6 +121,8 @@ def decode_state(data: bytes) -> desired.StateDocument:
         author=_author(wire),
         change=None if wire.change is None else change_from_wire(wire.change),
     )
+    check_foreign(document)
+    return document
 
 
 def _author(wire: StateDocument) -> str:
@@ -139,6 +145,7 @@ def _device(wire: DeviceRecord) -> desired.DeviceRecord:
         else tuple(ids.parse_group(name) for name in wire.groups),
         label=wire.label,
         replaces=None if wire.replaces is None else ids.parse_device(wire.replaces),
+        foreign=None if wire.foreign is None else foreign_from_wire(wire.foreign),
     )
 
 
@@ -165,17 +172,21 @@ def encode_state(document: desired.StateDocument) -> bytes:
             for entry in document.restarts
         ],
         hold=document.hold,
-        device=None
-        if document.device is None
-        else DeviceRecord(
-            epoch=document.device.epoch,
-            status="retired" if document.device.status == "retired" else "active",
-            groups=None if document.device.groups is None else list(document.device.groups),
-            label=document.device.label,
-            replaces=document.device.replaces,
-        ),
+        device=None if document.device is None else _device_to_wire(document.device),
         terms=[term_to_wire(term) for term in document.terms],
         delegation=None if document.author == desired.OWNER else document.author,
         change=None if document.change is None else change_to_wire(document.change),
     )
     return encode(without_defaults(msgspec.to_builtins(wire), keep={"type", "format"}))
+
+
+def _device_to_wire(record: desired.DeviceRecord) -> DeviceRecord:
+    names: dict[str, _Status] = {"retired": "retired", FOREIGN: "foreign"}
+    return DeviceRecord(
+        epoch=record.epoch,
+        status=names.get(record.status, "active"),
+        groups=None if record.groups is None else list(record.groups),
+        label=record.label,
+        replaces=record.replaces,
+        foreign=None if record.foreign is None else foreign_to_wire(record.foreign),
+    )
