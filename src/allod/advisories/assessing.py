@@ -1,0 +1,171 @@
+"""What is known of some components: flaws, each in one line under all its names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from allod.advisories.component import Component
+from allod.advisories.finding import (
+    Advisories,
+    Assessment,
+    Candidate,
+    Epss,
+    Exploited,
+    Finding,
+    Hit,
+    Undecided,
+    VexStatement,
+    Wares,
+)
+from allod.advisories.matching import Judge, key_of, match
+from allod.advisories.names import asked
+from allod.advisories.naming import called, flaws_of, is_cve, names_in
+from allod.advisories.orders import order_of
+from allod.advisories.severity import judged, rank
+from allod.advisories.vexing import newest
+
+Package = tuple[str, str]  #: (ecosystem with release, normalised name)
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is known of flaws besides the records: by their names."""
+
+    exploited: Mapping[str, Exploited]
+    epss: Mapping[str, Epss]
+    statements: Sequence[VexStatement]  #: oldest first
+
+
+NOTHING: Final = Besides({}, {}, ())
+
+
+def assess(
+    wares: Wares, known: Advisories, *, authors: Collection[str] | None = None
+) -> Assessment:
+    """What is known of some components.
+
+    Args:
+        wares: the components, and what they are part of.
+        known: the advisories that count.
+        authors: whose VEX counts; nothing: everybody's in a source that counts.
+    """
+    components = tuple(dict.fromkeys(wares.components))
+    about = candidates_for(components, known)
+    bare: list[Finding] = []
+    undecided: list[Undecided] = []
+    clean = 0
+    for component in components:
+        candidates = about.get((component.ecosystem, component.name), ())
+        found = match(component, candidates)
+        bare += lines(component, found.hits, candidates)
+        undecided += found.undecided
+        clean += not found.hits and not found.undecided
+    besides = known_besides(bare, known)
+    findings = [enriched(one, besides, wares.products, authors) for one in bare]
+    findings.sort(key=worst_first)
+    return Assessment(tuple(findings), wares.unmatchable, tuple(undecided), clean)
+
+
+def candidates_for(
+    components: Iterable[Component], known: Advisories
+) -> Mapping[Package, Sequence[Candidate]]:
+    """The records about the components' packages, also those that name no release."""
+    places = {
+        (one.ecosystem, one.name): [(scope, one.name) for scope in asked(one.ecosystem)]
+        for one in components
+    }
+    about = known.about(sorted({place for several in places.values() for place in several}))
+    found: dict[Package, Sequence[Candidate]] = {}
+    for package, several in places.items():
+        if candidates := tuple(one for place in several for one in about.get(place, ())):
+            found[package] = candidates
+    return found
+
+
+def lines(
+    component: Component, hits: Sequence[Hit], candidates: Sequence[Candidate]
+) -> list[Finding]:
+    """One finding a flaw: what several records say of it comes together."""
+    if not hits:
+        return []
+    names = names_in(one.advisory for one in candidates)
+    grouped: dict[str, list[Hit]] = defaultdict(list)
+    for hit in hits:
+        for lead in flaws_of(hit.advisory, names):
+            grouped[lead].append(hit)
+    sets = names.sets()
+    return [_line(component, sets[lead], group) for lead, group in grouped.items()]
+
+
+def _line(component: Component, names: Sequence[str], hits: Sequence[Hit]) -> Finding:
+    """A flaw, from its names and the records that say that the component has it."""
+    first, aliases = called((*names, *(hit.advisory.id for hit in hits)))
+    scores = judged(one for hit in hits for one in (hit.affected.severity or hit.advisory.severity))
+    summary = next((hit.advisory.summary for hit in hits if hit.advisory.summary), "")
+    return Finding(
+        id=first,
+        aliases=aliases,
+        component=component,
+        hits=tuple(hits),
+        severity=scores.severity,
+        score=scores.score,
+        level=scores.level,
+        fixed=mending(component, hits),
+        summary=summary,
+    )
+
+
+def mending(component: Component, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """The versions above the component's that are free of it by all records, lowest first."""
+    judges = [Judge(hit.affected) for hit in hits]
+    named = sorted({version for hit in hits for version in hit.fixed})
+    free = [one for one in named if not any(judge.judge(one).matched for judge in judges)]
+    order = order_of(component.ecosystem)
+    if order is None:
+        return tuple(free)
+    keys = [(key, one) for one in (component.version, *free) if (key := key_of(order, one))]
+    mine = next((key for key, one in keys if one == component.version), None)
+    return tuple(one for key, one in sorted(keys) if mine is None or key > mine)
+
+
+def known_besides(findings: Iterable[Finding], known: Advisories) -> Besides:
+    """What is known of the findings' flaws besides the records."""
+    names = {name for one in findings for name in one.names}
+    if not names:
+        return NOTHING
+    cves = sorted(name for name in names if is_cve(name))
+    return Besides(known.exploited(cves), known.epss(cves), known.statements(sorted(names)))
+
+
+def enriched(
+    finding: Finding,
+    besides: Besides,
+    products: Collection[str],
+    authors: Collection[str] | None,
+) -> Finding:
+    """A finding with all that is known of its flaw."""
+    names = finding.names
+    exploited = [besides.exploited[name] for name in names if name in besides.exploited]
+    likely = [besides.epss[name] for name in names if name in besides.epss]
+    return replace(
+        finding,
+        exploited=min(exploited, key=lambda one: (one.added, one.cve), default=None),
+        epss=max(likely, key=lambda one: (one.score, one.cve), default=None),
+        vex=newest(besides.statements, names, finding.component, products, authors),
+    )
+
+
+def worst_first(finding: Finding) -> tuple[int, bool, float, float, str, Component]:
+    """Sorts findings: by level, exploited ones first in each, then by score and likelihood."""
+    likely = finding.epss.score if finding.epss is not None else 0.0
+    return (
+        rank(finding.level),
+        finding.exploited is None,
+        -(finding.score or 0.0),
+        -likely,
+        finding.id,
+        finding.component,
+    )

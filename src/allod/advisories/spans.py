@@ -1,0 +1,147 @@
+"""Which versions a range of an OSV record means (OSV schema 1.8, "Evaluation").
+
+Events come unsorted. They are sorted by their version, and the affected versions are those from an
+`introduced` to the next `fixed` (without it) or `last_affected` (with it). Where one span ends at
+the version at which another one begins, both being written in one range, the versions stay
+affected: real records write contiguous spans in any order, and a tie must not hide a flaw. A span
+that begins and ends at once (`introduced: 1, fixed: 1`) means nothing.
+
+A version that its order cannot read leaves two answers, and both are kept: what is affected
+wherever the unread one lies (`surely`), and what could be (`perhaps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from allod.advisories.advisory import Bound, Event, Range
+from allod.advisories.orders import Order
+from allod.errors import InvalidInput
+
+BEGINNING: Final = "0"  #: below every version, also below those that are smaller than 0
+INFINITY: Final = "*"  #: of `limit`: there is none
+
+_Place = tuple[int, Any]  #: (0, None): the beginning; (1, key): a version
+_FIRST: Final[_Place] = (0, None)
+
+
+class Span(NamedTuple):
+    """Affected versions without a gap."""
+
+    low: _Place
+    high: _Place | None  #: None: no end
+    closed: bool  #: whether `high` itself is affected
+    opened: str  #: the version of `introduced`, as written
+    shut: Event | None
+
+    def holds(self, place: _Place) -> bool:
+        """Whether a version lies in it."""
+        if place < self.low:
+            return False
+        if self.high is None or place < self.high:
+            return True
+        return self.closed and place == self.high
+
+    def __str__(self) -> str:
+        if self.shut is None:
+            return f"introduced {self.opened}, no fix named"
+        end = "fixed" if self.shut.bound is Bound.FIXED else "last affected"
+        return f"introduced {self.opened}, {end} {self.shut.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """What one range means in one order."""
+
+    surely: tuple[Span, ...]
+    perhaps: tuple[Span, ...]
+    limits: tuple[_Place, ...]  #: only versions below one of them are meant; none: no limit
+    other_limits: bool  #: whether there are limits that the order cannot read
+    unread: tuple[str, ...]  #: versions that the order cannot read
+
+    def surely_hold(self, place: _Place) -> Span | None:
+        """The span that a version is in, wherever the unread versions lie."""
+        limited = bool(self.limits) or self.other_limits
+        if limited and not any(place < limit for limit in self.limits):
+            return None
+        return next((span for span in self.surely if span.holds(place)), None)
+
+    def perhaps_hold(self, place: _Place) -> bool:
+        """Whether a version could be affected."""
+        limited = bool(self.limits) and not self.other_limits
+        if limited and not any(place < limit for limit in self.limits):
+            return False
+        return any(span.holds(place) for span in self.perhaps)
+
+
+def place_of(order: Order, version: str) -> _Place:
+    """Where a version lies.
+
+    Raises:
+        InvalidInput: `bad-version`.
+    """
+    return (1, order.key(version))
+
+
+def spans_of(meant: Range, order: Order) -> Spans:
+    """The affected versions of a range, in an order."""
+    read: list[tuple[_Place, Event]] = []
+    unread: list[Event] = []
+    for event in meant.events:
+        place = _read(order, event)
+        if place is None:
+            unread.append(event)
+        else:
+            read.append((place, event))
+    events = [one for one in read if one[1].bound is not Bound.LIMIT]
+    limits = tuple(place for place, event in read if event.bound is Bound.LIMIT)
+    lost = {event.bound for event in unread}
+    sure = () if lost & {Bound.FIXED, Bound.LAST_AFFECTED} else _walk(events)
+    if Bound.INTRODUCED in lost:
+        begin = Event(Bound.INTRODUCED, BEGINNING)
+        perhaps = _walk([*events, (_FIRST, begin)])
+    else:
+        perhaps = _walk(events)
+    unknown = tuple(event.version for event in unread)
+    return Spans(sure, perhaps, limits, Bound.LIMIT in lost, unknown)
+
+
+def _read(order: Order, event: Event) -> _Place | None:
+    """Where an event lies; None where nobody can tell."""
+    if event.version == BEGINNING and event.bound in {Bound.INTRODUCED, Bound.FIXED}:
+        return _FIRST
+    if event.version == INFINITY and event.bound is Bound.LIMIT:
+        return (2, None)
+    try:
+        return place_of(order, event.version)
+    except InvalidInput:
+        return None
+
+
+def _walk(events: Iterable[tuple[_Place, Event]]) -> tuple[Span, ...]:
+    """The spans between sorted events."""
+    found: list[Span] = []
+    opened: tuple[_Place, str] | None = None
+    for place, group in groupby(sorted(events, key=itemgetter(0)), key=itemgetter(0)):
+        here = [event for _, event in group]
+        begins = next((one for one in here if one.bound is Bound.INTRODUCED), None)
+        ends = next((one for one in here if one.bound is Bound.FIXED), None)
+        last = next((one for one in here if one.bound is Bound.LAST_AFFECTED), None)
+        if opened is None:
+            if begins is None or ends is not None:
+                continue
+            if last is not None:
+                found.append(Span(place, place, closed=True, opened=begins.version, shut=last))
+            else:
+                opened = (place, begins.version)
+        elif begins is None and (shut := ends or last) is not None:
+            closed = shut.bound is Bound.LAST_AFFECTED
+            found.append(Span(opened[0], place, closed=closed, opened=opened[1], shut=shut))
+            opened = None
+    if opened is not None:
+        found.append(Span(opened[0], None, closed=False, opened=opened[1], shut=None))
+    return tuple(found)

@@ -1,0 +1,63 @@
+"""Advisories in memory: what a store answers, from records that a test writes down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from allod.advisories.advisory import Advisory
+from allod.advisories.finding import Candidate, Epss, Exploited, VexStatement
+from allod.advisories.names import normalise
+
+
+class MemoryAdvisories:
+    """Implements `allod.advisories.finding.Advisories`."""
+
+    def __init__(
+        self,
+        records: Iterable[Advisory] = (),
+        *,
+        exploited: Iterable[Exploited] = (),
+        epss: Iterable[Epss] = (),
+        statements: Iterable[VexStatement] = (),
+    ) -> None:
+        self._about: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+        self._exploited = {one.cve: one for one in exploited}
+        self._epss = {one.cve: one for one in epss}
+        self._statements = sorted(statements, key=lambda one: one.at)
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Advisory) -> None:
+        """Another record."""
+        if record.withdrawn:
+            return
+        bare = replace(record, affected=())
+        for one in record.affected:
+            place = (one.ecosystem, normalise(one.ecosystem, one.name))
+            self._about[place].append(Candidate(bare, one))
+
+    @property
+    def packages(self) -> frozenset[tuple[str, str]]:
+        """The packages that there are records about."""
+        return frozenset(self._about)
+
+    def about(
+        self, packages: Iterable[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Sequence[Candidate]]:
+        """The records about packages."""
+        return {one: self._about[one] for one in packages if one in self._about}
+
+    def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
+        """What is known to be exploited of these."""
+        return {one: self._exploited[one] for one in cves if one in self._exploited}
+
+    def epss(self, cves: Iterable[str]) -> Mapping[str, Epss]:
+        """How likely these are to be exploited."""
+        return {one: self._epss[one] for one in cves if one in self._epss}
+
+    def statements(self, flaws: Iterable[str]) -> Sequence[VexStatement]:
+        """Statements that name any of these flaws, oldest first."""
+        named = set(flaws)
+        return [one for one in self._statements if not named.isdisjoint(one.flaws)]
