@@ -1,0 +1,124 @@
+"""From a part as a list of parts names it to what advisories can be asked about."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from allod.advisories.component import Component, Unmatchable
+from allod.advisories.distributions import BINARY, Nowhere, ecosystem_of
+from allod.advisories.names import base_of, normalise
+from allod.advisories.orders import order_of
+from allod.advisories.purl import Purl, parse
+from allod.domain.sbom import SbomComponent
+from allod.errors import InvalidInput
+
+#: Types of purl outside distributions: the ecosystem, and what joins namespace and name.
+_TYPES: Final[dict[str, tuple[str, str]]] = {
+    "bitnami": ("Bitnami", ""),
+    "cargo": ("crates.io", ""),
+    "composer": ("Packagist", "/"),
+    "conan": ("ConanCenter", ""),
+    "cran": ("CRAN", ""),
+    "dhi": ("DHI", ""),
+    "gem": ("RubyGems", ""),
+    "githubactions": ("GitHub Actions", "/"),
+    "golang": ("Go", "/"),
+    "hackage": ("Hackage", ""),
+    "hex": ("Hex", ""),
+    "julia": ("Julia", ""),
+    "maven": ("Maven", ":"),
+    "npm": ("npm", "/"),
+    "nuget": ("NuGet", ""),
+    "opam": ("opam", ""),
+    "pub": ("Pub", ""),
+    "pypi": ("PyPI", ""),
+    "swift": ("SwiftURL", "/"),
+}
+_DISTRIBUTIONS: Final = frozenset({"deb", "apk", "rpm"})
+_SOURCE: Final = re.compile(r"([^@\s()]+)(?:@(\S+)|\s*\(([^\s()]+)\))?")
+_SOURCE_RPM: Final = re.compile(r"(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm")
+_TOOLCHAIN: Final = re.compile(r"(?:go)?(\d+\.\d+)(?:\.(\d+))?(?:(rc|beta)(\d+))?")
+
+
+def component_of(said: SbomComponent, *, distribution: str = "") -> Component | Unmatchable:
+    """What advisories can be asked about this part, or why they cannot.
+
+    Args:
+        said: the part as it was written down.
+        distribution: like "debian-12", for packages of a distribution that do not say of which.
+    """
+    return _component(said, distribution)
+
+
+@lru_cache(maxsize=1 << 16)
+def _component(said: SbomComponent, distribution: str) -> Component | Unmatchable:
+    if not said.purl:
+        return Unmatchable(said, "no-purl", "it has no package URL, so its ecosystem is not known")
+    try:
+        purl = parse(said.purl)
+        placed = _placed(purl, purl.version or said.version, distribution)
+        if isinstance(placed, Nowhere):
+            return Unmatchable(said, placed.code, placed.why)
+        ecosystem, name, version = placed
+        if not version:
+            return Unmatchable(said, "no-version", "its version is not said")
+        order = order_of(ecosystem)
+        if order is not None:
+            order.key(version)
+    except InvalidInput as error:
+        return Unmatchable(said, error.code, error.message)
+    return Component(ecosystem, normalise(ecosystem, name), version, said)
+
+
+def _placed(purl: Purl, version: str, distribution: str) -> tuple[str, str, str] | Nowhere:
+    """Ecosystem, name and version that advisories would use."""
+    if purl.type in _DISTRIBUTIONS:
+        ecosystem = ecosystem_of(purl, distribution)
+        if isinstance(ecosystem, Nowhere):
+            return ecosystem
+        return ecosystem, *_packaged(purl, version, binary=base_of(ecosystem) in BINARY)
+    known = _TYPES.get(purl.type)
+    if known is None:
+        return Nowhere("unknown-ecosystem", f"no advisories are known of {purl.type!r} packages")
+    ecosystem, joint = known
+    name = f"{purl.namespace}{joint}{purl.name}" if joint and purl.namespace else purl.name
+    if ecosystem == "Go" and name in {"stdlib", "toolchain"}:
+        version = _toolchain(version)
+    return ecosystem, name, version
+
+
+def _packaged(purl: Purl, version: str, *, binary: bool) -> tuple[str, str]:
+    """Name and version of a distribution's package: of its source, if advisories name that.
+
+    A package that does not say its source has one of its own name and version, as in dpkg.
+    """
+    epoch = purl.qualifiers.get("epoch", "") if purl.type == "rpm" else ""
+    source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source", "")
+    name = purl.name
+    if source and not binary and purl.qualifiers.get("arch") not in {"source", "src"}:
+        packed = _SOURCE_RPM.fullmatch(source)
+        read = None if packed else _SOURCE.fullmatch(source)
+        if packed:
+            name, version = packed.groups()
+        elif read:
+            name, version = read[1], read[2] or read[3] or version
+        else:
+            raise InvalidInput(
+                "bad-purl",
+                f"cannot read the source package {source[:80]!r}: it is like glibc@2.36-9",
+                source=source[:80],
+            )
+    if epoch and version and ":" not in version:
+        version = f"{epoch}:{version}"
+    return name, version
+
+
+def _toolchain(version: str) -> str:
+    """Go's own versions as semver, in which its advisories write them: "go1.21rc2"."""
+    read = _TOOLCHAIN.fullmatch(version)
+    if read is None:
+        return version
+    minor, patch, before, count = read.groups()
+    return f"{minor}.{patch or '0'}" + (f"-{before}.{count}" if before else "")
