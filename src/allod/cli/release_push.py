@@ -160,15 +160,14 @@ class Target(Protocol):
 
 
 def push_layout(built: Built, registry: Target, out: Output) -> None:
-    """Blobs first, then what names them; the statement before the version becomes known."""
+    """Blobs first, then what names them; all that is said of it before its version is known."""
     layout = built.layout
     _push_document(layout, registry, built.descriptor.digest, out)
-    said = (
-        one
-        for kind in (oci.PROVENANCE, oci.STATEMENT)
-        for one in layout.referrers(built.digest, kind)
-    )
-    for descriptor, statement in said:
+    said = layout.all_about(built.digest)
+    # What refers to a referrer comes after it, and the provider's statement after all others.
+    for descriptor, statement in sorted(
+        said, key=lambda one: one[1].artifact_type == oci.STATEMENT
+    ):
         for blob in (statement.config, *statement.layers):
             with layout.open(blob.digest) as file:
                 registry.push_blob(blob.digest, blob.size, file)

@@ -12,12 +12,16 @@ from allod.domain.release import Layer, Release
 from allod.errors import InvalidInput
 from allod.packaging import ignore as ignoring
 from allod.packaging.archive import write_archive
+from allod.packaging.bill import is_lock
+from allod.packaging.bill_locks import LOCK_CAP
 from allod.packaging.description import Description, Payload, read_description
 from allod.packaging.ignore import Ignore, parse_ignore
 from allod.packaging.layout import REF_NAME, BlobWriter, Layout
+from allod.packaging.sboms import settle_sbom
 from allod.wire import oci
 from allod.wire.oci import Descriptor, Index, Manifest
 from allod.wire.release import decode_release, encode_release
+from allod.wire.sbom import SBOM_CAP
 
 OUTPUT: Final = ".allod/release"  #: where a build goes, below its directory
 TITLE: Final = "org.opencontainers.image.title"
@@ -53,14 +57,40 @@ def build_directory(
 ) -> Built:
     """Build what `allod.toml` of `directory` describes, into the layout `output`.
 
-    A layout that is there already comes to hold this release alone; statements about it stay.
+    A layout that is there already comes to hold this release alone; statements about it stay. Beside
+    it lies its SBOM: the one that `allod.toml` names, or the one that can be made of the payload.
 
     Raises:
         InvalidInput: the description or the tree is at fault.
         Conflict: `changed-while-reading`, `not-a-layout`.
     """
     description = read_description(directory, version=version)
-    return build(description, output or directory / OUTPUT, read_ignore(directory), progress)
+    built = build(description, output or directory / OUTPUT, read_ignore(directory), progress)
+    given = None if description.sbom is None else _read(description.sbom, SBOM_CAP)
+    settle_sbom(built, given, _locks_beside(directory, description))
+    return built
+
+
+def _locks_beside(directory: Path, description: Description) -> dict[str, bytes]:
+    """Lock files of the directory, where what is shipped is only a part of it."""
+    if any(payload.tree == directory for payload in description.payloads):
+        return {}
+    return {
+        path.name: _read(path, LOCK_CAP)
+        for path in sorted(directory.iterdir())
+        if is_lock(path.name) and path.is_file() and not path.is_symlink()
+    }
+
+
+def _read(path: Path, cap: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(cap + 1)
+    except OSError as error:
+        raise InvalidInput("bad-sbom", f"cannot read {path}: {error.strerror}") from error
+    if len(raw) > cap:
+        raise InvalidInput("too-large", f"cannot read {path}: more than {cap} bytes")
+    return raw
 
 
 def read_ignore(directory: Path) -> Ignore:
@@ -95,11 +125,11 @@ def build(
 
 
 def finish_layout(layout: Layout, parts: Sequence[tuple[Descriptor, Release]]) -> Built:
-    """Make a layout hold one release for these platforms, and nothing else but its statements."""
+    """Make a layout hold one release for these platforms, and nothing but what is about it."""
     descriptor = parts[0][0] if len(parts) == 1 else _write_index(layout, parts)
     named = _with_annotations(descriptor, {REF_NAME: parts[0][1].version})
-    statements = [one for one, _ in layout.referrers(named.digest, oci.STATEMENT)]
-    layout.write_index([named, *statements])
+    said = [one for one, _ in layout.all_about(named.digest)]
+    layout.write_index([named, *said])
     layout.sweep()
     return Built(layout, named, tuple(release for _, release in parts))
 

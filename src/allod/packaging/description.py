@@ -94,6 +94,7 @@ class DescriptionFile(_Table, frozen=True, kw_only=True):
     interrupts: InterruptsTable | None = None
     constraints: list[dict[str, Any]] = msgspec.field(default_factory=list)
     platform: list[PlatformTable] = msgspec.field(default_factory=list)
+    sbom: str = ""  #: a file beside it; empty: made of the payload, where that can be done
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Description:
 
     release: Release  #: without layers and sizes
     payloads: tuple[Payload, ...]
+    sbom: Path | None = None  #: the file that says what it is made of
 
 
 def _bad(why: str) -> InvalidInput:
@@ -178,7 +180,8 @@ def parse_description(raw: bytes, directory: Path, *, version: str | None = None
         )
     )
     check_configuration(release)
-    return Description(release, _payloads(described, directory))
+    sbom = _inside(directory, described.sbom, "sbom") if described.sbom else None
+    return Description(release, _payloads(described, directory), sbom)
 
 
 def _health(values: list[dict[str, Any]]) -> list[HealthWire]:

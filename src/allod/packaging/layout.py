@@ -158,16 +158,30 @@ class Layout:
             return oci.decode_document(self.get(descriptor.digest)).artifact_type
         return None
 
-    def referrers(self, digest: str, artifact_type: str) -> list[tuple[Descriptor, Manifest]]:
-        """The manifests of this type whose subject is `digest`."""
+    def referrers(
+        self, digest: str, artifact_type: str | None
+    ) -> list[tuple[Descriptor, Manifest]]:
+        """The manifests of this type, or of any, whose subject is `digest`."""
         found = []
         for one in self.read_index().manifests:
-            if one.artifact_type in {None, artifact_type} and one.media_type == oci.MANIFEST:
+            fits = artifact_type is None or one.artifact_type in {None, artifact_type}
+            if fits and one.media_type == oci.MANIFEST:
                 manifest = oci.decode_manifest(self.get(one.digest))
                 about = manifest.subject is not None and manifest.subject.digest == digest
-                if about and manifest.artifact_type == artifact_type:
+                if about and artifact_type in {None, manifest.artifact_type}:
                     found.append((one, manifest))
         return found
+
+    def all_about(self, digest: str) -> list[tuple[Descriptor, Manifest]]:
+        """Everything that refers to `digest`, and what refers to that, what is nearer first."""
+        found: dict[str, tuple[Descriptor, Manifest]] = {}
+        waiting = [digest]
+        while waiting:
+            for one in self.referrers(waiting.pop(0), None):
+                if one[0].digest not in found:
+                    found[one[0].digest] = one
+                    waiting.append(one[0].digest)
+        return list(found.values())
 
     def attach(self, manifest: Manifest) -> Descriptor:
         """Add a referrer and name it in the index."""

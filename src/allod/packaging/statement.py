@@ -11,6 +11,7 @@ from allod.domain.release import Release
 from allod.errors import AllodError, Untrusted
 from allod.packaging.build import Built
 from allod.packaging.layout import Layout
+from allod.packaging.sboms import sign_sboms
 from allod.trust.dsse import sign_envelope, verify_envelope
 from allod.trust.release import STATEMENT_CAP, ReleaseIdentity, verify_release_statement
 from allod.trust.verified import Verified
@@ -40,13 +41,14 @@ def make_statement(release: Release, digest: Digest, signers: Sequence[Signer]) 
 
 
 def sign_release(built: Built, signers: Sequence[Signer]) -> bytes:
-    """Sign a built release and put the statement into its layout.
+    """Sign a built release, and which SBOMs are its own; the statements go into its layout.
 
     Returns:
-        The envelope. If the same keys signed the release before, it is that one again.
+        The envelope about the release. If the same keys signed the release before, it is that one again.
     """
     keys = [signer.public_key for signer in signers]
     payload = _payload(built.release, built.digest)
+    sign_sboms(built, signers)
     for envelope in statements_in(built.layout, built.digest):
         with contextlib.suppress(AllodError):
             known = verify_envelope(envelope, IN_TOTO, keys, len(keys), STATEMENT_CAP)

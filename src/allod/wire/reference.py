@@ -1,7 +1,7 @@
-"""References: a statement that binds other documents, like an SBOM, to a release (docs/spec/sbom.md).
+"""The signed word that documents belong to a release: in-toto's reference predicate v0.1.
 
-An in-toto Statement v1 with the predicate Reference v0.1 (in-toto attestation framework). The
-format is another's: fields that are unknown here are ignored.
+A provider signs which SBOMs are of a release (docs/spec/sbom.md). The format is another's: fields
+that are unknown here are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from allod.wire.intoto import STATEMENT_TYPE
 
 REFERENCE: Final = "https://in-toto.io/attestation/reference/v0.1"
 REFERENCE_CAP: Final = 256 * 1024
-SBOM_TYPES: Final = frozenset({"application/vnd.cyclonedx+json", "application/spdx+json"})
+ATTESTER: Final = "https://allod.dev/providers/"  #: before a provider's name
 
 
 class _Open(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
@@ -23,33 +23,40 @@ class _Open(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defa
 
 
 class ReferenceSubject(_Open, frozen=True, kw_only=True):
-    """The release."""
+    """What the documents are about."""
 
-    digest: dict[str, str]
-    name: str = ""
+    name: str = ""  #: the purl
+    digest: dict[str, str] = {}  #: {"sha256": hex of the OCI manifest or index}
 
 
-class Referenced(_Open, frozen=True, kw_only=True):
-    """One document that belongs to it."""
+class ReferencedDocument(_Open, frozen=True, kw_only=True):
+    """One document."""
 
-    digest: dict[str, str]
+    digest: dict[str, str] = {}
     media_type: str = ""
-    download_location: str = ""
+    download_location: str = ""  #: relative to the release's manifest in its registry
+
+
+class Attester(_Open, frozen=True, kw_only=True):
+    """Who provides the documents."""
+
+    id: str = ""
 
 
 class ReferencePredicate(_Open, frozen=True, kw_only=True):
-    """What belongs to it."""
+    """Which documents they are."""
 
-    references: list[Referenced]
+    attester: Attester = Attester()
+    references: list[ReferencedDocument] = []
 
 
 class ReferenceStatement(_Open, frozen=True, kw_only=True):
     """The statement."""
 
-    statement_type: str = msgspec.field(name="_type")
-    predicate_type: str
-    subject: list[ReferenceSubject]
-    predicate: ReferencePredicate
+    statement_type: str = msgspec.field(name="_type", default="")
+    subject: list[ReferenceSubject] = []
+    predicate_type: str = ""
+    predicate: ReferencePredicate = ReferencePredicate()
 
     @property
     def is_reference(self) -> bool:
@@ -59,7 +66,7 @@ class ReferenceStatement(_Open, frozen=True, kw_only=True):
 
 def decode_reference(payload: bytes) -> ReferenceStatement:
     """Read a statement. Raises InvalidInput `too-large`, `bad-json`, `bad-document`."""
-    what = "the reference"
+    what = "the reference to documents"
     return convert(
         parse_strict(payload, cap=REFERENCE_CAP, what=what), ReferenceStatement, what=what
     )
