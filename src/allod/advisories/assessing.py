@@ -21,7 +21,6 @@ from allod.advisories.finding import (
     Wares,
 )
 from allod.advisories.matching import Judge, key_of, match
-from allod.advisories.names import asked
 from allod.advisories.naming import called, flaws_of, is_cve, names_in
 from allod.advisories.orders import order_of
 from allod.advisories.severity import judged, rank
@@ -54,15 +53,16 @@ def assess(
     """
     components = tuple(dict.fromkeys(wares.components))
     about = candidates_for(components, known)
-    bare: list[Finding] = []
+    hits: list[tuple[Component, Sequence[Hit]]] = []
     undecided: list[Undecided] = []
     clean = 0
     for component in components:
-        candidates = about.get((component.ecosystem, component.name), ())
-        found = match(component, candidates)
-        bare += lines(component, found.hits, candidates)
+        found = match(component, about.get((component.ecosystem, component.name), ()))
+        if found.hits:
+            hits.append((component, found.hits))
         undecided += found.undecided
         clean += not found.hits and not found.undecided
+    bare = lines(hits, known)
     besides = known_besides(bare, known)
     findings = [enriched(one, besides, wares.products, authors) for one in bare]
     findings.sort(key=worst_first)
@@ -72,32 +72,26 @@ def assess(
 def candidates_for(
     components: Iterable[Component], known: Advisories
 ) -> Mapping[Package, Sequence[Candidate]]:
-    """The records about the components' packages, also those that name no release."""
-    places = {
-        (one.ecosystem, one.name): [(scope, one.name) for scope in asked(one.ecosystem)]
-        for one in components
-    }
-    about = known.about(sorted({place for several in places.values() for place in several}))
-    found: dict[Package, Sequence[Candidate]] = {}
-    for package, several in places.items():
-        if candidates := tuple(one for place in several for one in about.get(place, ())):
-            found[package] = candidates
-    return found
+    """The records about the components' packages."""
+    return known.about(sorted({(one.ecosystem, one.name) for one in components}))
 
 
-def lines(
-    component: Component, hits: Sequence[Hit], candidates: Sequence[Candidate]
-) -> list[Finding]:
-    """One finding a flaw: what several records say of it comes together."""
-    if not hits:
+def lines(found: Iterable[tuple[Component, Sequence[Hit]]], known: Advisories) -> list[Finding]:
+    """One finding a flaw and component: what several records say of it comes together."""
+    found = list(found)
+    records = {id(hit.advisory): hit.advisory for _, hits in found for hit in hits}
+    if not records:
         return []
-    names = names_in(one.advisory for one in candidates)
-    grouped: dict[str, list[Hit]] = defaultdict(list)
-    for hit in hits:
-        for lead in flaws_of(hit.advisory, names):
-            grouped[lead].append(hit)
+    names = names_in(records.values(), known.aliases)
     sets = names.sets()
-    return [_line(component, sets[lead], group) for lead, group in grouped.items()]
+    every: list[Finding] = []
+    for component, hits in found:
+        grouped: dict[str, list[Hit]] = defaultdict(list)
+        for hit in hits:
+            for lead in flaws_of(hit.advisory, names):
+                grouped[lead].append(hit)
+        every += [_line(component, sets[lead], group) for lead, group in grouped.items()]
+    return every
 
 
 def _line(component: Component, names: Sequence[str], hits: Sequence[Hit]) -> Finding:

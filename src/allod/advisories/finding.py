@@ -84,7 +84,7 @@ class Undecided:
 
     component: Component
     advisory: Advisory
-    code: str  #: `bad-range`, `only-commits`, `no-order`
+    code: str  #: `bad-range`, `no-range`, `only-commits`, `no-order` (`matching` explains them)
     why: str
 
 
@@ -152,7 +152,14 @@ class Advisories(Protocol):
     def about(
         self, packages: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Sequence[Candidate]]:
-        """The records about (ecosystem with release, normalised name); absent: none."""
+        """The records about (ecosystem with release, normalised name); absent: none.
+
+        Also those about the ecosystem without a release, under the package that was asked for.
+        """
+        ...
+
+    def aliases(self, names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """What records that have one of these as id or alias call the same flaw."""
         ...
 
     def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from allod.advisories.advisory import Advisory
@@ -18,6 +18,10 @@ from allod.advisories.advisory import Advisory
 _CVE: Final = re.compile(r"CVE-([0-9]{4})-([0-9]{4,19})")
 _COPY: Final = re.compile(r"(?:[A-Z][A-Z0-9]*-)+(CVE-[0-9]{4}-[0-9]{4,19})")
 _PAIR: Final = 2
+
+
+#: Tells what records that have one of some names call the same flaw.
+Aliases = Callable[[Iterable[str]], Mapping[str, frozenset[str]]]
 
 
 class Names:
@@ -47,6 +51,11 @@ class Names:
                 lead = lead or other
         return news
 
+    @property
+    def heard(self) -> set[str]:
+        """All names."""
+        return set(self._above)
+
     def sets(self) -> Mapping[str, Sequence[str]]:
         """All names heard, by their lead."""
         found: dict[str, list[str]] = defaultdict(list)
@@ -55,8 +64,13 @@ class Names:
         return found
 
 
-def names_in(records: Iterable[Advisory]) -> Names:
-    """The names of the flaws in some records."""
+def names_in(records: Iterable[Advisory], aliases: Aliases | None = None) -> Names:
+    """The names of the flaws in some records.
+
+    Args:
+        records: what is to be named.
+        aliases: tells what other records call a flaw of these names.
+    """
     names = Names()
     bringing: list[Advisory] = []
     for record in records:
@@ -65,9 +79,20 @@ def names_in(records: Iterable[Advisory]) -> Names:
             bringing.append(record)
             for one in record.upstream:
                 names.join((one,))
+    if aliases is not None:
+        _look_up(names, aliases)
     while any(_follow(names, record) for record in bringing):
         pass
     return names
+
+
+def _look_up(names: Names, aliases: Aliases) -> None:
+    """Hear all other names of what has a name, and the other names of those."""
+    heard: set[str] = set()
+    while fresh := names.heard - heard:
+        heard |= fresh
+        for name, others in aliases(sorted(fresh)).items():
+            names.join((name, *sorted(others)))
 
 
 def flaws_of(record: Advisory, names: Names) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from allod.advisories.advisory import Advisory
 from allod.advisories.finding import Candidate, Epss, Exploited, VexStatement
-from allod.advisories.names import normalise
+from allod.advisories.names import asked, normalise
 
 
 class MemoryAdvisories:
@@ -23,6 +23,7 @@ class MemoryAdvisories:
         statements: Iterable[VexStatement] = (),
     ) -> None:
         self._about: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+        self._names: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         self._exploited = {one.cve: one for one in exploited}
         self._epss = {one.cve: one for one in epss}
         self._statements = sorted(statements, key=lambda one: one.at)
@@ -33,6 +34,9 @@ class MemoryAdvisories:
         """Another record."""
         if record.withdrawn:
             return
+        names = (record.id, *record.aliases)
+        for name in names:
+            self._names[name].append(names)
         bare = replace(record, affected=())
         for one in record.affected:
             place = (one.ecosystem, normalise(one.ecosystem, one.name))
@@ -47,7 +51,20 @@ class MemoryAdvisories:
         self, packages: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Sequence[Candidate]]:
         """The records about packages."""
-        return {one: self._about[one] for one in packages if one in self._about}
+        found: dict[tuple[str, str], Sequence[Candidate]] = {}
+        for ecosystem, name in packages:
+            places = [(scope, name) for scope in asked(ecosystem)]
+            if said := [one for place in places for one in self._about.get(place, ())]:
+                found[ecosystem, name] = said
+        return found
+
+    def aliases(self, names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """What records that have one of these as id or alias call the same flaw."""
+        return {
+            name: frozenset(other for group in self._names[name] for other in group)
+            for name in names
+            if name in self._names
+        }
 
     def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
         """What is known to be exploited of these."""
