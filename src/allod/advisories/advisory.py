@@ -16,6 +16,7 @@ class RangeKind(StrEnum):
     ECOSYSTEM = "ECOSYSTEM"
     SEMVER = "SEMVER"
     GIT = "GIT"
+    OTHER = "OTHER"  #: of a kind, or with events, that nobody here knows: nothing follows from it
 
 
 class Bound(StrEnum):
@@ -46,7 +47,7 @@ class Range:
 class Severity(NamedTuple):
     """How bad, as somebody scored it."""
 
-    kind: str  #: CVSS_V2, CVSS_V3, CVSS_V4, or another's name
+    kind: str  #: CVSS_V2, CVSS_V3, CVSS_V4, or another's name; `word`: the database's own
     score: str  #: a CVSS vector, or a word
 
 
@@ -78,3 +79,4 @@ class Advisory:
     severity: tuple[Severity, ...] = ()
     affected: tuple[Affected, ...] = ()
     file: str = ""  #: where in the source it stands
+    licence: str = ""  #: of this record, where it says one itself
