@@ -40,6 +40,11 @@ _CURVES: Final[dict[str, hashes.HashAlgorithm]] = {
     "secp384r1": hashes.SHA384(),
     "secp521r1": hashes.SHA512(),
 }
+_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 _AnyKey: TypeAlias = Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
@@ -97,6 +102,28 @@ class PlainKey:
     def signed(self, signature: bytes, data: bytes) -> bool:
         """Whether this key made the signature over the data."""
         return any(_holds(self.key, one, data) for one in _forms(self.key, signature))
+
+    def signed_digest(self, signature: bytes, algorithm: str, digest: bytes) -> bool:
+        """Whether this key signed something with this digest (`sha256`, `sha384`, `sha512`).
+
+        Ed25519 signs no digests, so that it never did.
+        """
+        hashed = _HASHES[algorithm]
+        if len(digest) != hashed.digest_size:
+            return False
+        kind = utils.Prehashed(hashed)
+        key = self.key
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            return any(
+                _verified(lambda s=one: key.verify(s, digest, ec.ECDSA(kind)))  # type: ignore[misc]
+                for one in _forms(key, signature)
+            )
+        if isinstance(key, rsa.RSAPublicKey):
+            return any(
+                _verified(lambda p=one: key.verify(signature, digest, p, kind))  # type: ignore[misc]
+                for one in _paddings(hashed)
+            )
+        return False
 
 
 def unbase64(text: str, *, what: str) -> bytes:
@@ -186,9 +213,14 @@ def _holds(key: _AnyKey, signature: bytes, data: bytes) -> bool:
         )
     return any(
         _verified(lambda p=p, h=h: key.verify(signature, data, p, h))  # type: ignore[misc]
-        for h in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
-        for p in (padding.PSS(padding.MGF1(h), padding.PSS.AUTO), padding.PKCS1v15())
+        for h in _HASHES.values()
+        for p in _paddings(h)
     )
+
+
+def _paddings(hashed: hashes.HashAlgorithm) -> tuple[padding.AsymmetricPadding, ...]:
+    """Those of RSA signatures."""
+    return (padding.PSS(padding.MGF1(hashed), padding.PSS.AUTO), padding.PKCS1v15())
 
 
 def _verified(act: Callable[[], None]) -> bool:

@@ -13,15 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from allod.attestation.bundle import Bundle, looks_like_bundle, read_bundle
 from allod.attestation.envelope import ENVELOPE_CAP, Envelope, PlainKey, read_envelope, signers
-from allod.attestation.policy import Demands, check_demands
+from allod.attestation.policy import Demands, check_demands, signer_is_meant
+from allod.attestation.sigstore import Signed
 from allod.attestation.statement import Statement, decode_statement, matching_subject
 from allod.attestation.verdict import Attested, Examined, Steps
 from allod.errors import InvalidInput, Untrusted
 from allod.wire.codec import parse_strict
 from allod.wire.envelope import IN_TOTO
+
+if TYPE_CHECKING:
+    from allod.attestation.roots import TrustRoot
 
 _NO_DEMANDS: Final = Demands()
 
@@ -31,8 +36,9 @@ def examine(
     *,
     artifact_digests: Mapping[str, str],
     keys: Sequence[PlainKey] = (),
+    trust_root: TrustRoot | None = None,
     policy: Demands | None = None,
-    now: datetime,  # noqa: ARG001  # an envelope says no time that could be compared
+    now: datetime,
 ) -> Examined:
     """Look at one DSSE envelope or one Sigstore bundle.
 
@@ -40,6 +46,7 @@ def examine(
         data: its bytes.
         artifact_digests: of what it should be about: algorithm -> hex, like `sha256`.
         keys: that may sign, beside those of the policy.
+        trust_root: of Sigstore; without one no certificate counts.
         policy: what has to hold; `demands_of` makes it of an owner's document.
         now: no signature can have been made later.
 
@@ -48,38 +55,97 @@ def examine(
         it says, of which nothing is told before the signature held.
     """
     steps = Steps()
-    read: list[Envelope] = []
-
-    def envelope() -> str:
-        read.append(read_envelope(data))
-        return f"DSSE envelope with {read[0].payload_type[:80]}"
-
-    if not steps.check("format", envelope):
-        return Examined(tuple(steps.done), Attested())
     demands = policy or _NO_DEMANDS
+    known = (*keys, *demands.keys)
+    read: list[Envelope | Bundle] = []
+    if not steps.check("format", lambda: _read(data, read)):
+        return Examined(tuple(steps.done), Attested())
+    signed: Signed | None
+    if isinstance(read[0], Envelope):
+        signed = _enveloped(steps, read[0], known)
+    else:
+        signed = _bundled(steps, read[0], artifact_digests, trust_root, known, now)
+    if signed is None:
+        return Examined(tuple(steps.done), Attested())
+    if not signed.attested.keys and not _identified(steps, signed.attested, demands):
+        return Examined(tuple(steps.done), signed.attested)
+    return _finish(steps, signed, artifact_digests, demands)
+
+
+def _read(data: bytes, read: list[Envelope | Bundle]) -> str:
+    value = parse_strict(data, cap=ENVELOPE_CAP, what="the attestation")
+    if looks_like_bundle(value):
+        bundle = read_bundle(data)
+        read.append(bundle)
+        holds = "an envelope" if bundle.envelope is not None else "a bare signature"
+        kinds = ", ".join(" ".join(one.kind)[:80] for one in bundle.entries) or "no log entry"
+        return f"Sigstore bundle v{bundle.version} with {holds} and {kinds}"
+    envelope = read_envelope(data)
+    read.append(envelope)
+    return f"DSSE envelope with {envelope.payload_type[:80]}"
+
+
+def _enveloped(steps: Steps, envelope: Envelope, keys: Sequence[PlainKey]) -> Signed | None:
     good: list[PlainKey] = []
 
     def signature() -> str:
-        good.extend(signers(read[0], (*keys, *demands.keys)))
-        return "signed with " + ", ".join(f"the key {key.id[:16]}" for key in good)
+        good.extend(signers(envelope, keys))
+        return "made with " + ", ".join(f"the key {key.id[:16]}" for key in good)
 
     if not steps.check("signature", signature):
-        return Examined(tuple(steps.done), Attested())
+        return None
     attested = Attested(keys=tuple(key.id for key in good))
-    return finish(steps, attested, read[0].payload_type, read[0].payload, artifact_digests, demands)
+    return Signed(attested, envelope.payload_type, envelope.payload)
 
 
-def finish(
+def _bundled(
     steps: Steps,
-    attested: Attested,
-    payload_type: str,
-    payload: bytes,
-    artifact_digests: Mapping[str, str],
-    demands: Demands,
+    bundle: Bundle,
+    digests: Mapping[str, str],
+    root: TrustRoot | None,
+    keys: Sequence[PlainKey],
+    now: datetime,
+) -> Signed | None:
+    from allod.attestation import sigstore, uncovered
+
+    if root is None and not bundle.managed:
+        steps.said(
+            "trust-root",
+            "cannot check the certificate: no trust root is known; give --trust-root",
+            ok=None,
+            code="no-trust-root",
+        )
+        return None
+    if root is not None and bundle.covered:
+        return sigstore.verify_covered(steps, bundle, digests, root, now)
+    return uncovered.verify_uncovered(steps, bundle, digests, root, keys, now)
+
+
+def _identified(steps: Steps, attested: Attested, demands: Demands) -> bool:
+    """Whose certificate it is; where nobody said whom to trust, that is missing."""
+    if demands.closed or demands.identities:
+        return steps.check("identity", lambda: signer_is_meant(attested, demands))
+    steps.said(
+        "identity",
+        f"signed by {attested.identity} ({attested.issuer or 'no issuer'}); whether that is who "
+        "should have is not known: give --identity and --issuer",
+        ok=None,
+        code="no-identity",
+    )
+    return True
+
+
+def _finish(
+    steps: Steps, signed: Signed, artifact_digests: Mapping[str, str], demands: Demands
 ) -> Examined:
     """The steps after the signature held: statement, subject, demands."""
+    attested = signed.attested
+    if signed.payload is None:
+        steps.said("subject", "the artifact itself is what was signed", ok=True)
+        return Examined(tuple(steps.done), attested)
+    payload = signed.payload
     read: list[Statement] = []
-    if not steps.check("statement", lambda: _statement(payload_type, payload, read)):
+    if not steps.check("statement", lambda: _statement(signed.payload_type, payload, read)):
         return Examined(tuple(steps.done), attested)
     statement = read[0]
     attested = replace(attested, statement=statement)
