@@ -120,6 +120,8 @@ class Judge:
 
     def _in_range(self, at: int, meant: Range, version: str) -> Answer:
         """Whether a range means a version."""
+        if meant.kind is RangeKind.OTHER:
+            return Answer(code="bad-range", why="a range is of a kind that nobody here knows")
         if not any(event.bound is Bound.INTRODUCED for event in meant.events):
             if not meant.events and self._affected.versions:
                 return NOT_MEANT
