@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Codes of consequences that the owner must not overlook.
 GRAVE = frozenset(
     {"not-accepted", "one-way", "withdrawn", "constraint", "deleted", "release-unknown", "retired"}
-    | {"data-back", "data-unreadable", LOSES, REFUSED}
+    | {"data-back", "data-unreadable", "brings-flaws", LOSES, REFUSED}
 )
 
 
@@ -82,6 +82,10 @@ def consequences(
     return tuple(dict.fromkeys(found))
 
 
+_RETIRED = "the device keeps running what it has and takes no more changes"
+_LET_GO = "the device is on record no more: nobody looks for its flaws"
+
+
 def _of_scope(
     scope: Scope, old: StateDocument | None, new: StateDocument, around: Surroundings
 ) -> Iterator[Remark]:
@@ -103,7 +107,8 @@ def _of_scope(
     if second is None or first == second:
         return
     if second.status == "retired" and (first is None or first.status != "retired"):
-        yield Remark("retired", "the device keeps running what it has and takes no more changes")
+        on_record = second.foreign is not None
+        yield Remark("retired", _LET_GO if on_record else _RETIRED)
     if second.groups is not None and (first is None or first.groups != second.groups):
         yield Remark(
             "moved", "packages that only its former groups name stay on the device as they are"

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from allod.cli.device_import import import_
+from allod.cli.foreign import describe_foreign, foreign_data, sbom_of, standing
 from allod.cli.invite import invite, invites, revoke
 from allod.cli.options import OPTIONS, Options, Sure
 from allod.cli.phrases import choices
@@ -16,13 +18,14 @@ from allod.cli.scopes import find_device, find_group
 from allod.domain import edit
 from allod.domain.ids import device_scope
 from allod.domain.reported import Member
-from allod.errors import Conflict, InvalidInput
+from allod.errors import AllodError, Conflict, InvalidInput, Refused
 from allod.wire.codec import instant
 
 app = App(name="device", help="Devices: invite, list, move, rename, retire, replace.")
 app.command(invite)
 app.command(invites)
 app.command(revoke)
+app.command(import_, name="import")
 
 
 @app.command(name="list")
@@ -49,8 +52,13 @@ def list_(*, options: Options = OPTIONS) -> None:
                 "alarms": [{"code": alarm.code, "says": alarm.says} for alarm in member.alarms],
             }
         )
+    foreign = [foreign_data(member) for member in picture.foreign]
+    rows += [
+        (member.label, member.device[:16], ", ".join(member.groups), standing(member), "")
+        for member in picture.foreign
+    ]
     options.output.table(
-        {"devices": data}, ("label", "device", "groups", "state", "heard"), rows,
+        {"devices": data, "foreign": foreign}, ("label", "device", "groups", "state", "heard"), rows,
         empty="No devices yet: 'allod device invite --group NAME' invites one.",
     )  # fmt: skip
     for member in picture.devices:
@@ -77,14 +85,42 @@ def show(
     from allod.cli.device_look import describe, look_at
 
     picture = take(options.open(), reading=True)
-    member = find_device(name, picture.devices)
+    member = find_device(name, (*picture.devices, *picture.foreign))
+    if member.foreign is not None:
+        _show_record(picture, member, options)
+        return
     found = look_at(picture, member)
     data = found.data(inventory=inventory)
     options.output.result(data, "\n".join(describe(found, inventory=inventory)))
 
 
-def _of(picture: Picture, name: str) -> Member:
-    return find_device(name, picture.devices)
+def _show_record(picture: Picture, member: Member, options: Options) -> None:
+    """What is on record of a device that others control."""
+    data, lines = foreign_data(member), list(describe_foreign(member))
+    try:
+        sbom = sbom_of(picture.fleet, member.foreign) if member.foreign is not None else None
+    except AllodError as error:
+        lines.append(f"  ! {error.message}")
+        data["parts"] = None
+    else:
+        data["parts"] = None if sbom is None else len(sbom.components)
+        if sbom is not None:
+            by = f", by {'; '.join(sbom.made_by)}" if sbom.made_by else ""
+            lines.append(f"  SBOM: {sbom.format}{by}, names {len(sbom.components)} parts")
+            lines += [f"  ! {fault}" for fault in sbom.faults]
+    options.output.result(data, "\n".join(lines))
+
+
+def _of(picture: Picture, name: str, *, foreign: bool = False) -> Member:
+    """The device that is meant; one that is only on record where the verb can mean it."""
+    found = find_device(name, (*picture.devices, *picture.foreign))
+    if found.foreign is not None and not foreign:
+        raise Refused(
+            "foreign-device",
+            f"cannot do this with {found.shown}: it is on record only, and no agent of yours runs "
+            "there; 'allod device import' corrects the record, 'allod device retire' ends it",
+        )
+    return found
 
 
 @app.command
@@ -101,7 +137,7 @@ def move(name: str, *groups: str, intent: Intent = INTENT, options: Options = OP
         raise InvalidInput("bad-arguments", "cannot move a device nowhere: name its groups")
 
     def plan(picture: Picture) -> Change:
-        scope = device_scope(_of(picture, name).device)
+        scope = device_scope(_of(picture, name, foreign=True).device)
         into = tuple(find_group(group, picture.groups) for group in groups)
         return Change({scope: edit.move(picture.document(scope), into)})
 
@@ -121,7 +157,8 @@ def rename(name: str, label: str, *, intent: Intent = INTENT, options: Options =
 
     def plan(picture: Picture) -> Change:
         member = _of(picture, name)
-        taken = [o for o in picture.devices if o.label == label and o.device != member.device]
+        known = (*picture.devices, *picture.foreign)
+        taken = [o for o in known if o.label == label and o.device != member.device]
         if taken:
             raise Conflict(
                 "exists", f"cannot call it {label!r}: {taken[0].device[:16]} is called so already"
@@ -143,7 +180,7 @@ def retire(name: str, *, intent: Intent = INTENT, options: Options = OPTIONS) ->
     """
 
     def plan(picture: Picture) -> Change:
-        scope = device_scope(_of(picture, name).device)
+        scope = device_scope(_of(picture, name, foreign=True).device)
         return Change({scope: edit.retire(picture.document(scope))})
 
     publish_and_say(options, intent, plan)

@@ -290,6 +290,11 @@ class LocalFleet:
         paths = sorted(directory.glob("*")) if directory.is_dir() else []
         return {path.name: path.read_bytes() for path in paths if not path.name.startswith(".")}
 
+    def kept(self, kind: str, name: str) -> bytes | None:
+        """One of these files; None: it was not seen here."""
+        target = self._inside(name, room=f"history/{kind}")
+        return target.read_bytes() if target.is_file() else None
+
     def save_history(self, kind: str, files: Mapping[str, bytes]) -> None:
         """Keep files that never change."""
         for name, data in files.items():

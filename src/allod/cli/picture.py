@@ -12,6 +12,7 @@ from allod.cli.catalog import Catalog, PackageVersion
 from allod.cli.consequences import Surroundings
 from allod.cli.deciders import deciders
 from allod.cli.documents import Base, newest
+from allod.cli.foreign import CONTROLLED, foreign_members
 from allod.cli.foreseen import Outlook
 from allod.cli.members import Members
 from allod.cli.options import now as clock
@@ -23,7 +24,7 @@ from allod.domain.desired import OWNER, StateDocument
 from allod.domain.edit import empty
 from allod.domain.ids import DeviceId, GroupName, Purl, Scope, is_pattern, package_name
 from allod.domain.reported import Member
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
@@ -56,9 +57,14 @@ class Picture:
         return self.members.all
 
     @cached_property
+    def foreign(self) -> tuple[Member, ...]:
+        """The devices that are only on record: no agent of ours runs there."""
+        return foreign_members(self.base.states)
+
+    @cached_property
     def groups(self) -> tuple[GroupName, ...]:
         """Groups that have a document or a device."""
-        return all_groups(self.base.groups, self.devices)
+        return all_groups(self.base.groups, (*self.devices, *self.foreign))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -92,12 +98,29 @@ class Picture:
         )
 
     def scope(self, text: str) -> Scope:
-        """The group or device that a user names. Raises InvalidInput."""
+        """The group or device that a user names.
+
+        Raises:
+            InvalidInput: there is none.
+            Refused: `foreign-device`: it is only on record.
+        """
+        self._ours(text)
         if text in self.base.groups and not any(
             text in {member.label, member.device} for member in self.devices
         ):
             return find_scope(f"groups/{text}", self.groups, ())
         return find_scope(text, self.groups, self.devices)
+
+    def _ours(self, text: str) -> None:
+        """Nothing is decided for a device on record, nor known of it but its record."""
+        name = text.removeprefix("devices/")
+        member = next((one for one in self.foreign if name in {one.label, one.device}), None)
+        if member is not None and member.foreign is not None and text not in self.base.groups:
+            raise Refused(
+                "foreign-device",
+                f"cannot decide what {name[:80]} has: it is on record only, and "
+                f"{CONTROLLED[member.foreign.control]}",
+            )
 
     def document(self, scope: Scope) -> StateDocument:
         """The scope's document, or the one to begin with.

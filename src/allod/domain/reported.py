@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from allod.domain.desired import Level
+from allod.domain.foreign import ForeignDevice
 from allod.domain.ids import DeviceId, Digest, GroupName, Purl, Scope, Version
 from allod.domain.resolution import scopes_of
 
@@ -93,6 +94,7 @@ class Member:
     actual: Actual | None = None
     alarms: tuple[Remark, ...] = ()  #: found here or said by the server
     doubts: tuple[str, ...] = ()  #: why what it last said does not count for its state
+    foreign: ForeignDevice | None = None  #: what is on record, where no agent of ours runs
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
