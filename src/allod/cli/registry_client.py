@@ -173,13 +173,13 @@ class RegistryClient:
         path = f"{self._base}/manifests/{digest}"
         return self._send("HEAD", path, missing=True).status < 300  # noqa: PLR2004
 
-    def referrers(self, digest: str, artifact_type: str) -> list[Descriptor]:
-        """What refers to `digest` with this type."""
-        query = f"?artifactType={quote(artifact_type, safe='')}"
+    def referrers(self, digest: str, artifact_type: str | None) -> list[Descriptor]:
+        """What refers to `digest` with this type, or with any."""
+        query = "" if artifact_type is None else f"?artifactType={quote(artifact_type, safe='')}"
         path = f"{self._base}/referrers/{digest}{query}"
         body = self._send("GET", path, cap=oci.MANIFEST_CAP).body
         found: Index = oci.decode_index(body, what="the list of referrers")
-        return [one for one in found.manifests if one.artifact_type == artifact_type]
+        return [one for one in found.manifests if artifact_type in {None, one.artifact_type}]
 
     def tags(self) -> list[str]:
         """All tags; none if the repository is not there."""

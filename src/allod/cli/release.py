@@ -25,6 +25,11 @@ app.command(
     help="Lay a builder's provenance beside a release.",
 )
 app.command(
+    "allod.cli.release_sbom:sbom",
+    name="sbom",
+    help="Lay SBOMs beside a release, or show those that are there.",
+)
+app.command(
     "allod.cli.release_withdraw:withdraw",
     name="withdraw",
     help="Recall a release, or take that back.",
@@ -301,9 +306,10 @@ def inspect(reference: str, *, options: Options = OPTIONS) -> None:
     """
     from allod.cli.output import outline
     from allod.cli.release_look import describe, look
+    from allod.cli.release_verify import owner_says
 
     found = look(reference, options)
-    value = describe(found)
+    value = describe(found, owner_says(options)[0])
     options.output.result(value, "\n".join(outline(value)))
 
 

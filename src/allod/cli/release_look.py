@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from allod.cli.release_push import open_or_build
+from allod.cli.release_sbom import InRegistry, shown
 from allod.domain.ids import Digest, package_name, parse_digest
 from allod.domain.release import Layer, Release
 from allod.errors import AllodError, InvalidInput
 from allod.packaging.build import read_releases
 from allod.packaging.layout import Layout
+from allod.packaging.sboms import Beside, sboms_beside
 from allod.packaging.statement import statements_in
 from allod.wire import oci
 from allod.wire.release import release_to_wire
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from allod.cli.client import ApiClient
     from allod.cli.options import Options
     from allod.cli.registry_client import RegistryClient
+    from allod.wire.trust import ProviderDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Found:
         small: gives a manifest or config by digest, checked.
         check: reads a layer and compares it with its digest.
         statements: the envelopes about it, unverified.
+        beside: gives what refers to it.
     """
 
     digest: Digest
@@ -42,6 +47,7 @@ class Found:
     small: Callable[[str], bytes]
     check: Callable[[Layer], None]
     statements: Callable[[], tuple[bytes, ...]]
+    beside: Beside
 
     def releases(self) -> tuple[Release, ...]:
         """What it says of itself, one a platform. Raises InvalidInput if it is malformed."""
@@ -81,6 +87,7 @@ def in_layout(layout: Layout, digest: Digest) -> Found:
         layout.get,
         lambda layer: layout.check(layer.digest, layer.size),
         lambda: statements_in(layout, digest),
+        layout,
     )
 
 
@@ -124,11 +131,20 @@ def in_registry(registry: RegistryClient, digest: Digest) -> Found:
         registry.small,
         lambda layer: registry.check_blob(layer.digest, layer.size),
         statements,
+        InRegistry(registry),
     )
 
 
-def describe(found: Found) -> dict[str, Any]:
-    """All that a release says, for `inspect`."""
+def describe(
+    found: Found, providers: Callable[[str], ProviderDocument] | None = None
+) -> dict[str, Any]:
+    """All that a release says, for `inspect`.
+
+    Args:
+        found: the release.
+        providers: what the owner says of a provider; None, or if it fails: nobody's signature on an
+            SBOM is known.
+    """
     releases = found.releases()
     first = releases[0]
     said = msgspec.to_builtins(release_to_wire(first))
@@ -136,11 +152,14 @@ def describe(found: Found) -> dict[str, Any]:
         signed = len(found.statements())
     except AllodError:
         signed = 0
+    provider = _known(providers, first.provider)
+    held = sboms_beside(found.beside, found.digest, provider)
     return {
         "name": package_name(first.package),
         "digest": found.digest,
         "where": found.where,
         "statements": signed,
+        "sboms": [shown(one, known=provider is not None) for one in held],
         "architectures": [one.architecture or "any" for one in releases],
         "layers": [
             {"digest": layer.digest, "size": layer.size, "mediaType": layer.media_type}
@@ -149,3 +168,12 @@ def describe(found: Found) -> dict[str, Any]:
         ],
         **{key: value for key, value in said.items() if key not in {"type", "format", "name"}},
     }
+
+
+def _known(
+    providers: Callable[[str], ProviderDocument] | None, name: str
+) -> ProviderDocument | None:
+    if providers is not None:
+        with contextlib.suppress(AllodError):
+            return providers(name)
+    return None

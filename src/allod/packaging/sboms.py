@@ -51,8 +51,10 @@ _ENVELOPE_CAP: Final = 2 * REFERENCE_CAP
 class Beside(Protocol):
     """Where a release lies, as far as what stands beside it goes: a layout, a registry."""
 
-    def referrers(self, digest: str, artifact_type: str) -> Sequence[tuple[Descriptor, Manifest]]:
-        """The manifests of a type about `digest`."""
+    def referrers(
+        self, digest: str, artifact_type: str | None
+    ) -> Sequence[tuple[Descriptor, Manifest]]:
+        """The manifests of a type, or of any, about `digest`."""
         ...
 
     def get(self, digest: str, *, cap: int = ...) -> bytes:
