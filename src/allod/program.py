@@ -75,6 +75,12 @@ VERBS: Final = (
     Verb("history", "allod.cli.history:history", "What was changed, by whom and why.", _KNOW),
     Verb("show", "allod.cli.history:show", "What one change changed.", _KNOW),
     Verb("status", "allod.cli.status:status", "What runs where, and what is to.", _KNOW),
+    Verb(
+        "vulnerabilities",
+        "allod.cli.vulnerabilities.verb:vulnerabilities",
+        "Which reported flaws run where, and what mends them.",
+        _KNOW,
+    ),
     Verb("audit", "allod.cli.audit.app:app", "What the fleet's logs prove.", _KNOW),
     Verb("server", "allod.program:server_app", "Make, back up and mend a server.", _OWN),
     Verb("witness", "allod.program:witness_app", "Vouch that logs only grow.", _OWN),

@@ -29,6 +29,7 @@ from allod.wire.envelope import ENVELOPE_CAP
 from allod.wire.oci import (
     MANIFEST_CAP,
     STATEMENT,
+    Descriptor,
     Index,
     decode_document,
     decode_index,
@@ -198,17 +199,35 @@ class Catalog:
 
     def statements(self, provider: ProviderName, name: str, digest: Digest) -> list[bytes]:
         """The envelopes of the provider's statements about a release, unverified."""
-        data = self._get(f"{provider}/{name}/referrers/{digest}", MANIFEST_CAP)
-        if data is None:
-            return []
         found = []
-        for entry in decode_index(data, what="the list of referrers").manifests:
+        for entry in self.referrers(provider, name, digest):
             if entry.artifact_type != STATEMENT:
                 continue
             referrer = self.manifest(provider, name, parse_digest(entry.digest))
             layer = statement_layer(decode_manifest(referrer))
             found.append(self._blob(provider, name, layer.digest, ENVELOPE_CAP))
         return found
+
+    def referrers(self, provider: ProviderName, name: str, digest: Digest) -> list[Descriptor]:
+        """What the registry lists beside a manifest; a hint until it was read by its digest."""
+        data = self._get(f"{provider}/{name}/referrers/{digest}", MANIFEST_CAP)
+        if data is None:
+            return []
+        return decode_index(data, what="the list of referrers").manifests
+
+    def attached(
+        self, provider: ProviderName, name: str, entry: Descriptor, *, cap: int
+    ) -> bytes | None:
+        """What a referrer with one layer carries, checked by digest; None: it has another form.
+
+        Raises:
+            InvalidInput: it is malformed, larger than `cap`, or not there.
+            Untrusted: `wrong-digest`.
+        """
+        referrer = decode_manifest(self.manifest(provider, name, parse_digest(entry.digest)))
+        if len(referrer.layers) != 1:
+            return None
+        return self._blob(provider, name, parse_digest(referrer.layers[0].digest), cap)
 
     def _of_provider(
         self, provider: ProviderName, named: PackageVersion, version: Version

@@ -13,6 +13,7 @@ from allod.cli.output import Output
 from allod.cli.phrases import choices
 from allod.cli.preview import Reading
 from allod.cli.scopes import show_scope, touched
+from allod.cli.vulnerabilities.known import anything_known
 from allod.domain.desired import OWNER, ChangeNote, StateDocument
 from allod.domain.difference import NOTE, describe_note
 from allod.domain.ids import Scope, parse_scope
@@ -57,7 +58,10 @@ class Summary:
         following: tuple[Remark, ...] = ()
         if scopes:
             before, after = (_approved(picture, side) for side in (reading.before, reading.after))
-            following = consequences(before, after, picture.surroundings)
+            following = (
+                *consequences(before, after, picture.surroundings),
+                *_flaws(picture, before, after),
+            )
         return cls(
             note,
             tuple(one for one in reading.differences if not _expected(one, note)),
@@ -142,6 +146,19 @@ def _approved(
     """The documents with the approvals that hold, as devices judge them."""
     people = picture.base.fleet_document
     return {scope: approved_state(document, people) for scope, document in documents.items()}
+
+
+def _flaws(
+    picture: Picture,
+    before: Mapping[Scope, StateDocument],
+    after: Mapping[Scope, StateDocument],
+) -> tuple[Remark, ...]:
+    """Which flaws come and go with it, where advisories were ever imported."""
+    if not anything_known():
+        return ()
+    from allod.cli.vulnerabilities.change import flaws_of_change
+
+    return flaws_of_change(picture, before, after)
 
 
 def _expected(one: Difference, note: ChangeNote) -> bool:

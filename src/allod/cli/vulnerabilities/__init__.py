@@ -1,0 +1,1 @@
+"""`allod vulnerabilities`: what is known of what runs (docs/how-to/vulnerabilities.md)."""

@@ -1,0 +1,146 @@
+"""What a change does to flaws: those that it mends, and those that it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from allod.advisories.finding import Assessment, Finding, Level
+from allod.cli.phrases import choices
+from allod.cli.scopes import touched
+from allod.cli.vulnerabilities.known import advisories
+from allod.cli.vulnerabilities.running import Fleet
+from allod.cli.vulnerabilities.stored import Store, still_has
+from allod.cli.vulnerabilities.ware import Release
+from allod.domain.desired import OWNER, ReleaseOrder, StateDocument
+from allod.domain.ids import Purl, Scope, is_pattern
+from allod.domain.reported import Remark
+from allod.errors import AllodError
+
+if TYPE_CHECKING:
+    from allod.cli.picture import Picture
+
+BRINGS, MENDS, KEEPS = "brings-flaws", "mends-flaws", "keeps-flaws"
+UNSEEN: Final = "flaws-unknown"
+_NAMED: Final = 8  #: flaws that are named in one line
+_Documents = Mapping[Scope, StateDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One package of one scope that is to go from some releases to another."""
+
+    package: Purl
+    former: tuple[Release, ...]  #: as wanted so far, and as devices report
+    next: Release
+
+
+def flaws_of_change(picture: Picture, before: _Documents, after: _Documents) -> tuple[Remark, ...]:
+    """What follows for flaws, by the advisories that were imported here."""
+    steps = list(dict.fromkeys(_steps(picture, before, after)))
+    if not steps:
+        return ()
+    try:
+        with advisories() as known:
+            store = Store(picture, Fleet(picture).bills, known)
+            return tuple(dict.fromkeys(remark for step in steps for remark in _of(step, store)))
+    except AllodError as error:
+        return (Remark(UNSEEN, f"which flaws it mends or brings is not known: {error.message}"),)
+
+
+def _steps(picture: Picture, before: _Documents, after: _Documents) -> Iterator[Step]:
+    for scope in sorted(after):
+        old = before.get(scope)
+        for key, entry in after[scope].packages.items():
+            had = None if old is None else old.packages.get(key)
+            software = entry.software
+            if is_pattern(key) or software is None or software.manager != OWNER:
+                continue
+            was = None if had is None or had.software is None else had.software.active
+            order = software.active
+            if order is not None and (was is None or was.digest != order.digest):
+                package = Purl(key)
+                former = tuple(_former(picture, scope, package, was, order))
+                yield Step(package, former, _release(package, order))
+
+
+def _former(
+    picture: Picture, scope: Scope, package: Purl, was: ReleaseOrder | None, order: ReleaseOrder
+) -> Iterator[Release]:
+    """The releases that would be replaced, each once."""
+    found = {} if was is None else {was.digest: _release(package, was)}
+    for member in touched(scope, picture.devices):
+        has = None if member.actual is None else member.actual.packages.get(package)
+        active = None if has is None else has.active
+        if active is not None and active.digest not in found:
+            provider = order.provider if was is None else was.provider
+            found[active.digest] = Release(provider, package, active.version, active.digest)
+    yield from (one for one in found.values() if one.digest != order.digest)
+
+
+def _release(package: Purl, order: ReleaseOrder) -> Release:
+    return Release(order.provider, package, order.version, order.digest)
+
+
+@dataclass(slots=True)
+class _Flaws:
+    """Flaws by name, each with the worst that is said of it."""
+
+    found: dict[str, Finding] = field(default_factory=dict)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add those that count."""
+        for one in findings:
+            if one.counts:
+                self.found.setdefault(one.id, one)
+
+    def says(self) -> str:
+        """Names with levels, worst first."""
+        order = tuple(Level)
+        worst = sorted(self.found.values(), key=lambda one: (order.index(one.level), one.id))
+        return choices([_shown(one) for one in worst], most=_NAMED)
+
+
+def _shown(one: Finding) -> str:
+    known = ", exploited" if one.exploited is not None else ""
+    part = f"{one.component.name} {one.component.version}"
+    return f"{one.id} ({one.level}{known}, {part})"
+
+
+def _of(step: Step, store: Store) -> Iterator[Remark]:
+    becomes = store.assessed(step.next)
+    if becomes is None:
+        why = store.bills.bill(step.next).why or "its SBOM is not whole"
+        yield Remark(UNSEEN, f"which flaws {step.next.shown} has is not known: {why}")
+        return
+    before = [known for one in step.former if (known := store.assessed(one)) is not None]
+    mended, brought, kept = _compared(before, becomes)
+    since = choices(sorted({one.shown.rpartition(" ")[2] for one in step.former}))
+    if mended.found:
+        yield Remark(MENDS, f"{step.next.shown} mends of {since}: {mended.says()}")
+    if brought.found:
+        yield Remark(BRINGS, f"{step.next.shown} brings: {brought.says()}")
+    if kept.found:
+        yield Remark(KEEPS, f"{step.next.shown} still has: {kept.says()}")
+    yield from _open(step, becomes)
+
+
+def _compared(before: Sequence[Assessment], becomes: Assessment) -> tuple[_Flaws, _Flaws, _Flaws]:
+    """What only the old ones have, what only the new one has, and what stays."""
+    mended, brought, kept = _Flaws(), _Flaws(), _Flaws()
+    had = frozenset(
+        name for known in before for one in known.findings if one.counts for name in one.names
+    )
+    for known in before:
+        mended.add(one for one in known.findings if not still_has(becomes, one))
+    brought.add(one for one in becomes.findings if had.isdisjoint(one.names))
+    kept.add(one for one in becomes.findings if not had.isdisjoint(one.names))
+    return mended, brought, kept
+
+
+def _open(step: Step, becomes: Assessment) -> Iterator[Remark]:
+    count = len(becomes.unmatchable) + len(becomes.undecided)
+    if count:
+        parts = "1 part" if count == 1 else f"{count} parts"
+        yield Remark(UNSEEN, f"of {parts} of {step.next.shown} no flaw can be known")

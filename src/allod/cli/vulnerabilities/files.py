@@ -1,0 +1,48 @@
+"""An SBOM in a file, as something to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allod.cli.vulnerabilities.ware import Kind, Ware
+from allod.domain.ids import sha256
+from allod.errors import InvalidInput
+from allod.wire.sbom import SBOM_CAP, decode_sbom
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from allod.domain.foreign import Control
+    from allod.domain.sbom import Sbom
+
+
+def ware_of_file(path: Path) -> Ware:
+    """Read it. Raises InvalidInput: `no-sbom-file`, or as `decode_sbom` does."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(SBOM_CAP + 1)
+    except OSError as error:
+        raise InvalidInput("no-sbom-file", f"cannot read {path}: {error.strerror}") from error
+    return ware_of_sbom(path.name, decode_sbom(data, what=str(path)), sha256(data))
+
+
+def ware_of_sbom(
+    name: str, sbom: Sbom, key: str, *, kind: Kind = Kind.SBOM, control: Control | None = None
+) -> Ware:
+    """What an SBOM lists; its own subject is asked about too, where advisories can know it."""
+    subject = sbom.subject
+    parts = dict.fromkeys(sbom.components)
+    products = {key}
+    if subject is not None and subject.purl:
+        parts.setdefault(subject)
+        products.add(subject.purl)
+    return Ware(
+        f"{kind} {key}",
+        kind,
+        name,
+        tuple(parts),
+        products=frozenset(products),
+        control=control,
+        listed_by=", ".join(sbom.made_by),
+        unseen=tuple(("bad-part", one) for one in sbom.faults),
+    )

@@ -1,0 +1,148 @@
+"""`allod vulnerabilities`: which reported flaws are in what runs, and which release mends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from allod.advisories.finding import Level
+from allod.cli.options import OPTIONS, Options
+from allod.cli.options import now as clock
+from allod.errors import InvalidInput
+from allod.wire.codec import instant
+
+if TYPE_CHECKING:
+    from allod.advisories.store import AdvisoryStore
+    from allod.cli.picture import Picture
+    from allod.cli.vulnerabilities.found import Looked
+    from allod.cli.vulnerabilities.running import Fleet
+    from allod.cli.vulnerabilities.ware import Running
+
+FOUND: Final = 7  #: exit status with --fail-on
+_ORDER: Final = (Level.LOW, Level.MEDIUM, Level.HIGH, Level.CRITICAL)
+
+
+def vulnerabilities(
+    what: str | None = None,
+    *,
+    fail_on: Level | None = None,
+    unknown: Annotated[bool, Parameter(negative="")] = False,
+    options: Options = OPTIONS,
+) -> int:
+    """Show the reported flaws of what runs, worst first, and what mends them.
+
+    What runs is known by verified reports, by the SBOMs that providers signed, by what devices say
+    of their hosts, and by the SBOMs of imported devices. Whatever nothing is known of is listed:
+    it is never clean.
+
+    Args:
+        what: A group, a device, a release (PACKAGE@VERSION) or the file of an SBOM; all devices
+            unless given.
+        fail_on: End with status 7 if there is a flaw of this severity or worse, or one that nobody
+            scored: low, medium, high or critical.
+        unknown: Name every part of which nothing is known.
+        options: Options of every verb.
+    """
+    from allod.cli.vulnerabilities.known import advisories
+    from allod.cli.vulnerabilities.words import looked_data, show
+
+    if fail_on is not None and fail_on not in _ORDER:
+        raise InvalidInput("bad-arguments", "cannot fail on that: low, medium, high or critical")
+    with advisories() as known:
+        about = _about(what, options, known)
+        options.output.result(
+            {**about.data(), **looked_data(about.looked), "sources": _sources(known)},
+            lambda console: show(console, about.looked, whole=unknown),
+        )
+    return FOUND if fail_on is not None and _fails(about.looked, fail_on) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What was looked at."""
+
+    kind: str
+    name: str
+    looked: Looked
+
+    def data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"about": {"kind": self.kind, "name": self.name}, "at": instant(clock())}
+
+
+def _about(what: str | None, options: Options, known: AdvisoryStore) -> About:
+    if what is not None and Path(what).is_file():
+        from allod.cli.vulnerabilities.files import ware_of_file
+        from allod.cli.vulnerabilities.found import look_at
+        from allod.cli.vulnerabilities.ware import alone
+
+        return About("sbom", what, look_at(alone(ware_of_file(Path(what))), known))
+    from allod.cli.picture import take
+
+    picture = take(options.open(), reading=True)
+    return _of_fleet(what, picture, known)
+
+
+def _of_fleet(what: str | None, picture: Picture, known: AdvisoryStore) -> About:
+    from allod.cli.vulnerabilities.found import look_at
+    from allod.cli.vulnerabilities.running import Fleet
+    from allod.cli.vulnerabilities.stored import Store
+
+    fleet = Fleet(picture)
+    kind, name, running = _running(what, picture, fleet)
+    store = Store(picture, fleet.bills, known)
+    return About(kind, name, store.mending(look_at(running, known)))
+
+
+def _running(what: str | None, picture: Picture, fleet: Fleet) -> tuple[str, str, Running]:
+    if what is None:
+        return "fleet", picture.fleet.name, fleet.running()
+    if "@" in what:
+        return "release", what, _release(what, picture, fleet)
+    from allod.cli.scopes import find_scope
+
+    scope = find_scope(what, picture.groups, (*picture.devices, *picture.foreign))
+    return scope.kind.removesuffix("s"), what, fleet.running(scope)
+
+
+def _release(what: str, picture: Picture, fleet: Fleet) -> Running:
+    """One release, and the devices that run it."""
+    from allod.cli.catalog import parse_package_version
+    from allod.cli.vulnerabilities.ware import Place, Release, gathered
+
+    named = picture.catalog.resolve(parse_package_version(what))
+    ware = fleet.bills.ware(Release(named.provider, named.package, named.version, named.digest))
+    places = [
+        Place(one.device, one.shown)
+        for one in picture.devices
+        if one.actual is not None
+        and (package := one.actual.packages.get(named.package)) is not None
+        and package.active is not None
+        and package.active.digest == named.digest
+    ]
+    running = gathered([(ware, place) for place in places] or [(ware, None)])
+    return replace(running, devices=len(places))
+
+
+def _fails(looked: Looked, least: Level) -> bool:
+    """Whether a flaw that counts is at least so bad; one that nobody scored may be."""
+    bad = {*_ORDER[_ORDER.index(least) :], Level.UNKNOWN}
+    return any(line.finding.counts and line.finding.level in bad for line in looked.lines)
+
+
+def _sources(known: AdvisoryStore) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.name,
+            "kinds": list(one.kinds),
+            "licence": one.licence,
+            "counts": one.counts,
+            "at": one.at,
+            "records": one.records,
+            "refused": one.refused,
+        }
+        for one in known.sources()
+    ]
