@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from allod.cli.changes import Standing, change_data, standings
 from allod.cli.device_log import FleetLog, fleet_log
+from allod.cli.foreign import CONTROLLED, foreign_data
 from allod.cli.in_force import LogState
 from allod.cli.options import OPTIONS, Options
 from allod.cli.output import printable
@@ -84,10 +85,12 @@ def status(
     while True:
         picture = take(fleet, reading=True)
         log = log_of(picture)
-        found = look(picture, None if scope is None else picture.scope(scope), quiet, log)
+        place = None if scope is None else picture.scope(scope)
+        found = look(picture, place, quiet, log)
         newest = Past(picture, _LAST).changes[-_LAST:]
         stands = standings(picture.base.view, log.book, newest, doubted(picture, log))
-        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state, rollouts_of(picture))
+        rollouts, foreign = rollouts_of(picture), foreign_of(picture, place)
+        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state, rollouts, foreign)
         options.output.result(
             status_data(picture, seen),
             lambda console, shown=seen, at=picture.now: _print(console, shown, at),  # type: ignore[misc]
@@ -106,6 +109,13 @@ class Seen:
     changes: tuple[Standing, ...]
     log: LogState | None
     rollouts: tuple[tuple[OpenRollout, RolloutState | None], ...] = ()
+    foreign: tuple[Member, ...] = ()  #: devices that are only on record
+
+
+def foreign_of(picture: Picture, scope: Scope | None) -> tuple[Member, ...]:
+    """The devices on record, all or those of a group; not those that were let go."""
+    known = tuple(one for one in picture.foreign if not one.retired)
+    return known if scope is None else touched(scope, known)
 
 
 def rollouts_of(picture: Picture) -> tuple[tuple[OpenRollout, RolloutState | None], ...]:
@@ -189,6 +199,7 @@ def status_data(picture: Picture, seen: Seen) -> dict[str, Any]:
         "name": picture.fleet.name,
         "at": instant(picture.now),
         "devices": [device_data(one) for one in seen.devices],
+        "foreign": [foreign_data(one) for one in seen.foreign],
         "alarms": [_remark(one) for one in seen.remarks],
         "changes": [{**change_data(one.change), **one.data()} for one in seen.changes],
         "rollouts": [rollout_data(one, state) for one, state in seen.rollouts],
@@ -263,7 +274,7 @@ def _remark(one: Remark) -> dict[str, str]:
 
 
 def _print(console: Console, seen: Seen, now: datetime) -> None:
-    if not seen.devices:
+    if not seen.devices and not seen.foreign:
         console.print("No devices yet: 'allod device invite --group NAME' invites one.")
     else:
         console.print(_table(seen))
@@ -298,6 +309,11 @@ def _table(seen: Seen) -> Table:
             shown = [Text(printable(cell)) for cell in cells]
             shown[-1].stylize(style)
             table.add_row(*shown)
+    for member in seen.foreign:
+        device = member.foreign
+        if device is not None:
+            row = (member.shown, "", "", device.shown, CONTROLLED[device.control])
+            table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from allod.cli.client import ApiClient
-from allod.domain.ids import FleetId
+from allod.domain.ids import Digest, FleetId, parse_digest
 from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.server.blobs.directory import DirectoryBlobStore
 from allod.server.db.sqlite import SqliteDatabase
@@ -197,7 +197,13 @@ class Served:
         """What is published at an address."""
         if wanted.startswith("log/"):
             return self._log(fleet, wanted)
+        if wanted.startswith("blobs/"):
+            return self._blob(fleet, parse_digest(wanted.removeprefix("blobs/")))
         return published_file(self.publications.directory(fleet), wanted, cap)
+
+    def _blob(self, fleet: FleetId, digest: Digest) -> bytes | None:
+        blobs = self.publications.stores.blobs(fleet)
+        return None if blobs.size(digest) is None else b"".join(blobs.read(digest))
 
     def _log(self, fleet: FleetId, wanted: str) -> bytes | None:
         """A checkpoint or tile, as the HTTP edge serves it."""

@@ -1,0 +1,164 @@
+"""Devices that are only on record: put there, corrected, let go; and never given an order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.cli.conftest import Owner
+
+from allod.cli.device_records import Records, Row, rows_of_directory, rows_of_table
+from allod.cli.foreign import sbom_of
+from allod.cli.picture import take
+from allod.domain.foreign import foreign_id
+from allod.errors import Untrusted
+
+WAITRESS = {
+    "type": "library",
+    "name": "waitress",
+    "version": "2.1.1",
+    "purl": "pkg:pypi/waitress@2.1.1",
+}
+
+
+def sbom(path: Path, *parts: dict[str, str]) -> Path:
+    """A bill of materials in a file."""
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "components": [*parts],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def on_record(owner: Owner) -> dict[str, dict[str, Any]]:
+    """What `device list` says of devices on record, by name."""
+    return {one["label"]: one for one in owner.do("device", "list")["foreign"]}
+
+
+def test_a_device_goes_on_record_is_corrected_and_let_go(begun: Owner, tmp_path: Path) -> None:
+    """Vendor, model, groups and SBOM are signed; what a correction does not say stays."""
+    file = sbom(tmp_path / "mr.json", WAITRESS)
+    done = begun.do(
+        "device", "import", "--name", "mr-1", "--vendor", "Acme", "--model", "MR 7", "--sbom", file,
+        "--group", "radiology", "--yes",
+    )  # fmt: skip
+    assert "the vendor controls it" in done["remarks"][0]
+    assert "names 1 parts" in done["remarks"][0]
+    said = on_record(begun)["mr-1"]
+    assert said["device"] == foreign_id(begun.fleet().id, "mr-1")
+    assert (said["vendor"], said["model"], said["groups"]) == ("Acme", "MR 7", ["radiology"])
+    assert (said["controlled"], said["constraints"]) == ("vendor", ["controlled-by-vendor"])
+    begun.do("device", "import", "--name", "mr-1", "--controlled", "nobody", "--yes")
+    now = on_record(begun)["mr-1"]
+    assert now == {**said, "controlled": "nobody", "constraints": ["controlled-by-nobody"]}
+    shown = begun.do("device", "show", "mr-1")
+    assert (shown["parts"], shown["retired"]) == (1, False)
+    begun.do("device", "retire", "mr-1", "--yes")
+    assert on_record(begun)["mr-1"]["retired"]
+    begun.do("device", "import", "--name", "mr-1", "--model", "MR 8", "--yes")
+    again = on_record(begun)["mr-1"]
+    assert (again["retired"], again["model"], again["sbom"]) == (False, "MR 8", said["sbom"])
+
+
+def test_an_undo_takes_it_off_the_record(begun: Owner) -> None:
+    """A first import that was a mistake leaves nothing on record, and can be made again."""
+    wanted = ("device", "import", "--name", "ct", "--vendor", "V", "--model", "M", "--yes")
+    number = begun.do(*wanted)["number"]
+    begun.do("undo", str(number), "--yes")
+    assert on_record(begun) == {}
+    begun.do(*wanted)
+    assert on_record(begun)["ct"]["sbom"] is None
+
+
+def test_nothing_is_ordered_there(begun: Owner) -> None:
+    """Verbs that need an agent are refused by name, and nothing is signed."""
+    begun.do("device", "import", "--name", "ct", "--vendor", "V", "--model", "M", "--yes")
+    assert begun.refused("status", "ct") == "foreign-device"
+    assert begun.refused("hold", "ct", "--why", "x", "--yes") == "foreign-device"
+    assert begun.refused("device", "rename", "ct", "ct2", "--yes") == "foreign-device"
+    assert begun.refused("device", "replace", "ct", "ct", "--yes") == "foreign-device"
+    assert begun.do("status")["foreign"][0]["label"] == "ct"
+
+
+def test_many_at_once_from_a_table(begun: Owner, tmp_path: Path) -> None:
+    """Good rows go in with one change; each faulty one is named with its line and reason."""
+    sbom(tmp_path / "pump.json", WAITRESS)
+    (tmp_path / "bad.json").write_text('{"bomFormat": "CycloneDX", "specVersion": "9"}')
+    (tmp_path / "all.csv").write_text(
+        "\ufeffName;Vendor;Model;Groups;SBOM\n"
+        "pump-1;Acme;P3;icu ward-2;pump.json\n"
+        "pump-2;Acme;P3;icu;pump.json\n"
+        "pump-3;Acme;P3;icu;bad.json\n"
+        "pump-4;;P3;icu;\n"
+        "pump-5;Acme;P3;icu;../no.json\n"
+        "pump-1;Acme;P4;icu;\n"
+    )
+    table = ("device", "import", "--table", tmp_path / "all.csv", "--yes")
+    assert begun.refused(*table) == "partly-refused"
+    assert all(f"all.csv, line {line}: " in begun.said for line in (4, 5, 6, 7))
+    found = on_record(begun)
+    assert sorted(found) == ["pump-1", "pump-2"]
+    assert found["pump-1"]["groups"] == ["icu", "ward-2"]
+    assert found["pump-1"]["sbom"] == found["pump-2"]["sbom"]
+    assert begun.do("status")["changes"][-1]["number"] == 1, "one change for all"
+
+
+def test_many_at_once_from_a_directory(tmp_path: Path) -> None:
+    """A file a device, called like it."""
+    for name in ("b.cdx.json", "a.json"):
+        sbom(tmp_path / name, WAITRESS)
+    (tmp_path / "notes.txt").write_text("no")
+    rows = rows_of_directory(tmp_path, Row("", "Acme", "X"))
+    assert [(row.name, row.vendor) for row in rows] == [("a", "Acme"), ("b", "Acme")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vendor,model\nA,B\n", "name,colour\nx,red\n", "name,name\nx,y\n", "name\nx,y\n", "", 'name\n"x\n'],
+)  # fmt: skip
+def test_a_table_that_cannot_be_read_is_refused_whole(tmp_path: Path, text: str) -> None:
+    """Unknown, missing and doubled columns, too many cells, open quotes: nothing is guessed."""
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(Exception, match="cannot read t.csv") as caught:
+        list(rows_of_table(tmp_path / "t.csv", Row("")))
+    assert getattr(caught.value, "code", "") == "bad-table"
+
+
+def test_a_name_is_taken_once(begun: Owner, tmp_path: Path) -> None:
+    """In one import, and beside the devices that are bound."""
+    records = Records(
+        (Row("x", "V", "M", place="line 1"), Row("x", "V", "M", place="line 2"))
+    ).read()
+    assert [row.place for row in records.rows] == ["line 1"]
+    assert [(f.place, f.code) for f in records.faulty] == [("line 2", "exists")]
+    assert begun.refused(
+        "device", "import", "--name", "a\nb", "--vendor", "V", "--model", "M", "--yes"
+    )
+    assert begun.refused("device", "import", "--vendor", "V", "--yes") == "bad-arguments"
+    assert begun.refused("device", "import", "--name", "x", "--yes") == "partly-refused"
+
+
+def test_another_sbom_than_the_signed_one_is_not_believed(begun: Owner, tmp_path: Path) -> None:
+    """A server that swaps the SBOM of a device, to hide its flaws, is found out."""
+    file = sbom(tmp_path / "mr.json", WAITRESS)
+    begun.do(
+        "device", "import", "--name", "mr", "--vendor", "V", "--model", "M", "--sbom", file, "--yes"
+    )
+    digest = on_record(begun)["mr"]["sbom"]["digest"]
+    member = take(begun.fleet(), reports=False).foreign[0]
+    fleet = begun.fleet()
+    assert len(sbom_of(fleet, member.foreign).components) == 1
+    for kept in (begun.home / "fleets").rglob(digest):
+        kept.unlink()
+    assert len(sbom_of(fleet, member.foreign).components) == 1, "it is fetched again"
+    for kept in (begun.home / "fleets").rglob(digest):
+        kept.unlink()
+    begun.served.lie[f"blobs/{digest}"] = sbom(tmp_path / "clean.json").read_bytes()
+    with pytest.raises(Untrusted) as caught:
+        sbom_of(fleet, member.foreign)
+    assert caught.value.code == "wrong-digest"
