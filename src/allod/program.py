@@ -81,6 +81,7 @@ VERBS: Final = (
         "Which reported flaws run where, and what mends them.",
         _KNOW,
     ),
+    Verb("advisories", "allod.cli.advisories:app", "What is reported of software.", _KNOW),
     Verb("audit", "allod.cli.audit.app:app", "What the fleet's logs prove.", _KNOW),
     Verb("server", "allod.program:server_app", "Make, back up and mend a server.", _OWN),
     Verb("witness", "allod.program:witness_app", "Vouch that logs only grow.", _OWN),

@@ -239,7 +239,11 @@ class AdvisoryStore:
         ]
 
     def refused(self, source: str) -> Sequence[RefusedFile]:
-        """What could not be read of a source, by file."""
+        """What could not be read of a source, by file. Raises InvalidInput `not-found`."""
+        if all(one.name != source for one in self.sources()):
+            raise InvalidInput(
+                "not-found", f"cannot find a source {source[:60]!r}: see 'allod advisories sources'"
+            )
         rows = self._ask(
             "SELECT path, code, why FROM files WHERE code <> '' AND source ="
             " (SELECT id FROM sources WHERE name = ?) ORDER BY path",

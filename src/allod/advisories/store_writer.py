@@ -201,7 +201,7 @@ class SourceWriter:
         self._do(f"DELETE FROM affected WHERE record IN {records}", (file,))
         self._do(f"DELETE FROM names WHERE record IN {records}", (file,))
         self._do(f"DELETE FROM statement_flaws WHERE statement IN {statements}", (file,))
-        for table in _ENTRIES:
+        for table in ENTRIES:
             gone += self._do(f"DELETE FROM {table} WHERE file = ?", (file,)).rowcount
         return gone
 
@@ -279,7 +279,7 @@ class SourceWriter:
         if gone or self.counts.changed:
             forget_packages(self._do)
         kinds, total = [], 0
-        for table, kind in _ENTRIES.items():
+        for table, kind in ENTRIES.items():
             found = self._do(f"SELECT count(*) FROM {table} WHERE source = ?", (self.source,))
             count = found.fetchone()[0]
             total += count
@@ -297,37 +297,13 @@ class SourceWriter:
         self._do("DROP TABLE seen")
 
 
-def remove_source(connection: sqlite3.Connection, name: str) -> int:
-    """Take a source out with all that came from it; how many entries that were.
-
-    Raises:
-        InvalidInput: `not-found`.
-    """
-    row = connection.execute("SELECT id FROM sources WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        raise InvalidInput(
-            "not-found", f"cannot find a source {name!r}: see 'allod advisories sources'"
-        )
-    do = connection.execute
-    records = "(SELECT id FROM records WHERE source = ?)"
-    statements = "(SELECT id FROM statements WHERE source = ?)"
-    do(f"DELETE FROM affected WHERE record IN {records}", row)
-    do(f"DELETE FROM names WHERE record IN {records}", row)
-    do(f"DELETE FROM statement_flaws WHERE statement IN {statements}", row)
-    gone = sum(do(f"DELETE FROM {table} WHERE source = ?", row).rowcount for table in _ENTRIES)
-    do("DELETE FROM files WHERE source = ?", row)
-    do("DELETE FROM sources WHERE id = ?", row)
-    forget_packages(do)
-    return gone
-
-
 def forget_packages(do: Callable[[str], object]) -> None:
     """Packages that nobody speaks of any more."""
     do("DELETE FROM packages WHERE NOT EXISTS (SELECT 1 FROM affected WHERE package = packages.id)")
 
 
 #: Tables of entries, and the kind of source that has them.
-_ENTRIES: Final = {"records": "osv", "exploited": "kev", "epss": "epss", "statements": "vex"}
+ENTRIES: Final = {"records": "osv", "exploited": "kev", "epss": "epss", "statements": "vex"}
 _INSERTS: Final = {
     "records": "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
     "names": "INSERT INTO names VALUES (?, ?, ?)",
