@@ -43,7 +43,8 @@ def parse(text: str) -> Purl:
         raise _refusal(text, "it does not say of which type it is")
     version = ""
     at = path.rfind("@")
-    if at > 0 and path[at - 1] != "/":  # else it begins the scope of an npm package
+    scope = kind == "npm" and (at == 0 or path[at - 1] == "/")
+    if at >= 0 and not scope:
         path, version = path[:at], _decoded(path[at + 1 :], text)
     segments = [_decoded(one, text) for one in path.split("/") if one]
     if not segments:
