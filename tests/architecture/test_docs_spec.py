@@ -30,7 +30,7 @@ EXAMPLE = re.compile(r"```\{code-block\} json\n:caption: (\w+)\n\n(.*?)```", re.
 PAGES: dict[str, str] = {
     "common": "Envelope Signature PublicKey KeyValue",
     "desired-state": "StateDocument PackageEntry Software ReleaseOrder Configuration Accepts"
-    " Settings Window Restart DeviceRecord ChangeNote",
+    " Settings Window Restart DeviceRecord ForeignRecord ForeignSbom ChangeNote",
     "rollout": "RolloutWire StageWire Gate CanaryReport RolloutList RolloutState StageState"
     " DeviceTrouble PauseRequest",
     "delegation": "DelegationDocument Follow Versions NewAccess Soak Windows Rate Approvals Lease Until",

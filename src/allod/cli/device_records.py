@@ -16,7 +16,7 @@ from allod.domain.edit import empty
 from allod.domain.foreign import BillOfMaterials, Control, ForeignDevice, foreign_id
 from allod.domain.ids import FleetId, Scope, device_scope, parse_group, sha256
 from allod.domain.sbom import Sbom
-from allod.errors import AllodError, InvalidInput
+from allod.errors import AllodError, Conflict, InvalidInput
 from allod.wire.desired import decode_state, encode_state
 from allod.wire.foreign import FOREIGN_SBOM_CAP
 
@@ -81,7 +81,7 @@ class Records:
         for row in self.rows:
             try:
                 if row.name in seen:
-                    raise InvalidInput("exists", f"cannot take {row.name!r} twice")
+                    raise Conflict("exists", f"cannot take {row.name!r} twice")
                 if row.sbom is not None and row.sbom not in self.bills:
                     bill = read_bill(row.sbom)
                     room -= len(bill.data)
@@ -107,7 +107,7 @@ class Records:
         """The document of one device with what its row says.
 
         Raises:
-            InvalidInput: `incomplete-record`, `bad-label`, `bad-group`, `foreign-device`.
+            InvalidInput: `incomplete-record`, `bad-label`, `bad-group`, `bad-record`.
         """
         scope = device_scope(foreign_id(fleet, row.name))
         before = known.get(scope, empty(fleet, scope))
@@ -141,7 +141,7 @@ def _control(text: str) -> Control:
         return Control(text)
     except ValueError as error:
         raise InvalidInput(
-            "foreign-device",
+            "bad-record",
             f"cannot take {text[:80]!r}: it is controlled by one of {choices(list(Control))}",
         ) from error
 

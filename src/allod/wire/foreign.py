@@ -37,7 +37,7 @@ def foreign_from_wire(wire: ForeignRecord) -> ForeignDevice:
     """As a domain value.
 
     Raises:
-        InvalidInput: `foreign-device`, `bad-digest`.
+        InvalidInput: `bad-record`, `bad-digest`.
     """
     for name, text in (("vendor", wire.vendor), ("model", wire.model), ("serial", wire.serial)):
         if not text.isprintable() or len(text) > _TEXT or text != text.strip():
@@ -79,7 +79,7 @@ def check_foreign(document: desired.StateDocument) -> None:
     """A device is on record under the id of its name, and nothing is ordered there.
 
     Raises:
-        InvalidInput: `foreign-device`.
+        InvalidInput: `bad-record`.
     """
     record = document.device
     foreign = None if record is None else record.foreign
@@ -97,4 +97,4 @@ def check_foreign(document: desired.StateDocument) -> None:
 
 
 def _bad(rule: str) -> InvalidInput:
-    return InvalidInput("foreign-device", f"cannot read a device that is on record: {rule}")
+    return InvalidInput("bad-record", f"cannot read a device that is on record: {rule}")
