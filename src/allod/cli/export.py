@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from allod.cli.registry_client import RegistryClient
 
 _PIECE: Final = 1024 * 1024
+_DEPTH: Final = 1  #: what is about a release, and what is about that
 
 
 def export(
@@ -210,20 +211,34 @@ def _configurations(documents: Iterable[StateDocument]) -> set[Digest]:
 def _release(
     picture: Picture, stick: Stick, package: Purl, order: ReleaseOrder, options: Options
 ) -> None:
-    """A release whole: its layers, its manifests, what provider and builder say of it."""
+    """A release whole: its layers, its manifests, and all that anybody says of it."""
     from allod.cli.registry_client import RegistryClient
 
     name = f"{order.provider}/{package_name(package)}"
     registry = RegistryClient(picture.fleet.client, name)
     base = f"v2/{picture.base.fleet_id}/{name}"
     _manifest(registry, stick, base, order.digest, options)
-    referrers = f"{base}/referrers/{order.digest}"
-    kinds = (oci.STATEMENT, oci.PROVENANCE)
-    descriptors = [one for kind in kinds for one in registry.referrers(order.digest, kind)]
+    _about(registry, stick, base, order.digest, options)
+
+
+def _about(
+    registry: RegistryClient,
+    stick: Stick,
+    base: str,
+    subject: Digest,
+    options: Options,
+    depth: int = 0,
+) -> None:
+    """What refers to `subject`, and what refers to that; its list comes last."""
+    descriptors = registry.referrers(subject, None)
     for descriptor in descriptors:
-        _manifest(registry, stick, base, parse_digest(descriptor.digest), options)
-    index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=descriptors)
-    stick.put(referrers, oci.encode_document(index))
+        digest = parse_digest(descriptor.digest)
+        _manifest(registry, stick, base, digest, options)
+        if depth < _DEPTH:
+            _about(registry, stick, base, digest, options, depth + 1)
+    if descriptors or depth == 0:
+        index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=descriptors)
+        stick.put(f"{base}/referrers/{subject}", oci.encode_document(index))
 
 
 def _manifest(

@@ -329,6 +329,7 @@ def list_(package: str | None = None, *, options: Options = OPTIONS) -> None:
         for repository in repositories(client)
         if package in {None, repository, repository.split("/")[-1]}
         for tag in RegistryClient(client, repository).tags()
+        if not tag.startswith("sha256-")  # where older tools keep what refers to a digest
     ]
     options.output.table(
         rows,

@@ -41,7 +41,8 @@ from allod.server.services.learn_floors import LearnFloors
 from allod.server.services.limits import Rate
 from allod.server.services.listings import Listings
 from allod.server.services.logs import Logs, open_logs
-from allod.server.services.mirror import Mirror, Source
+from allod.server.services.mirror import Mirror
+from allod.server.services.mirror_source import Source
 from allod.server.services.online import OnlineKeys
 from allod.server.services.proposals import Proposals
 from allod.server.services.publication import Publications, Stores

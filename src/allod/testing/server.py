@@ -20,7 +20,7 @@ from allod.server.assembly import Server, assemble
 from allod.server.log.ports import LogStorage
 from allod.server.ports import BlobStore, Database, Files
 from allod.server.services.gather import WitnessCalls
-from allod.server.services.mirror import Source
+from allod.server.services.mirror_source import Source
 from allod.server.settings import LogsIn, Settings
 from allod.server.setup import initialise
 from allod.testing.repository import RepositorySimulator, TestOwner, key_from

@@ -97,10 +97,13 @@ class ForeignRegistry:
             raise _wrong(reference)
         return raw
 
-    def referrers(self, source: str, name: str, subject: Digest, kind: str) -> list[Descriptor]:
+    def referrers(
+        self, source: str, name: str, subject: Digest, kind: str | None
+    ) -> list[Descriptor]:
         """See the port."""
         place = _place(source, name)
-        path = f"referrers/{subject}?{urlencode({'artifactType': kind})}"
+        query = "" if kind is None else f"?{urlencode({'artifactType': kind})}"
+        path = f"referrers/{subject}{query}"
         with self._open(place, path, oci.INDEX, self._deadline) as answer:
             raw = None if answer is None else _whole(answer, oci.MANIFEST_CAP)
         if raw is None:  # a registry without that address has a tag of that form (OCI 1.1)
@@ -108,7 +111,7 @@ class ForeignRegistry:
         if raw is None:
             return []
         found = oci.decode_index(raw, what="the referrers")
-        return [one for one in found.manifests if one.artifact_type == kind]
+        return [one for one in found.manifests if kind in {None, one.artifact_type}]
 
     def blob(self, source: str, name: str, digest: Digest, size: int) -> Iterator[bytes]:
         """See the port."""

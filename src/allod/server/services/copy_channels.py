@@ -22,7 +22,8 @@ from allod.errors import AllodError, Unavailable, Untrusted
 from allod.server.ports import Clock
 from allod.server.services.channels import Channels, Polled, VerifiedChannel
 from allod.server.services.fleets import Fleets, FleetState
-from allod.server.services.mirror import Mirror, Source
+from allod.server.services.mirror import Mirror
+from allod.server.services.mirror_source import Source
 from allod.server.services.refusals import Refusals
 from allod.trust.metadata import TARGETS
 from allod.wire import oci

@@ -2,20 +2,22 @@
 
 The provider's own signed statement is checked first, under what the owner says of the provider:
 not a byte of a payload is fetched for a release that nobody signed. Everything else is bound to
-the digest that stands in the statement and in the channel.
+the digest that stands in the statement and in the channel. What else lies beside it comes along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from allod.domain.delegation import ChannelRelease
 from allod.domain.ids import Digest, FleetId, Purl, package_name, parse_digest, sha256
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.server.registry.ports import FleetStore, FleetStores, Repository
 from allod.server.registry.service import push_manifest, release_of
+from allod.server.services.mirror_referrers import Carrying
+from allod.server.services.mirror_source import Source
 from allod.trust.provenance import verify_provenance
 from allod.trust.release import STATEMENT_CAP, verify_release_statement
 from allod.wire import oci
@@ -29,28 +31,6 @@ _STATEMENTS: Final = 16  #: that are looked at for one that counts
 
 _LAYERS: Final = {oci.STATEMENT: oci.statement_layer, oci.PROVENANCE: oci.provenance_layer}
 _CAPS: Final = {oci.STATEMENT: STATEMENT_CAP, oci.PROVENANCE: 2 * PROVENANCE_CAP}
-
-
-class Source(Protocol):
-    """A provider's registry. May be called from several threads.
-
-    Raises:
-        InvalidInput: `bad-source`, `too-large`, or an answer can't be read.
-        Untrusted: `wrong-digest`.
-        Unavailable: `registry-unreachable`, `registry-failed`.
-    """
-
-    def manifest(self, source: str, name: str, reference: str) -> bytes | None:
-        """A manifest by digest (checked) or tag; None: there is none."""
-        ...
-
-    def referrers(self, source: str, name: str, subject: Digest, kind: str) -> list[Descriptor]:
-        """The manifests of an artifact type about `subject`."""
-        ...
-
-    def blob(self, source: str, name: str, digest: Digest, size: int) -> Iterator[bytes]:
-        """The pieces of a blob: `size` bytes, whose digest is the caller's to check."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +76,9 @@ class Mirror:
             raise Unavailable("not-found", "cannot copy releases: the fleet is not served here")
         repository = Repository(provider.provider, package_name(package))
         kinds = {oci.STATEMENT} if provider.provenance is None else set(_LAYERS)
+        carry = Carrying(self._source, source, store, repository)
         if _is_whole(store, repository, wanted.digest, kinds):
+            carry(wanted.digest)
             return False
         copy = _Copy(self._source, source, store, repository)
         statement = copy.statement(provider, package, wanted)
@@ -104,6 +86,7 @@ class Mirror:
         copy.release(wanted.digest, self._cap)
         for one in (*built, statement):
             copy.keep_statement(one)
+        carry(wanted.digest)
         return True
 
 
