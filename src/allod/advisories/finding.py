@@ -162,6 +162,10 @@ class Advisories(Protocol):
         """What records that have one of these as id or alias call the same flaw."""
         ...
 
+    def told_of(self, ecosystems: Iterable[str]) -> frozenset[str]:
+        """Those of these ecosystems (with release) that any record is about."""
+        ...
+
     def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
         """What is known to be exploited of these."""
         ...

@@ -199,6 +199,19 @@ class AdvisoryStore:
             values = ", ".join(["(?, ?)"] * len(some))
             yield from self._ask(_ABOUT.format(values), [part for one in some for part in one])
 
+    def told_of(self, ecosystems: Iterable[str]) -> frozenset[str]:
+        """Those of these ecosystems (with release) that any record is about."""
+        return frozenset(
+            one
+            for one in set(ecosystems)
+            if self._ask(
+                "SELECT 1 FROM packages p JOIN affected a ON a.package = p.id"
+                " JOIN records r ON r.id = a.record JOIN sources s ON s.id = r.source"
+                " WHERE p.ecosystem = ? AND s.counts AND r.withdrawn = '' LIMIT 1",
+                (one,),
+            )
+        )
+
     def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
         """What is known to be exploited of these."""
         rows = self._ask_all(

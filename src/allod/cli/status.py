@@ -28,6 +28,7 @@ from allod.cli.rollouts_open import (
     server_says,
 )
 from allod.cli.scopes import touched
+from allod.cli.vulnerabilities.counting import FlawCount, count_flaws
 from allod.domain.desired import OWNER
 from allod.domain.ids import Scope, package_name
 from allod.domain.overview import DeviceOverview, Row, RowState, overview
@@ -90,7 +91,10 @@ def status(
         newest = Past(picture, _LAST).changes[-_LAST:]
         stands = standings(picture.base.view, log.book, newest, doubted(picture, log))
         rollouts, foreign = rollouts_of(picture), foreign_of(picture, place)
-        seen = Seen(found, _alarms_of(picture, log), tuple(stands), log.state, rollouts, foreign)
+        seen = Seen(
+            found, _alarms_of(picture, log), tuple(stands), log.state, rollouts, foreign,
+            count_flaws(picture, place),
+        )  # fmt: skip
         options.output.result(
             status_data(picture, seen),
             lambda console, shown=seen, at=picture.now: _print(console, shown, at),  # type: ignore[misc]
@@ -110,6 +114,7 @@ class Seen:
     log: LogState | None
     rollouts: tuple[tuple[OpenRollout, RolloutState | None], ...] = ()
     foreign: tuple[Member, ...] = ()  #: devices that are only on record
+    flaws: FlawCount | None = None  #: of what runs; None: no advisories were imported here
 
 
 def foreign_of(picture: Picture, scope: Scope | None) -> tuple[Member, ...]:
@@ -200,6 +205,7 @@ def status_data(picture: Picture, seen: Seen) -> dict[str, Any]:
         "at": instant(picture.now),
         "devices": [device_data(one) for one in seen.devices],
         "foreign": [foreign_data(one) for one in seen.foreign],
+        "vulnerabilities": None if seen.flaws is None else seen.flaws.data(),
         "alarms": [_remark(one) for one in seen.remarks],
         "changes": [{**change_data(one.change), **one.data()} for one in seen.changes],
         "rollouts": [rollout_data(one, state) for one, state in seen.rollouts],
@@ -283,6 +289,8 @@ def _print(console: Console, seen: Seen, now: datetime) -> None:
             console.print(printable(line))
     for remark in seen.remarks:
         console.print(printable(f"! {remark.subject[:12]} {remark.says}".replace("  ", " ")))
+    if seen.flaws is not None:
+        console.print(printable(seen.flaws.says()))
     for rollout, known in seen.rollouts:
         console.print(printable(_rollout_line(rollout, known)))
     for standing in reversed(seen.changes):

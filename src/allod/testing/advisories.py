@@ -5,10 +5,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from allod.advisories.advisory import Advisory
+from allod.advisories.advisory import Advisory, Affected, Bound, Event, Range, RangeKind
+from allod.advisories.component import Component
 from allod.advisories.finding import Candidate, Epss, Exploited, VexStatement
 from allod.advisories.names import asked, normalise
+from allod.domain.sbom import SbomComponent
+
+
+def events(*said: str) -> tuple[Event, ...]:
+    """Events as "introduced 1.0", "fixed 2.0"."""
+    return tuple(Event(Bound(bound), version) for bound, version in map(str.split, said))
+
+
+def versions(*said: str, kind: RangeKind = RangeKind.ECOSYSTEM) -> Range:
+    """A range of such events."""
+    return Range(kind, events(*said))
+
+
+def about(ecosystem: str, name: str, *ranges: Range, enumerated: Iterable[str] = ()) -> Affected:
+    """What a record says of a package."""
+    return Affected(ecosystem, name, ranges, frozenset(enumerated))
+
+
+def record(name: str, *affected: Affected, source: str = "ours", **also: Any) -> Advisory:
+    """A record; `also` are further fields."""
+    return Advisory(name, source, "2026-01-01T00:00:00Z", affected=affected, **also)
+
+
+def part(ecosystem: str, name: str, version: str, purl: str = "") -> Component:
+    """A component."""
+    return Component(ecosystem, name, version, SbomComponent(name, version, purl))
 
 
 class MemoryAdvisories:
@@ -65,6 +93,10 @@ class MemoryAdvisories:
             for name in names
             if name in self._names
         }
+
+    def told_of(self, ecosystems: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        return frozenset(ecosystems) & {ecosystem for ecosystem, _ in self._about}
 
     def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
         """What is known to be exploited of these."""

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from allod.advisories.assessing import assess, worst_first
+from allod.advisories.assessing import worst_first
 from allod.advisories.component import Component, Unmatchable
 from allod.advisories.finding import (
     Advisories,
-    Candidate,
-    Epss,
-    Exploited,
+    Assessment,
     Finding,
     Level,
     Undecided,
-    VexStatement,
     Wares,
 )
 from allod.advisories.names import asked
 from allod.advisories.purls import component_of
+from allod.advisories.rematch import Inventory, rematch
 from allod.cli.vulnerabilities.ware import Place, Release, Running, Ware
+from allod.domain.sbom import SbomComponent
 
 _LEVELS: Final = tuple(Level)  #: worst first, but for those that nobody scored
 _Part = tuple[str, str, str]
+Packages = Collection[tuple[str, str]]  #: ecosystem and name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,7 @@ class Unknown:
 
     code: str
     why: str
-    name: str
-    version: str
-    purl: str
+    said: SbomComponent
     wares: tuple[Ware, ...]
 
 
@@ -62,9 +60,17 @@ class Looked:
     lines: tuple[Line, ...] = ()  #: worst first
     unknown: tuple[Unknown, ...] = ()
     undecided: tuple[Undecided, ...] = ()
+    components: tuple[Component, ...] = ()  #: that were asked about
     clean: int = 0  #: different parts that were asked about and have none
     parts: int = 0  #: different parts, those that nothing is known of among them
     unasked: Mapping[str, int] = field(default_factory=dict)  #: ecosystem that no source knows
+
+    @property
+    def assessment(self) -> Assessment:
+        """All of it as one, whatever has it."""
+        unmatchable = (Unmatchable(one.said, one.code, one.why) for one in self.unknown)
+        findings = (line.finding for line in self.lines)
+        return Assessment(tuple(findings), tuple(unmatchable), self.undecided, self.clean)
 
     @property
     def by_level(self) -> dict[Level, int]:
@@ -98,29 +104,27 @@ def wares_of(ware: Ware) -> Wares:
     return Wares(tuple(components), tuple(unmatchable), ware.products)
 
 
-def look_at(running: Running, known: Advisories) -> Looked:
-    """Ask what is known of everything that runs.
+def look_at(running: Running, known: Advisories, *, packages: Packages | None = None) -> Looked:
+    """Ask what is known of what runs, each different part once.
 
-    Every different part is asked about once; whose word of VEX counts hangs on the ware, so that
-    those with flaws are looked at one by one.
+    Args:
+        running: what runs.
+        known: the advisories that count.
+        packages: only about these; all unless given.
     """
-    memory = Remembered(known)
-    every_ware = {ware.key: (ware, wares_of(ware)) for ware in running.wares}
-    every: dict[_Part, Component] = {}
-    for _, wares in every_ware.values():
-        for component in wares.components:
-            every.setdefault(part_of(component), component)
-    whole = assess(Wares(tuple(every.values())), memory)
-    flawed = {part_of(one.component) for one in whole.findings}
+    wares = {ware.key: ware for ware in running.wares}
+    asked_about = {ware.key: wares_of(ware) for ware in running.wares}
+    inventory = Inventory()
+    for key, one in asked_about.items():
+        inventory.put(key, one)
+    matched = rematch(inventory, packages, known)
     lines: dict[tuple[object, ...], Line] = {}
-    for ware, wares in every_ware.values():
-        chosen = {part_of(one): one for one in wares.components if part_of(one) in flawed}
-        if not chosen:
-            continue
-        mine = assess(replace(wares, components=tuple(chosen.values()), unmatchable=()), memory)
-        for finding in mine.findings:
-            _add(lines, finding, ware)
-    unknown = _unknown(every_ware.values())
+    for struck in matched.struck:
+        _add(lines, struck.finding, [wares[key] for key in struck.holders])
+    every = {part_of(one) for known in asked_about.values() for one in known.components}
+    touched = {line.part for line in lines.values()}
+    touched |= {part_of(one.component) for one, _ in matched.undecided}
+    unknown = _unknown((wares[key], one) for key, one in asked_about.items())
     return Looked(
         running,
         tuple(
@@ -128,22 +132,24 @@ def look_at(running: Running, known: Advisories) -> Looked:
             for one in sorted(lines.values(), key=_place)
         ),
         unknown,
-        whole.undecided,
-        len(every) - len(flawed | {part_of(one.component) for one in whole.undecided}),
+        tuple(dict.fromkeys(one for one, _ in matched.undecided)),
+        tuple(dict.fromkeys(one for wares in asked_about.values() for one in wares.components)),
+        len(every - touched),
         len(every) + len(unknown),
         _unasked(known, every),
     )
 
 
-def _add(lines: dict[tuple[object, ...], Line], finding: Finding, ware: Ware) -> None:
+def _add(lines: dict[tuple[object, ...], Line], finding: Finding, wares: list[Ware]) -> None:
+    """A flaw of a source package is one, whatever binary packages were made of it."""
     vex = finding.vex
     said = None if vex is None else (vex.status, vex.author, vex.at)
     key = (finding.id, part_of(finding.component), said)
     line = lines.get(key)
-    if line is None:
-        lines[key] = Line(finding, (ware,))
-    elif ware not in line.wares:
-        lines[key] = replace(line, wares=(*line.wares, ware))
+    known = () if line is None else line.wares
+    lines[key] = Line(
+        finding if line is None else line.finding, tuple(dict.fromkeys((*known, *wares)))
+    )
 
 
 def _place(line: Line) -> tuple[object, ...]:
@@ -157,75 +163,16 @@ def _unknown(asked: Iterable[tuple[Ware, Wares]]) -> tuple[Unknown, ...]:
         for one in wares.unmatchable:
             found.setdefault(one, {})[ware] = None
     return tuple(
-        Unknown(one.code, one.why, one.said.name, one.said.version, one.said.purl, tuple(wares))
+        Unknown(one.code, one.why, one.said, tuple(wares))
         for one, wares in sorted(found.items(), key=lambda pair: pair[0].said)
     )
 
 
-def _unasked(known: Advisories, every: Mapping[_Part, Component]) -> dict[str, int]:
+def _unasked(known: Advisories, every: Iterable[_Part]) -> dict[str, int]:
     """Ecosystems of parts that no source that counts says anything of, with how many parts."""
     counts: dict[str, int] = {}
     for ecosystem, _, _ in every:
         counts[ecosystem] = counts.get(ecosystem, 0) + 1
-    told = getattr(known, "ecosystems", None)
-    if told is None:
-        return {}
-    said = frozenset(told())
+    wanted = {wider for name in counts for wider in asked(name)}
+    said = known.told_of(wanted)
     return {name: count for name, count in sorted(counts.items()) if said.isdisjoint(asked(name))}
-
-
-class Remembered:
-    """What was asked once is not asked again, within one look; implements `Advisories`."""
-
-    def __init__(self, known: Advisories) -> None:
-        self._known = known
-        self._about: dict[tuple[str, str], Sequence[Candidate]] = {}
-        self._exploited: dict[str, Exploited | None] = {}
-        self._epss: dict[str, Epss | None] = {}
-        self._aliases: dict[str, frozenset[str] | None] = {}
-        self._statements: dict[frozenset[str], Sequence[VexStatement]] = {}
-
-    def about(
-        self, packages: Iterable[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], Sequence[Candidate]]:
-        """See the port."""
-        wanted = tuple(packages)
-        new = [one for one in wanted if one not in self._about]
-        if new:
-            told = self._known.about(new)
-            self._about.update((one, told.get(one, ())) for one in new)
-        return {one: self._about[one] for one in wanted if self._about[one]}
-
-    def exploited(self, cves: Iterable[str]) -> Mapping[str, Exploited]:
-        """See the port."""
-        wanted = tuple(cves)
-        new = [one for one in wanted if one not in self._exploited]
-        if new:
-            told = self._known.exploited(new)
-            self._exploited.update((one, told.get(one)) for one in new)
-        return {one: said for one in wanted if (said := self._exploited[one]) is not None}
-
-    def epss(self, cves: Iterable[str]) -> Mapping[str, Epss]:
-        """See the port."""
-        wanted = tuple(cves)
-        new = [one for one in wanted if one not in self._epss]
-        if new:
-            told = self._known.epss(new)
-            self._epss.update((one, told.get(one)) for one in new)
-        return {one: said for one in wanted if (said := self._epss[one]) is not None}
-
-    def statements(self, flaws: Iterable[str]) -> Sequence[VexStatement]:
-        """See the port."""
-        wanted = frozenset(flaws)
-        if wanted not in self._statements:
-            self._statements[wanted] = self._known.statements(wanted)
-        return self._statements[wanted]
-
-    def aliases(self, names: Iterable[str]) -> Mapping[str, frozenset[str]]:
-        """See the port."""
-        wanted = tuple(names)
-        new = [one for one in wanted if one not in self._aliases]
-        if new:
-            told = self._known.aliases(new)
-            self._aliases.update((one, told.get(one)) for one in new)
-        return {one: said for one in wanted if (said := self._aliases[one]) is not None}

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from allod.advisories.finding import Level
 from allod.cli.options import OPTIONS, Options
 from allod.cli.options import now as clock
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Unavailable
 from allod.wire.codec import instant
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def vulnerabilities(
     *,
     fail_on: Level | None = None,
     unknown: Annotated[bool, Parameter(negative="")] = False,
+    cyclonedx: Path | None = None,
     options: Options = OPTIONS,
 ) -> int:
     """Show the reported flaws of what runs, worst first, and what mends them.
@@ -44,6 +45,7 @@ def vulnerabilities(
         fail_on: End with status 7 if there is a flaw of this severity or worse, or one that nobody
             scored: low, medium, high or critical.
         unknown: Name every part of which nothing is known.
+        cyclonedx: Also write what was found to this file, as CycloneDX 1.6 with VEX.
         options: Options of every verb.
     """
     from allod.cli.vulnerabilities.known import advisories
@@ -53,6 +55,8 @@ def vulnerabilities(
         raise InvalidInput("bad-arguments", "cannot fail on that: low, medium, high or critical")
     with advisories() as known:
         about = _about(what, options, known)
+        if cyclonedx is not None:
+            _write(cyclonedx, about)
         options.output.result(
             {**about.data(), **looked_data(about.looked), "sources": _sources(known)},
             lambda console: show(console, about.looked, whole=unknown),
@@ -146,3 +150,20 @@ def _sources(known: AdvisoryStore) -> list[dict[str, Any]]:
         }
         for one in known.sources()
     ]
+
+
+def _write(path: Path, about: About) -> None:
+    """What was found, as CycloneDX with VEX: every part, with its flaws or without."""
+    from allod.advisories.cyclonedx_vex import encode_vex
+    from allod.domain.sbom import SbomComponent
+    from allod.durable import write_atomic
+
+    looked = about.looked
+    subject = SbomComponent(about.name, kind="application")
+    data = encode_vex(
+        looked.assessment, at=instant(clock()), subject=subject, clean=looked.components
+    )
+    try:
+        write_atomic(path, data, mode=0o644)
+    except OSError as error:
+        raise Unavailable("local-io", f"cannot write {path}: {error.strerror}") from error

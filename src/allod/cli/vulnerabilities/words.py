@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.advisories.finding import Finding, Level
-from allod.cli.foreign import CONTROLLED
 from allod.cli.output import printable
 from allod.cli.phrases import choices
 from allod.cli.vulnerabilities.found import Line, Looked, Unknown
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NAMED: Final = 6  #: unknown parts that are named one by one
+_SUMMARY: Final = 120  #: characters of what a flaw is
 _COLOURS: Final = {
     Level.CRITICAL: "bold red",
     Level.HIGH: "red",
@@ -149,9 +149,9 @@ def _unknown_data(one: Unknown) -> dict[str, Any]:
     return {
         "code": one.code,
         "why": one.why,
-        "name": one.name,
-        "version": one.version,
-        "purl": one.purl,
+        "name": one.said.name,
+        "version": one.said.version,
+        "purl": one.said.purl,
         "where": [_ware_data(ware) for ware in one.wares],
     }
 
@@ -184,7 +184,8 @@ def line_lines(line: Line) -> Iterator[str]:
     one = line.finding
     component = one.component
     score = "" if one.score is None else f" {one.score:g}"
-    summary = f": {one.summary}" if one.summary else ""
+    cut = one.summary if len(one.summary) <= _SUMMARY else f"{one.summary[:_SUMMARY]}…"
+    summary = f": {cut}" if cut else ""
     yield f"{one.id} ({one.level}{score}) {component.name} {component.version}{summary}"
     if one.aliases:
         yield f"also {', '.join(one.aliases)}"
@@ -225,8 +226,14 @@ def _mended(line: Line) -> str:
         return f"{fixed}; in the store: {', '.join(one.shown for one in line.releases)} mends it"
     if any(ware.kind is Kind.RELEASE for ware in line.wares):
         return f"{fixed}; no release in the store mends it"
-    controls = dict.fromkeys(CONTROLLED[w.control] for w in line.wares if w.control is not None)
+    controls = dict.fromkeys(_controlled(one) for one in line.wares if one.control is not None)
     return "; ".join((fixed, *controls))
+
+
+def _controlled(ware: Ware) -> str:
+    from allod.cli.foreign import CONTROLLED
+
+    return "" if ware.control is None else CONTROLLED[ware.control]
 
 
 def _unknown_lines(looked: Looked, *, whole: bool) -> Iterator[str]:
@@ -236,10 +243,9 @@ def _unknown_lines(looked: Looked, *, whole: bool) -> Iterator[str]:
     for code, found in sorted(by_code.items()):
         if whole:
             for one in found:
-                said = " ".join(filter(None, (one.name, one.version)))
-                yield f"? {said}, in {_names(one.wares)}: {one.why} ({code})"
+                yield f"? {_part(one)}, in {_names(one.wares)}: {one.why} ({code})"
             continue
-        names = [" ".join(filter(None, (one.name, one.version))) for one in found[:_NAMED]]
+        names = [_part(one) for one in found[:_NAMED]]
         rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         yield f"? unknown ({code}): {', '.join(names)}{rest}"
     for missing in looked.running.blind:
@@ -268,6 +274,10 @@ def summary_lines(looked: Looked) -> Iterator[str]:
         where = len(looked.running.blind)
         beside = f", and at {where} places nothing is" if where else ""
         yield f"Of {_parts(open_ + unasked)} nothing is known{beside}: unknown is not clean."
+
+
+def _part(one: Unknown) -> str:
+    return " ".join(filter(None, (one.said.name, one.said.version)))
 
 
 def _parts(count: int) -> str:

@@ -1,0 +1,78 @@
+"""How many flaws there are of each severity, for `allod status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from allod.cli.vulnerabilities.known import advisories, anything_known
+from allod.errors import AllodError
+
+if TYPE_CHECKING:
+    from allod.cli.picture import Picture
+    from allod.domain.ids import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class FlawCount:
+    """What is known of what runs, in numbers."""
+
+    counts: dict[str, int] = field(default_factory=dict)  #: level -> different flaws
+    exploited: int = 0
+    devices: int = 0  #: that have any
+    unknown: int = 0  #: parts of which nothing can be known
+    unseen: int = 0  #: things whose parts are not known
+    trouble: str = ""  #: why nothing could be looked up
+
+    def data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "counts": self.counts,
+            "exploited": self.exploited,
+            "devices": self.devices,
+            "unknown": self.unknown,
+            "unseen": self.unseen,
+            "trouble": self.trouble,
+        }
+
+    def says(self) -> str:
+        """One line for people."""
+        if self.trouble:
+            return f"! flaws: {self.trouble}"
+        counted = ", ".join(f"{count} {level}" for level, count in self.counts.items() if count)
+        dark = ""
+        if self.unknown or self.unseen:
+            parts = f"{self.unknown} parts" if self.unknown != 1 else "1 part"
+            dark = f"; nothing is known of {parts}"
+            dark += f" and at {self.unseen} places" if self.unseen else ""
+        if not counted:
+            return f"· flaws: none is known{dark}"
+        exploited = f", {self.exploited} known to be exploited" if self.exploited else ""
+        where = "1 device" if self.devices == 1 else f"{self.devices} devices"
+        return f"! flaws: {counted} on {where}{exploited}{dark} ('allod vulnerabilities')"
+
+
+def count_flaws(picture: Picture, scope: Scope | None = None) -> FlawCount | None:
+    """Count the flaws of what runs on all devices, or where a scope speaks.
+
+    Returns:
+        None where no advisories were ever imported.
+    """
+    if not anything_known():
+        return None
+    from allod.cli.vulnerabilities.found import look_at
+    from allod.cli.vulnerabilities.running import Fleet
+
+    try:
+        with advisories() as known:
+            looked = look_at(Fleet(picture).running(scope), known)
+    except AllodError as error:  # the rest of the status does not hang on it
+        return FlawCount(trouble=error.message)
+    counting = [line for line in looked.lines if line.finding.counts]
+    return FlawCount(
+        {str(level): count for level, count in looked.by_level.items()},
+        len({one.finding.id for one in counting if one.finding.exploited is not None}),
+        len({place.device for one in counting for place in one.places}),
+        len(looked.unknown) + sum(looked.unasked.values()),
+        len(looked.running.blind),
+    )
