@@ -119,23 +119,23 @@ def _read(path: Path, shown: str) -> Found:
         number = os.open(path, flags)
         with os.fdopen(number, "rb") as file:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                return Found(shown, fault=_fault("bad-file", shown, "it is no plain file"))
+                return Found(shown, fault=_fault(shown, "it is no plain file"))
             data = file.read(FILE_CAP + 1)
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror or str(error)
-        return Found(shown, fault=_fault("bad-file", shown, why))
+        return Found(shown, fault=_fault(shown, why))
     return _capped(shown, data, len(data))
 
 
 def _capped(shown: str, data: bytes, size: int) -> Found:
     if size > FILE_CAP:
-        why = f"it has {size} bytes, at most {FILE_CAP} are read"
-        return Found(shown, fault=_fault("too-large", shown, why))
+        why = f"{size} bytes, at most {FILE_CAP} are allowed"
+        return Found(shown, fault=InvalidInput("too-large", f"cannot read {shown[:200]!r}: {why}"))
     return Found(shown, data)
 
 
-def _fault(code: str, shown: str, why: str) -> InvalidInput:
-    return InvalidInput(code, f"cannot read {shown[:200]!r}: {why}")
+def _fault(shown: str, why: str) -> InvalidInput:
+    return InvalidInput("bad-file", f"cannot read {shown[:200]!r}: {why}")
 
 
 def _bad(path: Path, why: str) -> InvalidInput:
@@ -193,7 +193,7 @@ def _tar(path: Path, stream: Any, ignored: Ignored) -> Iterator[Found]:
                     ignored.files += 1
                 elif not member.isreg():
                     why = "it is a link or a special file"
-                    yield Found(shown, fault=_fault("bad-file", shown, why))
+                    yield Found(shown, fault=_fault(shown, why))
                 elif member.size > FILE_CAP or member.issparse():
                     yield _capped(shown, b"", max(member.size, FILE_CAP + 1))
                 else:
@@ -230,14 +230,14 @@ def _zip(path: Path, file: BinaryIO, ignored: Ignored) -> Iterator[Found]:
 
 def _zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) -> Found:
     if stat.S_ISLNK(member.external_attr >> 16):
-        return Found(shown, fault=_fault("bad-file", shown, "it is a link"))
+        return Found(shown, fault=_fault(shown, "it is a link"))
     if member.file_size > FILE_CAP:
         return _capped(shown, b"", member.file_size)
     try:
         with archive.open(member) as content:
             data = content.read(FILE_CAP + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        return Found(shown, fault=_fault("bad-file", shown, str(error)[:200]))
+        return Found(shown, fault=_fault(shown, str(error)[:200]))
     return _capped(shown, data, len(data))
 
 

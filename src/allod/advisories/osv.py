@@ -155,7 +155,7 @@ def _range(said: _Range, place: str, file: str) -> Range:
 def _severity(said: list[_Score] | None, *others: Any) -> tuple[Severity, ...]:
     """As scored; where nobody did, the word that the database has for it."""
     scored = tuple(Severity(line(one.type, 40), line(str(one.score))) for one in said or ())
-    if scored:
+    if scored or not any(others):
         return scored
     found = dict.fromkeys(
         Severity(kind, word)

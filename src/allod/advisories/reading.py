@@ -41,7 +41,11 @@ def fault(file: str, says: str) -> InvalidInput:
 
 def line(text: str | None, most: int = 300) -> str:
     """The first line of a text that has something in it, cut, without control characters."""
-    for one in (text or "").splitlines():
+    if not text:
+        return ""
+    if len(text) <= most and text.isprintable():
+        return text.strip("# ")
+    for one in text.splitlines():
         plain = "".join(sign for sign in one.strip("# \t") if sign.isprintable())
         if plain:
             return plain if len(plain) <= most else plain[: most - 1] + "…"
