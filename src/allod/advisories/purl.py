@@ -43,7 +43,7 @@ def parse(text: str) -> Purl:
         raise _refusal(text, "it does not say of which type it is")
     version = ""
     at = path.rfind("@")
-    scope = kind == "npm" and (at == 0 or path[at - 1] == "/")
+    scope = kind == "npm" and (at == 0 or path[at - 1 : at] == "/")
     if at >= 0 and not scope:
         path, version = path[:at], _decoded(path[at + 1 :], text)
     segments = [_decoded(one, text) for one in path.split("/") if one]
