@@ -76,6 +76,7 @@ class Judge:
         named = {
             event.version
             for meant in self._ranges
+            if meant.kind is not RangeKind.OTHER
             for event in meant.events
             if event.bound is Bound.FIXED and event.version != BEGINNING
         }
@@ -126,27 +127,23 @@ class Judge:
             if not meant.events and self._affected.versions:
                 return NOT_MEANT
             return Answer(code="bad-range", why="a range does not say where it begins")
-        read: tuple[Order, Spans] | None = None
+        read = self._best_read(at, meant, version)
+        if read is None:
+            why = f"nobody knows how {self._affected.ecosystem or 'no ecosystem'} orders {version}"
+            return Answer(code="no-order", why=why)
+        return _placed(*read, version)
+
+    def _best_read(self, at: int, meant: Range, version: str) -> tuple[Order, Spans] | None:
+        """The order that reads the version, and most of the range; nothing: none does."""
+        best: tuple[Order, Spans] | None = None
         for order in self._orders(meant.kind):
             if key_of(order, version) is None:
                 continue
             spans = self._spans(at, order)
-            if read is None or (read[1].unread and not spans.unread):
-                read = (order, spans)
             if not spans.unread:
-                break
-        if read is None:
-            why = f"nobody knows how {self._affected.ecosystem or 'no ecosystem'} orders {version}"
-            return Answer(code="no-order", why=why)
-        order, spans = read
-        place = place_of(order, version)
-        span = spans.surely_hold(place)
-        if span is not None:
-            return Answer(str(span))
-        if spans.unread and spans.perhaps_hold(place):
-            names = ", ".join(repr(one[:60]) for one in spans.unread[:3])
-            return Answer(code="bad-range", why=f"{order.name} cannot order {names}")
-        return NOT_MEANT
+                return order, spans
+            best = best or (order, spans)
+        return best
 
     def _enumerated(self, version: str) -> bool:
         """Whether a version is enumerated, however it is written."""
@@ -161,6 +158,18 @@ class Judge:
             return False
         shape = _shape(version)
         return any(_shape(one) == shape and key_of(order, one) == mine for one in listed)
+
+
+def _placed(order: Order, spans: Spans, version: str) -> Answer:
+    """Whether a version lies in a range."""
+    place = place_of(order, version)
+    span = spans.surely_hold(place)
+    if span is not None:
+        return Answer(str(span))
+    if (spans.unread or spans.other_limits) and spans.perhaps_hold(place):
+        names = ", ".join(repr(one[:60]) for one in spans.unread[:3])
+        return Answer(code="bad-range", why=f"{order.name} cannot order {names}")
+    return NOT_MEANT
 
 
 def match(component: Component, candidates: Iterable[Candidate]) -> Matched:
