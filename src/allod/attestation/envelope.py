@@ -137,6 +137,11 @@ def unbase64(text: str, *, what: str) -> bytes:
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
+def digests_of(data: bytes) -> dict[str, str]:
+    """What an artifact is compared by: algorithm -> hex."""
+    return {name: hashlib.new(name, data).hexdigest() for name in _HASHES}
+
+
 def read_envelope(raw: bytes, *, what: str = "the envelope") -> Envelope:
     """Read an envelope. Raises InvalidInput `too-large`, `bad-json`, `bad-document`."""
     value = parse_strict(raw, cap=ENVELOPE_CAP, what=what)

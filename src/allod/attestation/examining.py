@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from allod.attestation.bundle import Bundle, looks_like_bundle, read_bundle
 from allod.attestation.envelope import ENVELOPE_CAP, Envelope, PlainKey, read_envelope, signers
-from allod.attestation.policy import Demands, check_demands, signer_is_meant
+from allod.attestation.policy import NO_DEMANDS, Demands, check_demands, signer_is_meant
 from allod.attestation.sigstore import Signed
 from allod.attestation.statement import Statement, decode_statement, matching_subject
 from allod.attestation.verdict import Attested, Examined, Steps
@@ -27,8 +27,6 @@ from allod.wire.envelope import IN_TOTO
 
 if TYPE_CHECKING:
     from allod.attestation.roots import TrustRoot
-
-_NO_DEMANDS: Final = Demands()
 
 
 def examine(
@@ -55,7 +53,7 @@ def examine(
         it says, of which nothing is told before the signature held.
     """
     steps = Steps()
-    demands = policy or _NO_DEMANDS
+    demands = policy or NO_DEMANDS
     known = (*keys, *demands.keys)
     read: list[Envelope | Bundle] = []
     if not steps.check("format", lambda: _read(data, read)):

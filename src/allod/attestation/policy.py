@@ -13,6 +13,7 @@ from typing import Final
 from allod.attestation.envelope import PlainKey, key_of
 from allod.attestation.verdict import Attested, Steps
 from allod.errors import Untrusted
+from allod.trust.provenance import Built, check_built
 from allod.wire.trust import ProvenancePolicy
 
 _SAID: Final = 300
@@ -39,7 +40,15 @@ class Demands:
     parameters: dict[str, str] | None = None  #: all external parameters
     level: int = 0  #: the least SLSA build level
     attestations: tuple[str, ...] = ()  #: predicate types that have to be there
-    closed: bool = False  #: a list that is empty lets nothing through; else nobody looks
+    owner: ProvenancePolicy | None = None  #: what it was made of; then what is empty lets nothing
+
+    @property
+    def closed(self) -> bool:
+        """Whether a list that is empty lets nothing through; otherwise nobody looks there."""
+        return self.owner is not None
+
+
+NO_DEMANDS: Final = Demands()
 
 
 def demands_of(policy: ProvenancePolicy) -> Demands:
@@ -53,7 +62,7 @@ def demands_of(policy: ProvenancePolicy) -> Demands:
         parameters=policy.parameters,
         level=policy.level,
         attestations=tuple(policy.attestations),
-        closed=True,
+        owner=policy,
     )
 
 
@@ -65,6 +74,10 @@ def fits(value: str, allowed: str) -> bool:
 def same_source(one: str, other: str) -> bool:
     """Whether two URIs name the same repository: `git+` and `.git` say nothing about which."""
     return _plain(one) == _plain(other)
+
+
+def _among(source: str, sources: tuple[str, ...]) -> bool:
+    return any(same_source(source, one) for one in sources)
 
 
 def _plain(uri: str) -> str:
@@ -98,14 +111,28 @@ def check_demands(steps: Steps, attested: Attested, demands: Demands) -> Atteste
         steps.check("ref", lambda: _ref(attested, demands))
     if demands.parameters is not None:
         steps.check("parameters", lambda: _parameters(attested, demands))
+    if demands.owner is not None:
+        owner = demands.owner
+        steps.check("policy", lambda: _as_devices_judge(attested, owner))
     return reached
+
+
+def _as_devices_judge(attested: Attested, policy: ProvenancePolicy) -> str:
+    """The judgement of devices and servers: nothing passes here that they would not take."""
+    builders = {key_of(key).id for key in policy.keys}
+    if attested.keys and not builders.intersection(attested.keys):
+        raise Untrusted("auth", "cannot trust the build: no key of a builder signed its provenance")
+    claimed = Built(attested.builder, attested.source, attested.ref)
+    parameters = {} if attested.statement is None else attested.statement.built.parameters
+    check_built(claimed, dict(parameters), policy)
+    return "as the owner demands of this provider"
 
 
 def level_of(attested: Attested, demands: Demands) -> int:
     """The SLSA build level: what the owner trusts the builder for, or what a summary says."""
     if attested.statement is not None and attested.statement.summary is not None:
         return attested.statement.summary.level
-    return max((level for id_, level in demands.builders if id_ == attested.builder), default=0)
+    return min((level for id_, level in demands.builders if id_ == attested.builder), default=0)
 
 
 def _builder(attested: Attested, demands: Demands) -> str:
@@ -115,8 +142,10 @@ def _builder(attested: Attested, demands: Demands) -> str:
             "wrong-builder", f"cannot trust the build: it was built by {builder[:_SAID]!r}"
         )
     signer = attested.claims.workflow or attested.identity
-    if _WORKFLOW in builder and _WORKFLOW in signer and builder != signer:
-        # A workflow that names another one as the builder (attack 20).
+    named, at, _ = builder.partition(_WORKFLOW)
+    if at and _WORKFLOW in signer and named != signer.partition(_WORKFLOW)[0]:
+        # A workflow that names one of another repository as the builder (attack 20); a generator
+        # whose workflow signs for a builder beside it does what its repository says.
         raise Untrusted(
             "wrong-builder",
             f"cannot trust the build: the statement names {builder[:_SAID]}, "
@@ -128,7 +157,7 @@ def _builder(attested: Attested, demands: Demands) -> str:
 def _level(attested: Attested, demands: Demands) -> str:
     if attested.level < demands.level:
         raise Untrusted(
-            "low-level",
+            "wrong-level",
             f"cannot trust the build: it has SLSA build level {attested.level}, "
             f"{demands.level} is needed",
         )
@@ -140,7 +169,9 @@ def _source(attested: Attested, demands: Demands) -> str:
     if attested.claims.source:
         named.append(("the certificate", attested.claims.source))
     for where, source in named:
-        if not any(same_source(source, one) for one in demands.sources):
+        exact = demands.closed and where == "the statement"
+        same = (source in demands.sources) if exact else _among(source, demands.sources)
+        if not same:
             raise Untrusted(
                 "wrong-source",
                 f"cannot trust the build: {where} says that it was built from {source[:_SAID]!r}",

@@ -52,6 +52,9 @@ class Watched:
     times: list[Any] = field(default_factory=list)  #: sigstore's TimestampVerificationResult
     certificate: Certificate | None = None
     certified: bool = False
+    log: str = ""
+    index: int | None = None
+    promised: bool = False  #: the log only promised to take the entry in
 
     def verify(self, cert: Certificate) -> None:
         """It comes here when chain, transparency and usage held."""
@@ -72,13 +75,12 @@ def verify_covered(
         return None
     watched = Watched()
     payload: tuple[str, bytes | None] = ("", None)
-    log = ""
     try:
         theirs = Theirs.from_json(bundle.raw)
         watched.certificate = theirs.signing_certificate
         verifier = watching(root, watched)
         entry = theirs.log_entry._inner  # noqa: SLF001  # it has no other way to say so
-        log = f"{root.log_name(entry.log_id.key_id)}"
+        watched.log, watched.index = root.log_name(entry.log_id.key_id), entry.log_index
         if bundle.envelope is None:
             digest = bytes.fromhex(digests["sha256"])
             hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=digest)
@@ -88,7 +90,7 @@ def verify_covered(
     except Exception as error:  # noqa: BLE001  # whatever it stumbles over, it is not verified
         failed(steps, watched, error)
         return None
-    attested = attested_of(watched, log, entry.log_index)
+    attested = attested_of(watched)
     for name in STEPS:
         steps.said(name, said_of(name, attested, watched), ok=True)
     return None if from_the_future(steps, watched, now) else Signed(attested, *payload)
@@ -150,7 +152,7 @@ def plainly(error: Exception) -> str:
 
 def _stopped(steps: Steps, watched: Watched, name: str, code: str, says: str) -> None:
     if name in STEPS:
-        attested = attested_of(watched, "", None)
+        attested = attested_of(watched)
         for before in STEPS[: STEPS.index(name)]:
             steps.said(before, said_of(before, attested, watched), ok=True)
     steps.said(name, says, ok=False, code=code)
@@ -169,7 +171,7 @@ def _outside(watched: Watched) -> str:
     return ""
 
 
-def attested_of(watched: Watched, log: str, index: int | None) -> Attested:
+def attested_of(watched: Watched) -> Attested:
     """Who signed when, by what was watched."""
     cert = watched.certificate
     first = min(watched.times, key=lambda one: one.time, default=None)
@@ -180,8 +182,8 @@ def attested_of(watched: Watched, log: str, index: int | None) -> Attested:
         claims=Attested().claims if cert is None else claims_of(cert),
         logged_at=None if first is None else first.time.astimezone(UTC),
         time_from="" if first is None else sources.get(first.source.name, "transparency log"),
-        log=log,
-        log_index=index,
+        log=watched.log,
+        log_index=watched.index,
     )
 
 
@@ -192,7 +194,8 @@ def said_of(name: str, attested: Attested, watched: Watched) -> str:
     if name == "certificate" and watched.certificate is not None:
         return f"given to {attested.identity} by the word of {attested.issuer}"
     if name == "log":
-        return f"entry {attested.log_index} of {attested.log or 'the log'}"
+        how = ", by its signed promise" if watched.promised else ""
+        return f"entry {attested.log_index} of {attested.log or 'the log'}{how}"
     return "by the certificate's key, and the log entry is about it"
 
 

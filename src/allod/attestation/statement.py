@@ -197,7 +197,12 @@ def _built_02(predicate: Mapping[str, Any]) -> Built:
         source=source,
         ref=ref,
         revision=_revision(_at(config, "digest")),
-        parameters=leaves(_at(predicate, "invocation", "parameters") or {}),
+        parameters=leaves(
+            {
+                "configSource": {"entryPoint": _text(config, "entryPoint")},
+                "parameters": _at(predicate, "invocation", "parameters") or {},
+            }
+        ),
     )
 
 

@@ -144,6 +144,13 @@ def _seen(bundle: Bundle, certificate: Certificate | None) -> _Seen:
     return _Seen(certificate, bundle.signatures[0], logged, bundle.timestamps)
 
 
+def _note(seen: _Seen, root: TrustRoot, watched: Watched) -> None:
+    """Which log it is said to be in."""
+    inner = seen.log_entry._inner  # noqa: SLF001  # as sigstore-python does
+    watched.log, watched.index = root.log_name(inner.log_id.key_id), inner.log_index
+    watched.promised = isinstance(seen.log_entry, _Promised)
+
+
 def _verifier(root: TrustRoot, watched: Watched) -> Verifier:
     """sigstore-python's, which takes the log's time of every kind of entry that is verified here."""
     from datetime import UTC
@@ -179,15 +186,14 @@ def _certified(
         certificate = load_der_x509_certificate(bundle.certificate)
         watched.certificate = certificate
         seen = _seen(bundle, certificate)
-        inner = seen.log_entry._inner  # noqa: SLF001  # as sigstore-python does
-        attested = Attested(log=root.log_name(inner.log_id.key_id), log_index=inner.log_index)
+        _note(seen, root, watched)
         verifier = _verifier(root, watched)
         verifier._verify_common_signing_cert(cast("Any", seen), watched)  # noqa: SLF001  # see above
         key = PlainKey(certificate.public_key())  # type: ignore[arg-type]  # another kind never holds
     except Exception as error:  # noqa: BLE001  # whatever it stumbles over, it is not verified
         failed(steps, watched, error)
         return None
-    attested = attested_of(watched, attested.log, attested.log_index)
+    attested = attested_of(watched)
     for name in ("time", "certificate", "log"):
         steps.said(name, said_of(name, attested, watched), ok=True)
     held = steps.check("signature", lambda: _one_of(bundle, digests, [key], watched)[1])
@@ -273,11 +279,7 @@ def _managed(
             "entry", lambda: check_recorded(bundle.entries[0], bundle, used[0].der, digests)
         ):
             return None
-        key_id = base64.b64decode(bundle.entries[0].log_id.key_id)
-        logged = attested_of(
-            watched, _known(root).log_name(key_id), int(bundle.entries[0].log_index)
-        )
-        attested = replace(logged, keys=attested.keys)
+        attested = replace(attested_of(watched), keys=attested.keys)
     return None if from_the_future(steps, watched, now) else _signed(bundle, attested)
 
 
@@ -304,8 +306,8 @@ def _logged(bundle: Bundle, root: TrustRoot, watched: Watched) -> str:
     except Exception as error:  # whatever it stumbles over, it is not verified
         says = f"cannot trust the log entry: {plainly(error)}"
         raise Untrusted("bad-log-entry", says) from error
-    inner = seen.log_entry._inner  # noqa: SLF001  # as sigstore-python does
-    attested = attested_of(watched, root.log_name(inner.log_id.key_id), inner.log_index)
+    _note(seen, root, watched)
+    attested = attested_of(watched)
     return f"{said_of('log', attested, watched)}, {said_of('time', attested, watched)}"
 
 

@@ -30,6 +30,11 @@ app.command(
     help="Lay SBOMs beside a release, or show those that are there.",
 )
 app.command(
+    "allod.cli.release_attested:verify",
+    name="verify",
+    help="Check a release from end to end, and what others attest of it or of a file.",
+)
+app.command(
     "allod.cli.release_withdraw:withdraw",
     name="withdraw",
     help="Recall a release, or take that back.",
@@ -337,37 +342,3 @@ def list_(package: str | None = None, *, options: Options = OPTIONS) -> None:
         [(row["provider"], row["name"], row["version"]) for row in rows],
         empty="The registry holds no release yet: 'allod release push' adds one.",
     )
-
-
-@app.command
-def verify(reference: str, *, options: Options = OPTIONS) -> int:
-    """Check a release from end to end: manifest, description, payload, the provider's signature.
-
-    Exit status 0: good; 5: not to be trusted; 6: something is missing.
-
-    Args:
-        reference: PACKAGE@VERSION in the fleet's registry, a directory, or an OCI image layout.
-        options: Options of every verb.
-    """
-    from allod.cli.release_verify import verify_release
-
-    verdict = verify_release(reference, options)
-    lines = [
-        f"{number}. {'ok     ' if step.ok else 'FAILED ' if step.ok is False else 'missing'}  "
-        f"{step.name}: {step.says}"
-        for number, step in enumerate(verdict.steps, 1)
-    ]
-    lines.append(f"{verdict.says}")
-    options.output.result(
-        {
-            "reference": reference,
-            "digest": verdict.digest,
-            "verdict": verdict.says,
-            "steps": [
-                {"number": number, "name": step.name, "ok": step.ok, "says": step.says}
-                for number, step in enumerate(verdict.steps, 1)
-            ],
-        },
-        "\n".join(lines),
-    )
-    return verdict.exit_status

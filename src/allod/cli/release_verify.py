@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from allod.cli.release_look import Found, look
+from allod.cli.release_look import Found
 from allod.domain.release import Layer, Release
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 
@@ -40,6 +40,7 @@ class Verdict:
 
     digest: str
     steps: list[Step] = field(default_factory=list)
+    provider: str | None = None  #: whose release it says it is; None: it can't be read
 
     @property
     def exit_status(self) -> int:
@@ -69,17 +70,6 @@ class Verdict:
         return True
 
 
-def verify_release(reference: str, options: Options) -> Verdict:
-    """Find a release and check it.
-
-    Raises:
-        InvalidInput: it can't be found at all.
-    """
-    found = look(reference, options)
-    providers, withdrawn = owner_says(options)
-    return verify_found(found, providers, withdrawn)
-
-
 def verify_found(
     found: Found,
     providers: Callable[[str], ProviderDocument],
@@ -101,6 +91,7 @@ def verify_found(
     for layer in dict.fromkeys(layer for one in releases for layer in one.layers):
         verdict.check("payload", partial(_payload, found, layer))
     first = releases[0]
+    verdict.provider = first.provider
     verdict.check("statement", lambda: _statement(found, first, providers))
     verdict.check("withdrawal", lambda: _not_withdrawn(found, withdrawn(found.digest)))
     return verdict
