@@ -16,6 +16,8 @@ from allod.errors import InvalidInput
         ("pkg://pypi/waitress", Purl("pypi", "", "waitress")),
         ("pkg:npm/%40babel/core@7.1.0", Purl("npm", "@babel", "core", "7.1.0")),
         ("pkg:npm/@babel/core@7.1.0", Purl("npm", "@babel", "core", "7.1.0")),
+        ("pkg:npm/x", Purl("npm", "", "x")),
+        ("pkg:npm/@x", Purl("npm", "", "@x")),
         ("pkg:npm/@babel/core", Purl("npm", "@babel", "core")),
         ("pkg:deb/debian/x@1%3A2-3%2B4", Purl("deb", "debian", "x", "1:2-3+4")),
         (
