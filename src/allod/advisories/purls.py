@@ -83,7 +83,10 @@ def _placed(purl: Purl, version: str, distribution: str) -> tuple[str, str, str]
     if known is None:
         return Nowhere("unknown-ecosystem", f"no advisories are known of {purl.type!r} packages")
     ecosystem, joint = known
-    name = f"{purl.namespace}{joint}{purl.name}" if joint and purl.namespace else purl.name
+    if purl.namespace and not joint:  # somebody's own package of that name, or a mistake
+        says = f"{purl.namespace[:80]!r} stands before its name, and {ecosystem} has no namespaces"
+        return Nowhere("bad-purl", says)
+    name = f"{purl.namespace}{joint}{purl.name}" if purl.namespace else purl.name
     if ecosystem == "Go" and name in {"stdlib", "toolchain"}:
         version = _toolchain(version)
     return ecosystem, name, version
