@@ -1,10 +1,11 @@
 """Which versions a range of an OSV record means (OSV schema 1.8, "Evaluation").
 
 Events come unsorted. They are sorted by their version, and the affected versions are those from an
-`introduced` to the next `fixed` (without it) or `last_affected` (with it). Where one span ends at
-the version at which another one begins, both being written in one range, the versions stay
-affected: real records write contiguous spans in any order, and a tie must not hide a flaw. A span
-that begins and ends at once (`introduced: 1, fixed: 1`) means nothing.
+`introduced` to the next `fixed` (without it) or `last_affected` (with it). The schema does not say
+which of several events of one version comes first, and real records write contiguous spans in any
+order (PYSEC-2022-236). Events of one version are therefore counted: where one span ends and another
+one begins, versions stay affected; where one begins and ends (`introduced: 1, fixed: 1`), nothing
+is.
 
 A version that its order cannot read leaves two answers, and both are kept: what is affected
 wherever the unread one lies (`surely`), and what could be (`perhaps`).
@@ -24,6 +25,8 @@ from allod.errors import InvalidInput
 
 BEGINNING: Final = "0"  #: below every version, also below those that are smaller than 0
 INFINITY: Final = "*"  #: of `limit`: there is none
+
+_BOUNDS: Final = (Bound.INTRODUCED, Bound.FIXED, Bound.LAST_AFFECTED)
 
 _Place = tuple[int, Any]  #: (0, None): the beginning; (1, key): a version
 _FIRST: Final[_Place] = (0, None)
@@ -51,6 +54,9 @@ class Span(NamedTuple):
             return f"introduced {self.opened}, no fix named"
         end = "fixed" if self.shut.bound is Bound.FIXED else "last affected"
         return f"introduced {self.opened}, {end} {self.shut.version}"
+
+
+_ALL: Final = Span(_FIRST, None, closed=False, opened=BEGINNING, shut=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,8 @@ def spans_of(meant: Range, order: Order) -> Spans:
     limits = tuple(place for place, event in read if event.bound is Bound.LIMIT)
     lost = {event.bound for event in unread}
     sure = () if lost & {Bound.FIXED, Bound.LAST_AFFECTED} else _walk(events)
-    if Bound.INTRODUCED in lost:
-        begin = Event(Bound.INTRODUCED, BEGINNING)
-        perhaps = _walk([*events, (_FIRST, begin)])
-    else:
-        perhaps = _walk(events)
+    # what begins nobody knows where may begin right at any version
+    perhaps = (_ALL,) if Bound.INTRODUCED in lost else _walk(events)
     unknown = tuple(event.version for event in unread)
     return Spans(sure, perhaps, limits, Bound.LIMIT in lost, unknown)
 
@@ -128,19 +131,16 @@ def _walk(events: Iterable[tuple[_Place, Event]]) -> tuple[Span, ...]:
     opened: tuple[_Place, str] | None = None
     for place, group in groupby(sorted(events, key=itemgetter(0)), key=itemgetter(0)):
         here = [event for _, event in group]
-        begins = next((one for one in here if one.bound is Bound.INTRODUCED), None)
-        ends = next((one for one in here if one.bound is Bound.FIXED), None)
-        last = next((one for one in here if one.bound is Bound.LAST_AFFECTED), None)
-        if opened is None:
-            if begins is None or ends is not None:
-                continue
-            if last is not None:
-                found.append(Span(place, place, closed=True, opened=begins.version, shut=last))
-            else:
-                opened = (place, begins.version)
-        elif begins is None and (shut := ends or last) is not None:
-            closed = shut.bound is Bound.LAST_AFFECTED
-            found.append(Span(opened[0], place, closed=closed, opened=opened[1], shut=shut))
+        begins, ends, lasts = ([one for one in here if one.bound is bound] for bound in _BOUNDS)
+        depth = (opened is not None) + len(begins)
+        if depth > len(ends) + len(lasts):  # it goes on behind this version
+            opened = opened or (place, begins[0].version)
+        elif depth > len(ends):  # this version is the last
+            low, first = opened or (place, begins[0].version)
+            found.append(Span(low, place, closed=True, opened=first, shut=lasts[0]))
+            opened = None
+        elif opened is not None:
+            found.append(Span(opened[0], place, closed=False, opened=opened[1], shut=ends[0]))
             opened = None
     if opened is not None:
         found.append(Span(opened[0], None, closed=False, opened=opened[1], shut=None))

@@ -132,7 +132,7 @@ def test_a_record_that_names_no_versions_leaves_the_question_open() -> None:
         ("2.5", ["introduced 1", "fixed ???", "fixed 2"], ""),
         # a beginning that nobody can place
         ("0.5", ["introduced ???", "fixed 2"], "bad-range"),
-        ("2.5", ["introduced ???", "fixed 2"], ""),
+        ("2.5", ["introduced ???", "fixed 2"], "bad-range"),
         ("1.5", ["introduced ???", "introduced 1", "fixed 2"], "hit"),
         # limits that nobody can place
         ("1.5", ["introduced 1", "limit ???"], "bad-range"),
