@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from allod.domain.sbom import SbomComponent
 from allod.errors import InvalidInput
@@ -25,6 +26,8 @@ _PIN: Final = re.compile(r"={2,3}\s*(?P<version>[A-Za-z0-9.!+_-]+)")
 _WHEEL: Final = re.compile(
     r"/(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.!+]+)-[^/]+\.whl(?:[#?]|$)"
 )
+_EGG: Final = re.compile(r"[#&]egg=(?P<name>[A-Za-z0-9._-]+)")
+_EDITABLE: Final = re.compile(r"(?:-e|--editable)(?:\s+|=)(?=\S+://)")
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(?P<name>\S+)")
 _MODULE: Final = re.compile(r"(?P<path>[^\s()]+)\s+(?P<version>v[^\s()]+)")
 _PRUNED: Final = (1, 17)  #: since this version of Go, go.mod lists all modules
@@ -41,7 +44,8 @@ def read_requirements(files: Files, name: str) -> Iterator[SbomComponent]:
         if at in seen or at not in files:
             continue
         seen.add(at)
-        for line in _lines(files[at].decode("utf-8-sig", "replace")):
+        for stated in _lines(files[at].decode("utf-8-sig", "replace")):
+            line = _EDITABLE.sub("", stated)
             included = _INCLUDE.match(line)
             if included is not None:
                 waiting.append(included["name"].removeprefix("./"))
@@ -60,9 +64,14 @@ def _required(line: str) -> Iterator[SbomComponent]:
     line = line.partition(" --")[0].strip()
     fits = _REQUIREMENT.fullmatch(line)
     wheel = _WHEEL.search(line)
-    if fits is None or "://" in fits["name"] or fits["rest"].startswith(("/", ":")):
+    if fits is None or "://" in line.partition(" @ ")[0] or fits["rest"].startswith("/"):
         if wheel is not None:
             yield python_component(wheel["name"], wheel["version"])
+        elif "://" in line:  # it has no version, and a name only if its address tells one
+            named = _EGG.search(line)
+            yield SbomComponent(
+                urlsplit(line).path.rpartition("/")[2] if named is None else named["name"]
+            )
         return
     rest = fits["rest"].partition(";")[0].strip()
     pin = _PIN.fullmatch(rest.strip("() "))
