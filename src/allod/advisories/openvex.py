@@ -98,7 +98,8 @@ def _statements(
             apart.append((names, parts))
         else:
             plain.extend(names)
-    every = [(tuple(dict.fromkeys(plain)), shared)] if plain else []
+    alone = plain or not apart  # without any product it is kept, and speaks of nothing
+    every = [(tuple(dict.fromkeys(plain)), shared)] if alone else []
     return [
         VexStatement(
             flaws=flaws,
