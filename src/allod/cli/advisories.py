@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 app = App(name="advisories", help="Take in what is reported of software, and look it up.")
 
+app.command(
+    "allod.cli.vulnerabilities.watch:watch",
+    name="watch",
+    help="Match what runs again and again; say each new flaw once.",
+)
+
 _SHOWN: Final = 10  #: refused files that are shown with an import; the rest with `refused`
 
 
@@ -48,6 +54,8 @@ def import_(
     """
     from allod.advisories.intake import Kind, import_source
     from allod.cli.options import now
+    from allod.cli.vulnerabilities.rounds import after_import
+    from allod.cli.vulnerabilities.watch import import_data, import_lines
 
     name = parse_name(source, "a source")
     with _store() as store:
@@ -62,7 +70,11 @@ def import_(
                 progress=advance,
             )
         mark = store.mark()
-    options.output.result({"source": name, "mark": mark, **_told(done)}, _words(name, done))
+        news = after_import(store, now())
+    options.output.result(
+        {"source": name, "mark": mark, **_told(done), "news": import_data(news)},
+        "\n".join((_words(name, done), *import_lines(news))),
+    )
 
 
 def _told(done: Intake) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from allod.audit.alarms import Event
 from allod.errors import InvalidInput
 from allod.wire.codec import encode
 
@@ -22,6 +21,25 @@ PAUSE: Final = 1.0  #: seconds before it is tried again, doubled each time
 SHOWN: Final = 200
 
 
+class Told(Protocol):
+    """What is brought: an alarm, or news of a flaw; a document that can be written as JSON."""
+
+    @property
+    def code(self) -> str:
+        """Which kind of thing happened."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """What became of it: begun, or over."""
+        ...
+
+    @property
+    def fleet(self) -> str:
+        """Whose fleet it is about."""
+        ...
+
+
 class Hook(Protocol):
     """A place that alarms are brought to."""
 
@@ -30,7 +48,7 @@ class Hook(Protocol):
         """Under which it is remembered what it has not taken."""
         ...
 
-    def take(self, event: Event) -> str:
+    def take(self, event: Told) -> str:
         """Bring one there; why it failed, in words, or nothing."""
         ...
 
@@ -40,7 +58,7 @@ class CommandHook:
     """A command, run once an alarm; it has taken it if it ends with 0 within a minute.
 
     It has the event as JSON on its standard input, and in its environment ALLOD_ALARM_CODE,
-    ALLOD_ALARM_EVENT (`raised` or `resolved`) and ALLOD_FLEET_ID. No shell reads anything of it.
+    ALLOD_ALARM_EVENT (`raised`, `resolved`, …) and ALLOD_FLEET_ID. No shell reads anything of it.
     """
 
     words: tuple[str, ...]
@@ -58,7 +76,7 @@ class CommandHook:
             raise InvalidInput("bad-hook", "cannot run a command without words")
         return cls(words)
 
-    def take(self, event: Event) -> str:
+    def take(self, event: Told) -> str:
         """See the port."""
         environment = {
             **os.environ,
@@ -107,7 +125,7 @@ class Webhook:
             raise InvalidInput("bad-hook", f"cannot post to {url[:80]!r}: it is no https address")
         return cls(url)
 
-    def take(self, event: Event) -> str:
+    def take(self, event: Told) -> str:
         """See the port."""
         why = ""
         for turn in range(TRIES):
@@ -118,7 +136,7 @@ class Webhook:
                 return ""
         return why
 
-    def _post(self, event: Event) -> str:
+    def _post(self, event: Told) -> str:
         import httpx2
 
         headers = {"content-type": "application/json", "allod-alarm-code": event.code}

@@ -60,9 +60,9 @@ def watch(
     if pause < SHORTEST:
         raise InvalidInput("bad-span", f"cannot look every {every}: at least 5s")
     fleet = options.open()
-    hooks = _hooks(on_alarm, webhook)
+    hooks = hooks_of(on_alarm, webhook)
     monitor = Monitor(fleet.directory / "audit" / "watch.json", fleet.id, hooks)
-    with monitor.alone(), _stopped() as stop:
+    with monitor.alone(), stopped() as stop:
         while True:
             events = _look(fleet, monitor)
             if not once:
@@ -77,7 +77,8 @@ def watch(
                 return 0
 
 
-def _hooks(on_alarm: str | None, webhook: str | None) -> tuple[Hook, ...]:
+def hooks_of(on_alarm: str | None, webhook: str | None) -> tuple[Hook, ...]:
+    """The hooks that a user names. Raises InvalidInput `bad-hook`."""
     from allod.cli.audit.hooks import CommandHook, Webhook
 
     hooks: list[Hook] = []
@@ -89,7 +90,7 @@ def _hooks(on_alarm: str | None, webhook: str | None) -> tuple[Hook, ...]:
 
 
 @contextmanager
-def _stopped() -> Iterator[threading.Event]:
+def stopped() -> Iterator[threading.Event]:
     """Set when somebody asks the monitor to end; what it does is finished first."""
     stop = threading.Event()
 

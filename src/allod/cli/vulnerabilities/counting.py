@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from allod.cli.vulnerabilities.known import advisories, anything_known
 from allod.errors import AllodError
 
 if TYPE_CHECKING:
+    from allod.advisories.finding import Level
     from allod.cli.picture import Picture
     from allod.domain.ids import Scope
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 class FlawCount:
     """What is known of what runs, in numbers."""
 
-    counts: dict[str, int] = field(default_factory=dict)  #: level -> different flaws
+    counts: Mapping[Level, int] = field(default_factory=dict)  #: level -> different flaws
     exploited: int = 0
     devices: int = 0  #: that have any
     unknown: int = 0  #: parts of which nothing can be known
@@ -27,7 +29,7 @@ class FlawCount:
     def data(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "counts": self.counts,
+            "counts": {str(level): count for level, count in self.counts.items()},
             "exploited": self.exploited,
             "devices": self.devices,
             "unknown": self.unknown,
@@ -37,14 +39,16 @@ class FlawCount:
 
     def says(self) -> str:
         """One line for people."""
+        from allod.cli.vulnerabilities.words import levels_say
+
         if self.trouble:
             return f"! flaws: {self.trouble}"
-        counted = ", ".join(f"{count} {level}" for level, count in self.counts.items() if count)
+        counted = levels_say(self.counts)
         dark = ""
         if self.unknown or self.unseen:
             parts = f"{self.unknown} parts" if self.unknown != 1 else "1 part"
             dark = f"; nothing is known of {parts}"
-            dark += f" and at {self.unseen} places" if self.unseen else ""
+            dark += f" and {self.unseen} more things" if self.unseen else ""
         if not counted:
             return f"· flaws: none is known{dark}"
         exploited = f", {self.exploited} known to be exploited" if self.exploited else ""
@@ -70,7 +74,7 @@ def count_flaws(picture: Picture, scope: Scope | None = None) -> FlawCount | Non
         return FlawCount(trouble=error.message)
     counting = [line for line in looked.lines if line.finding.counts]
     return FlawCount(
-        {str(level): count for level, count in looked.by_level.items()},
+        looked.by_level,
         len({one.finding.id for one in counting if one.finding.exploited is not None}),
         len({place.device for one in counting for place in one.places}),
         len(looked.unknown) + sum(looked.unasked.values()),

@@ -124,6 +124,7 @@ def look_at(running: Running, known: Advisories, *, packages: Packages | None = 
     every = {part_of(one) for known in asked_about.values() for one in known.components}
     touched = {line.part for line in lines.values()}
     touched |= {part_of(one.component) for one, _ in matched.undecided}
+    unasked = _unasked(known, every)
     unknown = _unknown((wares[key], one) for key, one in asked_about.items())
     return Looked(
         running,
@@ -134,9 +135,9 @@ def look_at(running: Running, known: Advisories, *, packages: Packages | None = 
         unknown,
         tuple(dict.fromkeys(one for one, _ in matched.undecided)),
         tuple(dict.fromkeys(one for wares in asked_about.values() for one in wares.components)),
-        len(every - touched),
+        len(every - touched) - sum(unasked.values()),
         len(every) + len(unknown),
-        _unasked(known, every),
+        unasked,
     )
 
 

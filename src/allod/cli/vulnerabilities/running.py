@@ -69,6 +69,9 @@ class Fleet:
         for ware, place in self._foreign(scope):
             seen.add(place.device)
             found.append((ware, place))
+        if scope is None:
+            gone = self.picture.members.vanished
+            blind += (Blind(one.subject[:12], one.code, one.says, one.subject) for one in gone)
         return gathered(found, blind, len(seen))
 
     def _foreign(self, scope: Scope | None) -> Iterator[tuple[Ware, Place]]:
@@ -139,6 +142,6 @@ def _named(scope: Scope | None, scopes: Sequence[Scope]) -> bool:
 def _doubts(member: Member) -> Iterator[Blind]:
     """Why what a device said last may not be what it runs."""
     if member.actual is None:
-        yield Blind(member.shown, "no-report", "it has not reported yet")
+        yield Blind(member.shown, "no-report", "it has not reported yet", member.device)
     for says in member.doubts:
-        yield Blind(member.shown, "in-doubt", says)
+        yield Blind(member.shown, "in-doubt", says, member.device)

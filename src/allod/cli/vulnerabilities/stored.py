@@ -39,9 +39,10 @@ class Store:
 
     def mending(self, looked: Looked) -> Looked:
         """The look with, at each flaw of a package, the newer releases that have it no more."""
-        return replace(looked, lines=tuple(map(self._mended, looked.lines)))
+        return replace(looked, lines=tuple(map(self.mended, looked.lines)))
 
-    def _mended(self, line: Line) -> Line:
+    def mended(self, line: Line) -> Line:
+        """One of them."""
         running = {ware.release for ware in line.wares if ware.kind is Kind.RELEASE}
         found = {
             newer: None

@@ -93,10 +93,13 @@ def _about(what: str | None, options: Options, known: AdvisoryStore) -> About:
 def _of_fleet(what: str | None, picture: Picture, known: AdvisoryStore) -> About:
     from allod.cli.vulnerabilities.found import look_at
     from allod.cli.vulnerabilities.running import Fleet
+    from allod.cli.vulnerabilities.snapshot import save_snapshot
     from allod.cli.vulnerabilities.stored import Store
 
     fleet = Fleet(picture)
     kind, name, running = _running(what, picture, fleet)
+    if what is None:
+        save_snapshot(picture.fleet.directory, picture.base.fleet_id, running, picture.now)
     store = Store(picture, fleet.bills, known)
     return About(kind, name, store.mending(look_at(running, known)))
 

@@ -66,6 +66,7 @@ class Blind:
     where: str
     code: str
     why: str
+    device: str = ""  #: if all that a device has is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class Running:
     places: dict[str, tuple[Place, ...]]  #: by the key of a ware
     blind: tuple[Blind, ...] = ()
     devices: int = 0
+
+    @property
+    def dark(self) -> frozenset[str]:
+        """Devices that have something of which nothing is known: what is not seen is not gone."""
+        unseen = {ware.key for ware in self.wares if ware.unseen}
+        found = {place.device for key in unseen for place in self.places.get(key, ())}
+        return frozenset(found | {one.device for one in self.blind if one.device})
 
     def where(self, wares: Iterable[Ware]) -> tuple[Place, ...]:
         """The devices that run any of these, each once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.advisories.finding import Finding, Level
@@ -26,8 +26,15 @@ _COLOURS: Final = {
 
 def counts_says(looked: Looked) -> str:
     """How many flaws of each level, in words; empty: none."""
-    counted = [f"{count} {level}" for level, count in looked.by_level.items() if count]
-    return ", ".join(counted)
+    return levels_say(looked.by_level)
+
+
+def levels_say(counts: Mapping[Level, int]) -> str:
+    """How many of each level; empty: none."""
+    said = {level: f"{count} {level}" for level, count in counts.items() if count}
+    if Level.UNKNOWN in said:
+        said[Level.UNKNOWN] = f"{counts[Level.UNKNOWN]} of unknown severity"
+    return ", ".join(said.values())
 
 
 # -- for programs ---------------------------------------------------------------------------------
@@ -272,8 +279,8 @@ def summary_lines(looked: Looked) -> Iterator[str]:
         yield f"No flaw is known in the {_parts(known)} that could be looked at."
     if open_ or unasked or looked.running.blind:
         where = len(looked.running.blind)
-        beside = f", and at {where} places nothing is" if where else ""
-        yield f"Of {_parts(open_ + unasked)} nothing is known{beside}: unknown is not clean."
+        beside = f" and {where} more things" if where else ""
+        yield f"Nothing is known of {_parts(open_ + unasked)}{beside}: unknown is not clean."
 
 
 def _part(one: Unknown) -> str:

@@ -1,0 +1,85 @@
+"""Flaws of what runs, as an owner finds, weighs and mends them: real processes, real advisories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import Device, Home
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
+
+ADVISORIES = Path(__file__).resolve().parents[2] / "demo" / "advisories"
+ACCESS = "path.write:/var/lib/toaster"
+FLAW = "CVE-2022-31015"
+NAMES = {FLAW, "PYSEC-2022-205", "GHSA-f5x9-8jwc-25rw"}
+
+
+def toaster(home: Home, version: str, waitress: str) -> Path:
+    """A release that brings a version of waitress, as pip would lay it out."""
+    app = home.app("toaster", version)
+    info = app / f"waitress-{waitress}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: waitress\nVersion: {waitress}\n")
+    (info / "RECORD").write_text("")
+    return app
+
+
+def deploy(home: Home, version: str) -> dict[str, Any]:
+    """Let the kitchen have it; what the preview said."""
+    shown = home.do("deploy", "kitchen", f"toaster@{version}", "--accept", ACCESS, "--dry-run")
+    home.do("deploy", "kitchen", f"toaster@{version}", "--accept", ACCESS, "--yes")
+    return dict(shown)
+
+
+def said(preview: dict[str, Any]) -> dict[str, str]:
+    """Code -> words of what follows for flaws."""
+    return {one["code"]: one["says"] for one in preview["consequences"] if "flaws" in one["code"]}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A fleet of its own: advisories that are imported are seen by every fleet of the machine."""
+    made = Home(tmp_path / "home")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def kitchen(home: Home) -> Device:
+    """A device of the kitchen."""
+    home.do("group", "add", "kitchen", "--yes")
+    return home.device("toaster-1", "kitchen")
+
+
+def test_a_flaw_is_found_weighed_and_mended(home: Home, kitchen: Device, tmp_path: Path) -> None:
+    """From advisories in a directory to a device on which the flaw is gone, with a hook told once."""
+    home.do("release", "push", toaster(home, "2.1.1", "2.1.1"))
+    deploy(home, "2.1.1")
+    kitchen.converge()
+    assert home.refused("vulnerabilities") == "no-advisories"
+    home.do("advisories", "import", ADVISORIES, "--source", "pypa", "--licence", "CC-BY-4.0")
+
+    found = home.do("vulnerabilities", "kitchen")
+    (line,) = found["findings"]
+    assert {line["id"], *line["aliases"]} == NAMES
+    assert line["component"]["name"] == "waitress"
+    assert [one["device"] for one in line["devices"]] == [kitchen.id]
+    assert line["releases"] == []
+    home.do("release", "push", toaster(home, "2.1.2", "2.1.2"))
+    assert home.do("vulnerabilities", "toaster@2.1.2")["findings"] == []
+    (line,) = home.do("vulnerabilities")["findings"]
+    assert [one["version"] for one in line["releases"]] == ["2.1.2"]
+    assert home.do("status")["vulnerabilities"]["devices"] == 1
+
+    preview = deploy(home, "2.1.2")
+    assert FLAW in said(preview)["mends-flaws"]
+    kitchen.converge()
+    assert home.do("vulnerabilities")["findings"] == []
+    assert sum(home.do("status")["vulnerabilities"]["counts"].values()) == 0
+    assert json.dumps(said(deploy(home, "2.1.1"))).count(FLAW)
