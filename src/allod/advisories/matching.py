@@ -157,7 +157,8 @@ class Judge:
         if order is None or mine is None:
             return False
         shape = _shape(version)
-        return any(_shape(one) == shape and key_of(order, one) == mine for one in listed)
+        alike = [one for one in listed if _shape(one) == shape]
+        return any(key_of(order, one) == mine for one in alike)
 
 
 def _placed(order: Order, spans: Spans, version: str) -> Answer:

@@ -26,8 +26,6 @@ from allod.errors import InvalidInput
 BEGINNING: Final = "0"  #: below every version, also below those that are smaller than 0
 INFINITY: Final = "*"  #: of `limit`: there is none
 
-_BOUNDS: Final = (Bound.INTRODUCED, Bound.FIXED, Bound.LAST_AFFECTED)
-
 _Place = tuple[int, Any]  #: (0, None): the beginning; (1, key): a version
 _FIRST: Final[_Place] = (0, None)
 
@@ -105,10 +103,11 @@ def spans_of(meant: Range, order: Order) -> Spans:
             read.append((place, event))
     events = [one for one in read if one[1].bound is not Bound.LIMIT]
     limits = tuple(place for place, event in read if event.bound is Bound.LIMIT)
+    whole = _walk(events)
     lost = {event.bound for event in unread}
-    sure = () if lost & {Bound.FIXED, Bound.LAST_AFFECTED} else _walk(events)
+    sure = () if lost & {Bound.FIXED, Bound.LAST_AFFECTED} else whole
     # what begins nobody knows where may begin right at any version
-    perhaps = (_ALL,) if Bound.INTRODUCED in lost else _walk(events)
+    perhaps = (_ALL,) if Bound.INTRODUCED in lost else whole
     unknown = tuple(event.version for event in unread)
     return Spans(sure, perhaps, limits, Bound.LIMIT in lost, unknown)
 
@@ -130,8 +129,12 @@ def _walk(events: Iterable[tuple[_Place, Event]]) -> tuple[Span, ...]:
     found: list[Span] = []
     opened: tuple[_Place, str] | None = None
     for place, group in groupby(sorted(events, key=itemgetter(0)), key=itemgetter(0)):
-        here = [event for _, event in group]
-        begins, ends, lasts = ([one for one in here if one.bound is bound] for bound in _BOUNDS)
+        begins: list[Event] = []
+        ends: list[Event] = []
+        lasts: list[Event] = []
+        kinds = {Bound.INTRODUCED: begins, Bound.FIXED: ends, Bound.LAST_AFFECTED: lasts}
+        for _, event in group:
+            kinds[event.bound].append(event)
         depth = (opened is not None) + len(begins)
         if depth > len(ends) + len(lasts):  # it goes on behind this version
             opened = opened or (place, begins[0].version)
