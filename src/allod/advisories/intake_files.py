@@ -162,6 +162,12 @@ def _inside(path: Path, name: str) -> str:
     return _text("/".join(part for part in parts if part not in {"", "."}))
 
 
+class _Tar(tarfile.TarFile):
+    """Knows whether it came to its end, which a cut one never does."""
+
+    ended = False
+
+
 class _Member(tarfile.TarInfo):
     """A member whose extended headers can't fill the memory."""
 
@@ -176,11 +182,19 @@ class _Member(tarfile.TarInfo):
             raise tarfile.ReadError("an extended header is too large")
         return made
 
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            cast("_Tar", tar).ended = True
+            raise
+
 
 def _tar(path: Path, stream: Any, ignored: Ignored) -> Iterator[Found]:
     files = total = 0
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
+        with _Tar.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
                 shown = _inside(path, member.name)
@@ -189,21 +203,26 @@ def _tar(path: Path, stream: Any, ignored: Ignored) -> Iterator[Found]:
                 _check_total(path, total, files)
                 if member.isdir() or GIT in shown.split("/"):
                     continue
-                if not shown.lower().endswith(_READ):
-                    ignored.files += 1
-                elif not member.isreg():
-                    why = "it is a link or a special file"
-                    yield Found(shown, fault=_fault(shown, why))
-                elif member.size > FILE_CAP or member.issparse():
-                    yield _capped(shown, b"", max(member.size, FILE_CAP + 1))
+                if shown.lower().endswith(_READ):
+                    yield _of_tar(path, tar, member, shown)
                 else:
-                    content = tar.extractfile(member)
-                    data = content.read() if content is not None else b""
-                    if len(data) != member.size:
-                        raise _bad(path, "it is cut")
-                    yield Found(shown, data)
+                    ignored.files += 1
+            if not tar.ended:
+                raise _bad(path, "it is cut")
     except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _bad(path, str(error)[:200] or "it is damaged") from error
+
+
+def _of_tar(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> Found:
+    if not member.isreg() or member.issparse():
+        return Found(shown, fault=_fault(shown, "it is a link or a special file"))
+    if member.size > FILE_CAP:
+        return _capped(shown, b"", member.size)
+    content = tar.extractfile(member)
+    data = content.read() if content is not None else b""
+    if len(data) != member.size:
+        raise _bad(path, "it is cut")
+    return Found(shown, data)
 
 
 def _zip(path: Path, file: BinaryIO, ignored: Ignored) -> Iterator[Found]:
