@@ -44,7 +44,7 @@ PAGES: dict[str, str] = {
     " Authority SeenCheckpoint ChangeReport Refusal Alarm Inhibitor HostPackage Inventory RestartReport Report",
     "log": "RoleStatement BindingEntry ReportEntry RefusalEntry AlarmEntry",
     "transport": "TokenRequest ReadToken",
-    "api": "ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem Proposal ProposedEntry"
+    "api": "RecordedDevice RecordedList ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem Proposal ProposedEntry"
     " ProposalStatus ProposalSummary ProposalList ApprovalUpload CloseProposal ChannelUpload"
     " ChannelReceipt ChannelStatus ChannelList",
     "release": "ReleaseWire ServiceWire ConstraintWire DataWire ConfigurationWire InterruptsWire"

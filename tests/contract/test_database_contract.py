@@ -127,6 +127,23 @@ def test_an_owners_document_counts_from_its_epoch_on(database) -> None:
     assert database.retired(FLEET) == {ONE}
 
 
+def test_devices_on_record_are_listed_by_id(database) -> None:
+    """Those of the fleet that were not let go; they count as no bound device."""
+    said = [
+        DeviceDocumented(FLEET, TWO, 1, "foreign", "mr-2", None),
+        DeviceDocumented(FLEET, ONE, 1, "foreign", "mr-1", ("radiology",)),
+        DeviceDocumented(OTHER, ONE, 1, "foreign", "ct", ()),
+        DeviceDocumented(FLEET, DeviceId("3" * 64), 1, "retired", "gone", ()),
+        DeviceDocumented(FLEET, DeviceId("4" * 64), 1, "active", "toaster", ()),
+    ]
+    database.apply(*said)
+    assert database.recorded(FLEET, after="", limit=9) == (said[1], said[0])
+    assert database.recorded(FLEET, after=ONE, limit=9) == (said[0],)
+    assert len(database.recorded(FLEET, after="", limit=1)) == 1
+    assert database.devices(FLEET, after="", limit=9) == ()
+    assert database.device_count(FLEET) == 0
+
+
 def test_reports_in_order_with_the_newest(database) -> None:
     """Reports come by sequence; the newest is known; another digest is another report."""
     database.apply(bound(), reported(2, "sha256:b"), reported(1), reported(1))

@@ -104,6 +104,7 @@ NAMES = (
     "GET /api/v1/fleets/{fleet}/devices/{device}/reports",
     "GET /api/v1/fleets/{fleet}/devices/{device}/bindings",
     "GET /api/v1/fleets/{fleet}/bindings",
+    "GET /api/v1/fleets/{fleet}/recorded",
     "GET /api/v1/fleets/{fleet}/tokens",
     "POST /api/v1/fleets/{fleet}/tokens",
     "DELETE /api/v1/fleets/{fleet}/tokens/{token}",

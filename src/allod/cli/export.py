@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from allod.cli.documents import FLEET_PATH, WITHDRAWN_PATH, provider_path
 from allod.cli.export_log import log_files
 from allod.cli.export_permission import entry_orders, permission_of
+from allod.cli.foreign import sbom_bytes
 from allod.cli.options import OPTIONS, Options
 from allod.cli.picture import Picture, take
 from allod.cli.scopes import touched
@@ -145,6 +146,8 @@ def write_stick(
         if data is None or sha256(data) != digest:
             raise Untrusted("wrong-digest", f"cannot use what the server gave for {digest}")
         stick.put(f"{fleet}/blobs/{digest}", data)
+    if audited:
+        _records(picture, stick, fleet)
     paths = [FLEET_PATH, WITHDRAWN_PATH, *(provider_path(name) for name in sorted(providers))]
     paths += [scope.target_path for scope in sorted(documents)]
     paths += others.targets
@@ -163,6 +166,14 @@ def write_stick(
         _evidence(picture, stick, naming, options)
     _trust(picture, stick, fleet)
     _metadata(picture, stick, fleet, naming)
+
+
+def _records(picture: Picture, stick: Stick, fleet: str) -> None:
+    """The SBOMs of devices that are only on record: no device needs them."""
+    for member in picture.foreign:
+        known = None if member.foreign is None else sbom_bytes(picture.fleet, member.foreign)
+        if known is not None:
+            stick.put(f"{fleet}/blobs/{sha256(known)}", known)
 
 
 def _evidence(

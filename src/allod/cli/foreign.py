@@ -40,15 +40,25 @@ def foreign_members(states: Mapping[Scope, StateDocument]) -> tuple[Member, ...]
 
 
 def sbom_of(fleet: LocalFleet, device: ForeignDevice) -> Sbom | None:
-    """What its software is made of; None: nobody said. It is fetched once, and kept.
+    """What its software is made of; None: nobody said.
 
     Raises:
-        Unavailable: `withheld`: the server lacks it, and it is not here.
-        Untrusted: `wrong-digest`.
+        Unavailable, Untrusted: as `sbom_bytes`.
         InvalidInput: it can't be read.
     """
     from allod.wire.sbom import decode_sbom
 
+    data = sbom_bytes(fleet, device)
+    return None if data is None else decode_sbom(data, what=f"the SBOM of {device.shown}")
+
+
+def sbom_bytes(fleet: LocalFleet, device: ForeignDevice) -> bytes | None:
+    """Its SBOM as it was imported; None: it has none. It is fetched once, and kept.
+
+    Raises:
+        Unavailable: `withheld`: the server lacks it, and it is not here.
+        Untrusted: `wrong-digest`.
+    """
     bill = device.sbom
     if bill is None:
         return None
@@ -64,7 +74,7 @@ def sbom_of(fleet: LocalFleet, device: ForeignDevice) -> Sbom | None:
                 "wrong-digest", f"cannot use what the server gave for the SBOM of {device.shown}"
             )
         fleet.save_history("blobs", {bill.digest: data})
-    return decode_sbom(data, what=f"the SBOM of {device.shown}")
+    return data
 
 
 def standing(member: Member) -> str:

@@ -16,6 +16,7 @@ from allod.domain.ids import DeviceId, Digest, FleetId
 from allod.server.events import (
     AlarmRaised,
     ChannelTaken,
+    DeviceDocumented,
     Event,
     FleetRead,
     ProposalKept,
@@ -203,6 +204,10 @@ class Database(Protocol):
 
     def retired(self, fleet: FleetId) -> frozenset[DeviceId]:
         """The devices that the owner retired."""
+        ...
+
+    def recorded(self, fleet: FleetId, *, after: str, limit: int) -> tuple[DeviceDocumented, ...]:
+        """The devices that are only on record whose id is greater than `after`, by id."""
         ...
 
     def device_count(self, fleet: FleetId) -> int:

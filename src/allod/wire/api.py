@@ -121,6 +121,22 @@ class DeviceList(Document, frozen=True, kw_only=True):
     next: str | None = None
 
 
+class RecordedDevice(Document, frozen=True, kw_only=True):
+    """A device that is only on record: the owner's signed document says what of it."""
+
+    device: str
+    label: str
+    groups: list[str] = []
+    document: str  #: its target path
+
+
+class RecordedList(Document, frozen=True, kw_only=True):
+    """Devices on record by id."""
+
+    devices: list[RecordedDevice]
+    next: str | None = None
+
+
 class ReportEntry(Document, frozen=True, kw_only=True):
     """A report exactly as the device signed it."""
 

@@ -150,6 +150,12 @@ def test_another_sbom_than_the_signed_one_is_not_believed(begun: Owner, tmp_path
         "device", "import", "--name", "mr", "--vendor", "V", "--model", "M", "--sbom", file, "--yes"
     )
     digest = on_record(begun)["mr"]["sbom"]["digest"]
+    begun.do("export", tmp_path / "devices", "--devices-only")
+    assert not list((tmp_path / "devices").rglob("blobs")), "devices need nobody's SBOM"
+    begun.do("export", tmp_path / "all")
+    assert [path.read_bytes() for path in (tmp_path / "all").rglob("blobs/*")] == [
+        file.read_bytes()
+    ]
     member = take(begun.fleet(), reports=False).foreign[0]
     fleet = begun.fleet()
     assert len(sbom_of(fleet, member.foreign).components) == 1

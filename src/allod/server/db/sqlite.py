@@ -12,12 +12,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
+from allod.domain.foreign import FOREIGN
 from allod.errors import Unavailable
 from allod.server.db import schema, statements
 from allod.server.db.connection import immediate, open_sqlite
 from allod.server.events import (
     AlarmRaised,
     ChannelTaken,
+    DeviceDocumented,
     Event,
     FleetRead,
     ProposalKept,
@@ -131,6 +133,15 @@ class SqliteDatabase:
             said.c.fleet == fleet, said.c.status == "retired", ~newer
         )
         return frozenset(row["device"] for row in self._rows(query))
+
+    def recorded(self, fleet: FleetId, *, after: str, limit: int) -> tuple[DeviceDocumented, ...]:
+        """See the port."""
+        said = schema.documents
+        query = sa.select(said).where(
+            said.c.fleet == fleet, said.c.status == FOREIGN, said.c.device > after
+        )
+        rows = self._rows(query.order_by(said.c.device).limit(limit))
+        return tuple(statements.documented(row) for row in rows)
 
     def device_count(self, fleet: FleetId) -> int:
         """See the port."""

@@ -268,6 +268,12 @@ def device_row(row: sa.RowMapping) -> DeviceRow:
     )
 
 
+def documented(row: sa.RowMapping) -> DeviceDocumented:
+    """A row of what the owner's documents say of single devices."""
+    groups = None if row["groups"] is None else tuple(row["groups"])
+    return DeviceDocumented(**{**row, "groups": groups})
+
+
 def reported(row: sa.RowMapping) -> Reported:
     """A row of the reports."""
     return Reported(**{**row, "received": _moment(row["received"])})

@@ -53,6 +53,7 @@ from allod.wire.api import (
     FleetStatus,
     FloorsUpload,
     NewToken,
+    RecordedList,
     ReportList,
     TokenCreated,
     TokenList,
@@ -203,6 +204,18 @@ def _device_routes(services: Services) -> list[ControllerRouterHandler]:
         return listings.device(known, device_in(device))
 
     @get(
+        "/fleets/{fleet:str}/recorded",
+        sync_to_thread=True,
+        responses=PROBLEMS,
+        summary="Devices that are only on record, by id",
+    )
+    def list_recorded(
+        request: Request[Any, Any, Any], fleet: FleetText, after: AfterId = "", limit: Limit = 100
+    ) -> RecordedList:
+        known = enter(request, READ, fleet)
+        return listings.recorded(known, after, limit)
+
+    @get(
         "/fleets/{fleet:str}/devices/{device:str}/reports",
         sync_to_thread=True,
         responses=PROBLEMS,
@@ -243,7 +256,8 @@ def _device_routes(services: Services) -> list[ControllerRouterHandler]:
         known = enter(request, READ, fleet)
         return listings.device_bindings(known, device_in(device))
 
-    return [list_devices, show_device, list_reports, list_bindings, list_device_bindings]
+    devices = [list_devices, show_device, list_recorded]
+    return [*devices, list_reports, list_bindings, list_device_bindings]
 
 
 def _token_routes(services: Services) -> list[ControllerRouterHandler]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from allod.domain.ids import DeviceId, FleetId
+from allod.domain.ids import DeviceId, FleetId, device_scope
 from allod.errors import AllodError, InvalidInput
 from allod.server.ports import DeviceRow
 from allod.server.services.fleets import Fleets
@@ -24,6 +24,8 @@ from allod.wire.api import (
     DeviceSummary,
     FleetStatus,
     PublishedChange,
+    RecordedDevice,
+    RecordedList,
     ReportEntry,
     ReportList,
 )
@@ -78,6 +80,20 @@ class Listings:
             devices=[_summary(row) for row in rows],
             next=rows[-1].device if len(rows) == limit else None,
         )
+
+    def recorded(self, fleet: FleetId, after: str, limit: int) -> RecordedList:
+        """Devices that are only on record."""
+        rows = self._stores.database.recorded(fleet, after=after, limit=limit)
+        found = [
+            RecordedDevice(
+                device=row.device,
+                label=row.label,
+                groups=list(row.groups or ()),
+                document=device_scope(row.device).target_path,
+            )
+            for row in rows
+        ]
+        return RecordedList(devices=found, next=rows[-1].device if len(rows) == limit else None)
 
     def device(self, fleet: FleetId, device: DeviceId) -> DeviceSummary:
         """One device. Raises InvalidInput `not-found`."""
