@@ -19,12 +19,13 @@ from pathlib import Path
 from univers.versions import (
     AlpineLinuxVersion,
     DebianVersion,
+    MavenVersion,
     PypiVersion,
     RpmVersion,
     SemverVersion,
 )
 
-from allod.advisories.orders import apk, dpkg, pep440, rpm, semver
+from allod.advisories.orders import apk, dpkg, maven, pep440, rpm, semver
 
 VECTORS = Path(__file__).resolve().parents[1] / "tests" / "vectors" / "versions"
 ORDERS = {
@@ -32,6 +33,7 @@ ORDERS = {
     "rpm": (rpm.key, RpmVersion, "redhat-versions.txt"),
     "apk": (apk.key, AlpineLinuxVersion, "alpine-versions.txt"),
     "semver": (semver.key, SemverVersion, "semver-versions.txt"),
+    "maven": (maven.key, MavenVersion, "maven-versions.txt"),
     "pep440": (pep440.key, PypiVersion, "pypi-versions.txt"),
 }
 OPERATORS = (operator.lt, operator.le, operator.eq, operator.ge, operator.gt)

@@ -8,7 +8,9 @@ from allod.advisories.orders import Order, order_named
 from allod.errors import InvalidInput
 from allod.testing.versions import ORACLES
 
-ORDERS = tuple(filter(None, map(order_named, ("dpkg", "rpm", "apk", "semver", "pep440"))))
+ORDERS = tuple(
+    filter(None, map(order_named, ("dpkg", "rpm", "apk", "semver", "maven", "nuget", "pep440")))
+)
 
 
 def target(data: bytes) -> None:

@@ -8,15 +8,28 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from allod.advisories.orders import apk, dpkg, rpm, semver
+from allod.advisories.orders import apk, dpkg, maven, nuget, rpm, semver
 from allod.advisories.orders.order import Key, Order
 
-__all__ = ["APK", "DPKG", "RPM", "SEMVER", "Key", "Order", "order_named", "order_of"]
+__all__ = [
+    "APK",
+    "DPKG",
+    "MAVEN",
+    "NUGET",
+    "RPM",
+    "SEMVER",
+    "Key",
+    "Order",
+    "order_named",
+    "order_of",
+]
 
 DPKG: Final = Order(dpkg.NAME, dpkg.key)
 RPM: Final = Order(rpm.NAME, rpm.key)
 APK: Final = Order(apk.NAME, apk.key)
 SEMVER: Final = Order(semver.NAME, semver.key)
+MAVEN: Final = Order(maven.NAME, maven.key)
+NUGET: Final = Order(nuget.NAME, nuget.key)
 
 #: Ecosystems (OSV schema 1.8) by the tool that orders their versions; PyPI's stands below.
 _ECOSYSTEMS: Final[dict[str, Order]] = (
@@ -49,6 +62,7 @@ _ECOSYSTEMS: Final[dict[str, Order]] = (
     | dict.fromkeys(
         ("Bitnami", "crates.io", "DHI", "Go", "Hex", "Julia", "npm", "Pub", "SwiftURL"), SEMVER
     )
+    | {"Maven": MAVEN, "NuGet": NUGET}
 )
 
 
@@ -65,7 +79,7 @@ def order_named(name: str) -> Order | None:
     """The order of this name (`Order.name`)."""
     if name == "pep440":
         return _pep440()
-    return next((one for one in (DPKG, RPM, APK, SEMVER) if one.name == name), None)
+    return next((one for one in (DPKG, RPM, APK, SEMVER, MAVEN, NUGET) if one.name == name), None)
 
 
 @cache

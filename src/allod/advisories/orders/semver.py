@@ -28,10 +28,15 @@ def compare(first: str, second: str) -> int:
 @lru_cache(maxsize=1 << 15)
 def key(version: str) -> str:
     """A key that sorts as semver does. Raises InvalidInput `bad-version`."""
-    checked(version, NAME)
+    return key_of(version, NAME)
+
+
+def key_of(version: str, order: str) -> str:
+    """The key, for orders that differ only in what comes before it; `order` names them."""
+    checked(version, order)
     read = _GRAMMAR.fullmatch(version)
     if read is None:
-        raise refusal(version, NAME, "it is not numbers with dots, then -pre-release, +build")
+        raise refusal(version, order, "it is not numbers with dots, then -pre-release, +build")
     numbers, before = read.groups()
     keys = [number(one) for one in numbers.split(".")]
     while len(keys) > 1 and keys[-1] == "\x00":

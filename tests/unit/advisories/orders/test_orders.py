@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-from allod.advisories.orders import APK, DPKG, RPM, SEMVER, Order, order_named, order_of
+from allod.advisories.orders import (
+    APK,
+    DPKG,
+    MAVEN,
+    NUGET,
+    RPM,
+    SEMVER,
+    Order,
+    order_named,
+    order_of,
+)
 from allod.advisories.orders.order import MOST, number
 from allod.errors import InvalidInput
 
@@ -35,6 +45,8 @@ assert PEP440 is not None
         ("crates.io", "semver"),
         ("DHI", "semver"),
         ("PyPI", "pep440"),
+        ("Maven", "maven"),
+        ("NuGet", "nuget"),
     ],
 )
 def test_order_of(ecosystem: str, name: str) -> None:
@@ -56,9 +68,11 @@ def test_no_order_of_this_name() -> None:
     assert order_named("gentoo") is None
 
 
-@pytest.mark.parametrize("order", [DPKG, RPM, APK, SEMVER, PEP440], ids=lambda one: one.name)
 @pytest.mark.parametrize(
-    "version", ["", " ", "1 0", "1\n", "1\x00", "1\u202e2", "1." * MOST, "\ud800"], ids=ascii
+    "order", [DPKG, RPM, APK, SEMVER, MAVEN, NUGET, PEP440], ids=lambda one: one.name
+)
+@pytest.mark.parametrize(
+    "version", ["", " ", "1 0", "1\n", "1\x00", "1\u202e2", "1." * MOST, "\ud800"], ids=range(8)
 )
 def test_never_a_version(order: Order, version: str) -> None:
     """Empty, endless and unseen is refused by every order, with the code that names it."""
@@ -95,6 +109,9 @@ def test_never_a_version(order: Order, version: str) -> None:
         (SEMVER, "latest"),
         (SEMVER, "(devel)"),
         (SEMVER, "1.²"),
+        (MAVEN, "[1.0,2.0)"),
+        (MAVEN, "1.é"),
+        (NUGET, "1.*"),
         (PEP440, "2019-09-12"),
         (PEP440, "0.9-doduo"),
         (PEP440, "1.0.*"),
@@ -127,6 +144,11 @@ def test_refused(order: Order, version: str) -> None:
         (SEMVER, "v1.0.0-rc.1+incompatible", "1.0.0"),
         (SEMVER, "0.0.0-0", "0.0.0-20210101000000-abcdefabcdef"),
         (SEMVER, "1.0.0-99999999999999999999", "1.0.0-100000000000000000000"),
+        (MAVEN, "2.14.1", "2.15.0"),
+        (MAVEN, "1.0.RELEASE", "1.0.SP1"),
+        (MAVEN, "4.1.0.Beta1", "4.1.0.CR1"),
+        (NUGET, "1.0.0-Beta.2", "1.0.0-beta.10"),
+        (NUGET, "1.0.0", "1.0.0.1"),
         (PEP440, "1.0.dev1", "1.0a1"),
         (PEP440, "1.0", "1.0.post1"),
     ],
@@ -149,6 +171,9 @@ def test_older_and_newer(order: Order, older: str, newer: str) -> None:
         (APK, "1.0-r1", "1.0-r01"),
         (SEMVER, "1.2", "v1.2.0+build"),
         (SEMVER, "1.2.0.0-rc", "1.2-rc"),
+        (MAVEN, "1.0.Final", "1"),
+        (MAVEN, ".1", "0.1"),
+        (NUGET, "1.0.0-RC1", "1.0.0.0-rc1"),
         (PEP440, "1.0", "1.0.0"),
         (PEP440, "1.0RC1", "1.0-c1"),
     ],
@@ -168,10 +193,18 @@ def test_numbers_of_any_size() -> None:
 
 def test_orders_travel() -> None:
     """Each order's module answers alike, and an order survives being sent to another process."""
-    from allod.advisories.orders import apk, dpkg, pep440, rpm, semver
+    from allod.advisories.orders import apk, dpkg, maven, nuget, pep440, rpm, semver
 
     assert PEP440 is not None
-    for order, module in ((APK, apk), (DPKG, dpkg), (RPM, rpm), (SEMVER, semver), (PEP440, pep440)):
+    for order, module in (
+        (APK, apk),
+        (DPKG, dpkg),
+        (RPM, rpm),
+        (MAVEN, maven),
+        (NUGET, nuget),
+        (SEMVER, semver),
+        (PEP440, pep440),
+    ):
         assert module.compare("1.0", "1.1") == -1
         assert module.compare("1.1", "1.1") == 0
         assert pickle.loads(pickle.dumps(order)).compare("1.1", "1.0") == 1

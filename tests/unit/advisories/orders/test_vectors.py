@@ -49,6 +49,7 @@ def refuses(order: Order, version: str) -> bool:
     [
         ("alpine-versions.txt", "Alpine:v3.20", 745),
         ("debian-versions.txt", "Debian:12", 30),
+        ("maven-versions.txt", "Maven", 102),
         ("pypi-versions.txt", "PyPI", 26),
         ("redhat-versions.txt", "Red Hat", 153),
         ("semver-versions.txt", "npm", 86),
