@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from allod.advisories.advisory import Severity
 from allod.advisories.component import Component
 from allod.advisories.finding import (
     Advisories,
@@ -16,6 +17,7 @@ from allod.advisories.finding import (
     Exploited,
     Finding,
     Hit,
+    Level,
     Undecided,
     VexStatement,
     Wares,
@@ -23,7 +25,7 @@ from allod.advisories.finding import (
 from allod.advisories.matching import Judge, key_of, match
 from allod.advisories.naming import called, flaws_of, is_cve, names_in
 from allod.advisories.orders import order_of
-from allod.advisories.severity import judged, rank
+from allod.advisories.severity import Judged, judged, rank
 from allod.advisories.vexing import newest
 
 Package = tuple[str, str]  #: (ecosystem with release, normalised name)
@@ -35,10 +37,11 @@ class Besides:
 
     exploited: Mapping[str, Exploited]
     epss: Mapping[str, Epss]
+    scores: Mapping[str, Sequence[Severity]]  #: by other records about the flaw as a whole
     statements: Sequence[VexStatement]  #: oldest first
 
 
-NOTHING: Final = Besides({}, {}, ())
+NOTHING: Final = Besides({}, {}, {}, ())
 
 
 def assess(
@@ -127,11 +130,18 @@ def mending(component: Component, hits: Sequence[Hit]) -> tuple[str, ...]:
 
 def known_besides(findings: Iterable[Finding], known: Advisories) -> Besides:
     """What is known of the findings' flaws besides the records."""
+    findings = tuple(findings)
     names = {name for one in findings for name in one.names}
     if not names:
         return NOTHING
     cves = sorted(name for name in names if is_cve(name))
-    return Besides(known.exploited(cves), known.epss(cves), known.statements(sorted(names)))
+    unscored = {name for one in findings if one.level is Level.UNKNOWN for name in one.names}
+    return Besides(
+        known.exploited(cves),
+        known.epss(cves),
+        known.scores(sorted(unscored)) if unscored else {},
+        known.statements(sorted(names)),
+    )
 
 
 def enriched(
@@ -144,8 +154,14 @@ def enriched(
     names = finding.names
     exploited = [besides.exploited[name] for name in names if name in besides.exploited]
     likely = [besides.epss[name] for name in names if name in besides.epss]
+    scores = judged(score for name in names for score in besides.scores.get(name, ()))
+    if finding.level is not Level.UNKNOWN or scores.level is Level.UNKNOWN:
+        scores = Judged(finding.severity, finding.score, finding.level)
     return replace(
         finding,
+        severity=scores.severity,
+        score=scores.score,
+        level=scores.level,
         exploited=min(exploited, key=lambda one: (one.added, one.cve), default=None),
         epss=max(likely, key=lambda one: (one.score, one.cve), default=None),
         vex=newest(besides.statements, names, finding.component, products, authors),

@@ -162,6 +162,13 @@ class Advisories(Protocol):
         """What records that have one of these as id or alias call the same flaw."""
         ...
 
+    def scores(self, names: Iterable[str]) -> Mapping[str, Sequence[Severity]]:
+        """How bad records call the flaws of these names: as a whole, not in one package.
+
+        Those that have one as id or alias, or bring the fix of it alone.
+        """
+        ...
+
     def told_of(self, ecosystems: Iterable[str]) -> frozenset[str]:
         """Those of these ecosystems (with release) that any record is about."""
         ...

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from allod.advisories import tables
-from allod.advisories.advisory import Advisory, Affected
+from allod.advisories.advisory import Advisory, Affected, Severity
 from allod.advisories.finding import Candidate, Epss, Exploited, VexStatement
 from allod.advisories.names import asked
 from allod.durable import make_directory
@@ -293,6 +293,20 @@ class AdvisoryStore:
         ):
             found.setdefault(name, set()).add(other)
         return {name: frozenset(others) for name, others in found.items()}
+
+    def scores(self, names: Iterable[str]) -> Mapping[str, Sequence[Severity]]:
+        """How bad records call the flaws of these names, as a whole."""
+        found: dict[str, dict[Severity, None]] = {}
+        for name, how, *row in self._ask_all(
+            f"SELECT n.name, n.how, {_RECORD} FROM names n JOIN records r ON r.id = n.record"
+            " JOIN files f ON f.id = r.file JOIN sources s ON s.id = r.source"
+            " WHERE n.how <= 2 AND s.counts AND r.withdrawn = '' AND n.name IN ({})",
+            names,
+        ):
+            advisory = _advisory(row)
+            if advisory.severity and (how != tables.UPSTREAM or len(advisory.upstream) == 1):
+                found.setdefault(name, {}).update(dict.fromkeys(advisory.severity))
+        return {name: tuple(sorted(scores)) for name, scores in found.items()}
 
     def mark(self) -> str:
         """Where the store stands now, for `changed_since`."""

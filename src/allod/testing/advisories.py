@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from allod.advisories.advisory import Advisory, Affected, Bound, Event, Range, RangeKind
+from allod.advisories.advisory import Advisory, Affected, Bound, Event, Range, RangeKind, Severity
 from allod.advisories.component import Component
 from allod.advisories.finding import Candidate, Epss, Exploited, VexStatement
 from allod.advisories.names import asked, normalise
@@ -51,6 +51,7 @@ class MemoryAdvisories:
         statements: Iterable[VexStatement] = (),
     ) -> None:
         self._about: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+        self._scores: dict[str, set[Severity]] = defaultdict(set)
         self._names: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         self._exploited = {one.cve: one for one in exploited}
         self._epss = {one.cve: one for one in epss}
@@ -63,6 +64,9 @@ class MemoryAdvisories:
         if record.withdrawn:
             return
         names = (record.id, *record.aliases)
+        for name in (*names, *(record.upstream if len(record.upstream) == 1 else ())):
+            if record.severity:
+                self._scores[name].update(record.severity)
         for name in names:
             self._names[name].append(names)
         bare = replace(record, affected=())
@@ -93,6 +97,10 @@ class MemoryAdvisories:
             for name in names
             if name in self._names
         }
+
+    def scores(self, names: Iterable[str]) -> Mapping[str, Sequence[Severity]]:
+        """How bad records call the flaws of these names, as a whole."""
+        return {name: sorted(self._scores[name]) for name in names if name in self._scores}
 
     def told_of(self, ecosystems: Iterable[str]) -> frozenset[str]:
         """See the port."""

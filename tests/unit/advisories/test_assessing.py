@@ -74,6 +74,18 @@ def test_what_is_known_besides_is_in_the_line() -> None:
     assert (line.exploited, line.epss) == (exploited, epss)
 
 
+def test_a_flaw_that_nobody_scored_in_the_package_has_the_score_of_its_other_records() -> None:
+    """A distribution scored the CVE; PyPI's record did not. What was scored here stays."""
+    theirs = record("BELL-1", upstream=("CVE-2022-31015",), severity=(HIGH,))
+    several = record("DSA-1", upstream=("CVE-2022-31015", "CVE-2026-9"), severity=(LOW,))
+    (line,) = found(PYSEC, theirs, several).findings
+    assert (line.severity, line.score, line.level) == ((HIGH,), 7.5, Level.HIGH)
+    (line,) = found(PYSEC, several).findings
+    assert line.level is Level.UNKNOWN, "an update for several flaws scores none of them"
+    (line,) = found(replace(PYSEC, severity=(LOW,)), theirs).findings
+    assert line.severity == (LOW,)
+
+
 def test_a_statement_of_somebody_who_counts_takes_a_flaw_out_of_the_count() -> None:
     """It stays in the list with its author; others' words change nothing."""
     said = VexStatement(

@@ -146,11 +146,11 @@ def test_a_version_that_cannot_be_ordered_matters_only_where_it_does(version, sa
 
 
 def test_ecosystems_without_an_order_are_matched_by_their_lists() -> None:
-    """Nobody here orders Maven's versions: a list decides, a range leaves the question open."""
+    """Nobody orders the versions of an unheard-of ecosystem: a list decides, a range leaves the question open."""
     said = versions("introduced 1", "fixed 2")
-    assert says("Maven", "1.5", said) == "no-order"
-    assert says("Maven", "1.5", said, enumerated=["1.5"]) == "hit"
-    assert says("Maven", "1.5", enumerated=["1.4"]) == ""
+    assert says("Nobodys", "1.5", said) == "no-order"
+    assert says("Nobodys", "1.5", said, enumerated=["1.5"]) == "hit"
+    assert says("Nobodys", "1.5", enumerated=["1.4"]) == ""
 
 
 def test_a_hit_says_what_matched_and_what_mends_it() -> None:
