@@ -10,7 +10,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from allod.domain.sbom import SbomComponent
 from allod.errors import InvalidInput
@@ -69,9 +68,8 @@ def _required(line: str) -> Iterator[SbomComponent]:
             yield python_component(wheel["name"], wheel["version"])
         elif "://" in line:  # it has no version, and a name only if its address tells one
             named = _EGG.search(line)
-            yield SbomComponent(
-                urlsplit(line).path.rpartition("/")[2] if named is None else named["name"]
-            )
+            address = re.split(r"[?#@]", line.rpartition("/")[2])[0]
+            yield SbomComponent((address if named is None else named["name"]) or "?")
         return
     rest = fits["rest"].partition(";")[0].strip()
     pin = _PIN.fullmatch(rest.strip("() "))
@@ -184,7 +182,7 @@ def npm_component(name: str, version: str) -> SbomComponent:
 def read_go(files: Files) -> Iterator[SbomComponent]:
     """go.mod where it lists all modules (since Go 1.17), else what go.sum has the content of."""
     module = files.get("go.mod", b"").decode("utf-8", "replace")
-    fits = re.search(r"^go\s+(\d+)\.(\d+)", module, re.MULTILINE)
+    fits = re.search(r"^go\s+(\d{1,4})\.(\d{1,4})", module, re.MULTILINE)
     if fits is not None and (int(fits[1]), int(fits[2])) >= _PRUNED:
         yield from _go_mod(module)
         return
