@@ -44,7 +44,7 @@ def flaws_of_change(picture: Picture, before: _Documents, after: _Documents) -> 
     try:
         with advisories() as known:
             store = Store(picture, Fleet(picture).bills, known)
-            return tuple(dict.fromkeys(remark for step in steps for remark in _of(step, store)))
+            return tuple(dict.fromkeys(remark for step in steps for remark in remarks_of(step, store)))
     except AllodError as error:
         return (Remark(UNSEEN, f"which flaws it mends or brings is not known: {error.message}"),)
 
@@ -108,7 +108,8 @@ def _shown(one: Finding) -> str:
     return f"{one.id} ({one.level}{known}, {part})"
 
 
-def _of(step: Step, store: Store) -> Iterator[Remark]:
+def remarks_of(step: Step, store: Store) -> Iterator[Remark]:
+    """What one step does to flaws."""
     becomes = store.assessed(step.next)
     if becomes is None:
         why = store.bills.bill(step.next).why or "its SBOM is not whole"
