@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.attacks.evidence_world import (
     HOUSE,
@@ -13,14 +15,18 @@ from tests.attacks.evidence_world import (
     mends,
     summary,
 )
+from tests.unit.cli.vulnerabilities.shop import Shop, sbom, waitress
 
 from allod.advisories.component import Component, Unmatchable
 from allod.advisories.purls import component_of
 from allod.domain.ids import ProviderName, Purl
 from allod.domain.sbom import SbomComponent
 from allod.errors import Untrusted
+from allod.testing.registry import Publisher
 from allod.trust.release import ReleaseIdentity
 from allod.trust.summary import verify_summary
+from allod.wire import oci
+from allod.wire.sbom import CYCLONEDX_JSON
 
 STRANGER = Purl("pkg:generic/mallory/toaster")
 
@@ -56,3 +62,28 @@ def test_attack_18_a_part_of_the_same_name_elsewhere_is_another_part(purl: str) 
     assert isinstance(real, Component)
     if not isinstance(found, Unmatchable):
         assert (found.ecosystem, found.name) != (real.ecosystem, real.name)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed by a stranger"])
+def test_attack_18_a_strangers_sbom_does_not_call_a_release_clean(
+    tmp_path: Path, signed: bool
+) -> None:
+    """Whoever may push into a registry lays an empty list beside a flawed release: it is unknown then,
+    and beside the provider's own list it changes nothing.
+    """
+    shop, stranger = Shop(tmp_path), Publisher()
+    own = shop.push("2.1.1", sbom(waitress("2.1.1")))
+    bare = shop.push("2.1.2")
+    place = shop.acme.repository(bare.package)
+    for release in (own, bare):
+        raw = shop.acme.transport.files[f"{place}/manifests/{release.digest}"]
+        shop.acme.attach(place, release.digest, len(raw), sbom(), kind=CYCLONEDX_JSON)
+        if signed:
+            acme, shop.acme.key = shop.acme.key, stranger.key
+            word = shop.reference(release.digest, sbom())
+            shop.acme.key = acme
+            shop.acme.attach(place, release.digest, len(raw), word, kind=oci.PROVENANCE)
+    assert [code for code, _ in shop.bills.ware(bare).unseen] == ["sbom-unsigned"]
+    ware = shop.bills.ware(own)
+    assert [(one.name, one.version) for one in ware.parts] == [("waitress", "2.1.1")]
+    assert ware.unseen == ()
