@@ -45,14 +45,14 @@ def test_the_owner_says_how_a_provider_has_to_build(with_acme: Owner) -> None:
     document = newest(with_acme.fleet()).providers[parse_provider("acme")]
     policy = document.provenance
     assert policy is not None
-    assert (policy.builder, policy.source, policy.refs) == (
-        "https://ci.example",
-        SOURCE,
+    assert ([one.id for one in policy.builders], policy.sources, policy.refs) == (
+        ["https://ci.example"],
+        [SOURCE],
         ["refs/tags/v*"],
     )
     assert policy.parameters == {"workflow.path": "release.yml"}
     shown = with_acme.do("provider", "show", "acme")
-    assert shown["provenance"]["builder"] == "https://ci.example"
+    assert shown["provenance"]["builders"] == [{"id": "https://ci.example", "level": 0}]
     with_acme.do(
         "provider", "add", "acme", "--key", with_acme.home / "acme.pub", "--replace",
         "--namespace", "pkg:generic/acme/", "--access", "microphone", "--yes",
@@ -78,7 +78,7 @@ def test_half_a_demand_is_none(with_acme: Owner) -> None:
 
 
 def test_provenance_is_laid_beside_a_release(with_acme: Owner, tmp_path: Path) -> None:
-    """It goes into the layout as a referrer; what is of another release does not."""
+    """It goes into the layout as a referrer; what is of another release, or unsigned, does not."""
     source = tmp_path / "toaster"
     source.mkdir()
     (source / "allod.toml").write_text(DESCRIPTION)
@@ -97,8 +97,8 @@ def test_provenance_is_laid_beside_a_release(with_acme: Owner, tmp_path: Path) -
     }
     file = tmp_path / "provenance.json"
     other = {**good, "subject": [{"digest": {"sha256": "0" * 64}}]}
-    for said in (other, {**good, "predicateType": "https://slsa.dev/provenance/v0.2"}):
-        file.write_bytes(sign_envelope(encode(said), IN_TOTO, [CI]))
+    for said, kind in ((other, IN_TOTO), (good, "application/json"), ({}, IN_TOTO)):
+        file.write_bytes(sign_envelope(encode(said), kind, [CI]))
         assert with_acme.refused("release", "provenance", layout, file) == "wrong-provenance"
     file.write_bytes(sign_envelope(encode(good), IN_TOTO, [CI]))
     with_acme.do("release", "provenance", layout, file)
