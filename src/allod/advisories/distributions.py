@@ -83,8 +83,8 @@ _IDENTITIES: Final = sorted(
 _OTHER: Final = re.compile(r"([A-Za-z][A-Za-z_-]*)[-:](v?[0-9].*)")
 _NUMBERS: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4})(?:\.[0-9]{1,4})*)?")
 _OPENEULER: Final = re.compile(
-    r"[0-9]{2}\.[0-9]{2}-LTS(?:-Next|-SP[0-9]{1,2})?|[0-9]{2}\.(?!03)[0-9]{2}|[0-9][13579]\.03"
-)  #: a release of long term has LTS in its name, which its bare number lacks
+    r"[0-9]{2}\.[0-9]{2}-LTS(?:-Next|-SP[0-9]{1,2})?"
+)  #: others have none
 
 
 @dataclass(frozen=True, slots=True)

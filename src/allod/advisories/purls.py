@@ -36,6 +36,15 @@ _TYPES: Final[dict[str, tuple[str, str]]] = {
     "pypi": ("PyPI", ""),
     "swift": ("SwiftURL", "/"),
 }
+#: Ecosystems that name another registry after a colon, and how purls may write the usual one.
+_DEFAULTS: Final = {
+    "Maven": {
+        "https://repo.maven.apache.org/maven2",
+        "https://repo1.maven.org/maven2",
+        "repo.maven.apache.org/maven2",
+    },
+    "Packagist": {"https://packagist.org", "https://repo.packagist.org", "packagist.org"},
+}
 _DISTRIBUTIONS: Final = frozenset({"deb", "apk", "rpm"})
 _SOURCE: Final = re.compile(r"([^@\s()]+)(?:@(\S+)|\s*\(([^\s()]+)\))?")
 _SOURCE_RPM: Final = re.compile(r"(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm")
@@ -87,6 +96,9 @@ def _placed(purl: Purl, version: str, distribution: str) -> tuple[str, str, str]
         says = f"{purl.namespace[:80]!r} stands before its name, and {ecosystem} has no namespaces"
         return Nowhere("bad-purl", says)
     name = f"{purl.namespace}{joint}{purl.name}" if purl.namespace else purl.name
+    repository = purl.qualifiers.get("repository_url", "").rstrip("/")
+    if repository and repository not in _DEFAULTS.get(ecosystem, {repository}):
+        ecosystem = f"{ecosystem}:{repository}"
     if ecosystem == "Go" and name in {"stdlib", "toolchain"}:
         version = _toolchain(version)
     return ecosystem, name, version

@@ -28,6 +28,15 @@ def found(purl: str, distribution: str = "", version: str = "") -> tuple[str, st
         ("pkg:golang/stdlib@1.20.5", ("Go", "stdlib", "1.20.5")),
         ("pkg:maven/org.a/b@1.0", ("Maven", "org.a:b", "1.0")),
         ("pkg:composer/drupal/core@10.1.0", ("Packagist", "drupal/core", "10.1.0")),
+        (
+            "pkg:composer/drupal/x@1.0?repository_url=https://packages.drupal.org/8/",
+            ("Packagist:https://packages.drupal.org/8", "drupal/x", "1.0"),
+        ),
+        (
+            "pkg:maven/org.a/b@1.0?repository_url=https:%2F%2Frepo1.maven.org/maven2",
+            ("Maven", "org.a:b", "1.0"),
+        ),
+        ("pkg:pypi/x@1.0?repository_url=https://index.example", ("PyPI", "x", "1.0")),
         ("pkg:gem/rails@7.0.0", ("RubyGems", "rails", "7.0.0")),
         ("pkg:swift/github.com/vapor/vapor@4.0.0", ("SwiftURL", "github.com/vapor/vapor", "4.0.0")),
         ("pkg:dhi/python@3.12.1", ("DHI", "python", "3.12.1")),
@@ -116,6 +125,7 @@ def test_version_beside_the_purl() -> None:
         ("pkg:apk/alpine/x@1?distro=edge", "", "no-release"),
         ("pkg:apk/alpine/x@1?distro=alpine-3.20_alpha20240329", "", "no-release"),
         ("pkg:rpm/openeuler/x@1-1?distro=openEuler-22.03", "", "no-release"),
+        ("pkg:rpm/openeuler/x@1-1?distro=openEuler-23.09", "", "no-release"),
         ("pkg:rpm/redhat/x@1-1?distro=rhel-9", "", "no-release"),
         ("pkg:rpm/suse/x@1-1?distro=sles-15.5", "", "no-release"),
         ("pkg:pypi/x@0.9-doduo", "", "bad-version"),

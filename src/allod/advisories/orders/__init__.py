@@ -60,7 +60,21 @@ _ECOSYSTEMS: Final[dict[str, Order]] = (
         APK,
     )
     | dict.fromkeys(
-        ("Bitnami", "crates.io", "DHI", "Go", "Hex", "Julia", "npm", "Pub", "SwiftURL"), SEMVER
+        (
+            "Bitnami",
+            "crates.io",
+            "DHI",
+            "Docker Hardened Images",
+            "GitHub Actions",
+            "Go",
+            "Hex",
+            "Julia",
+            "Kubernetes",
+            "npm",
+            "Pub",
+            "SwiftURL",
+        ),
+        SEMVER,
     )
     | {"Maven": MAVEN, "NuGet": NUGET}
 )
