@@ -168,3 +168,40 @@ def test_another_sbom_than_the_signed_one_is_not_believed(begun: Owner, tmp_path
     with pytest.raises(Untrusted) as caught:
         sbom_of(fleet, member.foreign)
     assert caught.value.code == "wrong-digest"
+
+
+def test_flaws_are_looked_for_there_like_everywhere(begun: Owner, tmp_path: Path) -> None:
+    """By group, by name and in all; a part that nobody can tell is unknown, and so is a device
+    without SBOM; who was let go is asked about no more.
+    """
+    record = {
+        "id": "PYSEC-2022-205",
+        "modified": "2022-06-01T00:00:00Z",
+        "aliases": ["CVE-2022-31015"],
+        "affected": [
+            {
+                "package": {"ecosystem": "PyPI", "name": "waitress"},
+                "ranges": [
+                    {"type": "ECOSYSTEM", "events": [{"introduced": "2.1.0"}, {"fixed": "2.1.2"}]}
+                ],
+            }
+        ],
+    }
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv/a.json").write_text(json.dumps(record))
+    begun.do("advisories", "import", tmp_path / "osv", "--source", "pypa")
+    file = sbom(tmp_path / "mr.json", WAITRESS, {"type": "library", "name": "firmware"})
+    new = ("device", "import", "--vendor", "V", "--model", "M", "--group", "radiology", "--yes")
+    begun.do(*new, "--name", "mr", "--sbom", file)
+    begun.do(*new, "--name", "ct")
+    for asked in ((), ("radiology",), ("mr",)):
+        found = begun.do("vulnerabilities", *asked)
+        assert [one["id"] for one in found["findings"]] == ["CVE-2022-31015"], found
+        assert "firmware" in json.dumps(found["unknown"])
+    bare = begun.do("vulnerabilities", "ct")
+    assert (bare["findings"], [one["code"] for one in bare["unseen"]]) == ([], ["no-sbom"])
+    begun.run("vulnerabilities")
+    assert "on 1 device (mr)" in begun.out
+    assert "the vendor controls it" in begun.out
+    begun.do("device", "retire", "mr", "--yes")
+    assert begun.do("vulnerabilities")["findings"] == []
