@@ -34,7 +34,7 @@ from allod.trust.provenance import verify_provenance
 from allod.wire import oci
 from allod.wire.codec import encode
 from allod.wire.envelope import IN_TOTO
-from allod.wire.trust import ProvenancePolicy
+from allod.wire.trust import ProvenancePolicy, TrustedBuilder
 
 CI = key_from("builder")
 BUILDER = "https://github.com/actions/runner/github-hosted"
@@ -45,9 +45,9 @@ WORKFLOW = {
     "path": "r.yml",
 }
 POLICY = ProvenancePolicy(
-    builder=BUILDER,
+    builders=[TrustedBuilder(id=BUILDER, level=2)],
     keys=[from_key(CI.public_key)],
-    source=SOURCE,
+    sources=[SOURCE],
     refs=["refs/tags/v*"],
     parameters={
         "workflow.ref": "refs/tags/v*",

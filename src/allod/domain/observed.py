@@ -87,3 +87,5 @@ class Grounds:
     seen: Mapping[Digest, datetime] = field(default_factory=dict)  #: release -> known since
     activated: tuple[datetime, ...] = ()  #: when its present manager changed what runs
     consent: Mapping[str, bool] = field(default_factory=dict)  #: attempt -> what was answered
+    #: release -> (source, flaw) that it mends and the running one has, by verifiers' evidence
+    mends: Mapping[Digest, frozenset[tuple[str, str]]] = field(default_factory=dict)

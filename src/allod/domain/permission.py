@@ -30,6 +30,7 @@ _STEPS: Final = (
     (Level.INSTALLED, Verb.INSTALL),
     (Level.ACTIVE, Verb.ACTIVATE),
 )
+NO_FLAWS: Final = frozenset[tuple[str, str]]()
 _LEVELS: Final = tuple(level for level, _ in _STEPS)
 
 
@@ -74,9 +75,21 @@ def steps_to(order: ReleaseOrder, has: Observed) -> tuple[Verb, ...]:
 
 
 def mended(
-    package: Purl, wanted: Release | None, running: Release | None, channel: Channel | None
+    package: Purl,
+    wanted: Release | None,
+    running: Release | None,
+    channel: Channel | None,
+    evidence: frozenset[tuple[str, str]] = frozenset(),
 ) -> frozenset[tuple[str, str]]:
-    """The flaws that only the wanted release mends, by who says so: here, its provider."""
+    """The flaws that only the wanted release mends, by who says so.
+
+    Args:
+        package: of which.
+        wanted: what is to come.
+        running: what runs.
+        channel: whose document names the release; then its word is the provider's too.
+        evidence: what verifiers say of these very releases, by source of advisories.
+    """
     if wanted is None:
         return frozenset()
     flaws = set(wanted.mends)
@@ -84,7 +97,8 @@ def mended(
     if named is not None:
         flaws.update(named.mends)
     known = () if running is None else running.mends
-    return frozenset((PROVIDER, flaw) for flaw in flaws.difference(known))
+    found = {(source, flaw) for source, flaw in evidence if source != PROVIDER}
+    return frozenset(found.union((PROVIDER, flaw) for flaw in flaws.difference(known)))
 
 
 def known_since(digest: Digest, channel: Channel | None, grounds: Grounds) -> datetime | None:
@@ -120,6 +134,7 @@ class Permissions:
         """
         release = None if order is None else has.described.get(order.digest)
         running, grounds = has.running_release, self.grounds.get(has.package, Grounds())
+        evidence = NO_FLAWS if order is None else grounds.mends.get(order.digest, NO_FLAWS)
         facts = ChangeFacts(
             running=running,
             seen_since=None
@@ -129,7 +144,7 @@ class Permissions:
             activated=grounds.activated,
             approved=by_kind(software.approved),
             consent=grounds.consent.get(attempt),
-            mends=mended(has.package, release, running, software.channel),
+            mends=mended(has.package, release, running, software.channel, evidence),
         )
         return {
             verb: decide(

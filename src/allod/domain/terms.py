@@ -143,7 +143,9 @@ class Versions:
     """Only releases that stand so to the one that runs; the first release of a package is none.
 
     `security`: it mends a flaw that the running one has, by one of the named sources of evidence
-    (`provider`: the provider's signed statement). Neither rule lets an older version in; another
+    (`provider`: the provider's signed statement; else a source of advisories, by a verifier's
+    word), and needs no access that the running one has not: what opens something new is no mere
+    fix, whatever it mends. Neither rule lets an older version in; another
     build of the same version is a patch, and a fix only by such evidence.
     """
 
@@ -167,7 +169,7 @@ class Versions:
             return _refuses(self, "version-rule", "nothing of it runs yet")
         if wanted.version == running.version:  # another build of it mends something, or nothing
             fixes = self.rule is VersionRule.SECURITY
-            return self._mends(wanted, facts) if fixes else _holds(self)
+            return self._fixes(wanted, running, facts) if fixes else _holds(self)
         new, old = place_of(wanted.version), place_of(running.version)
         versions = (wanted.version, running.version)
         if old is None or new is None:
@@ -175,14 +177,17 @@ class Versions:
         elif new < old:
             against = "{} is older than {}"
         elif self.rule is VersionRule.SECURITY:
-            return self._mends(wanted, facts)
+            return self._fixes(wanted, running, facts)
         elif new.numbers[:2] == old.numbers[:2]:
             return _holds(self)
         else:
             against = "{} is no patch of {}"
         return _refuses(self, "version-rule", against, *versions)
 
-    def _mends(self, wanted: Release, facts: ChangeFacts) -> Reason:
+    def _fixes(self, wanted: Release, running: Release, facts: ChangeFacts) -> Reason:
+        fresh = new_access(running.access, wanted.access)
+        if fresh:
+            return _refuses(self, "version-rule", "it needs {}, so it is no mere fix", fresh)
         mended = frozenset([flaw for source, flaw in facts.mends if source in self.evidence])
         if mended:
             return _holds(self, "it mends {}", mended)

@@ -106,7 +106,9 @@ def _version(value: Any, deed: Deed, facts: Facts) -> bool:
         return True
     if facts.running is None:
         return False
-    mends = any(source in sources for source, _ in facts.mends)
+    had = facts.running.access
+    opens = any(name not in had and name.split(":")[0] not in had for name in deed.ware.access)
+    mends = any(source in sources for source, _ in facts.mends) and not opens
     if facts.running.version == deed.ware.version:
         return rule == "same-minor" or mends
     old, new = _parts(facts.running.version), _parts(deed.ware.version)

@@ -16,9 +16,10 @@ from securesystemslib.signer import Key, Signature, Signer
 from allod.errors import InvalidInput, Untrusted
 from allod.trust.verified import Verified, seal
 from allod.wire import envelope as wire
-from allod.wire.codec import decode, encode
+from allod.wire.codec import convert, decode, encode, parse_strict
 
 MAX_SIGNATURES = 32
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -118,6 +119,66 @@ def verify_envelope(
     return verify(
         decode_envelope(raw, cap=cap, what=what), payload_type, keys, threshold, what=what
     )
+
+
+def open_foreign(
+    raw: bytes, payload_type: str, *, cap: int, what: str
+) -> tuple[bytes, list[bytes]]:
+    """Payload and signatures of an envelope that others wrote, unverified.
+
+    Raises:
+        InvalidInput: `too-large`, `bad-json`, `bad-document`.
+        Untrusted: `wrong-type`.
+    """
+    value = parse_strict(raw, cap=cap, what=what)
+    envelope = convert(value, wire.ForeignEnvelope, what=what)
+    if envelope.payload_type != payload_type:
+        raise Untrusted(
+            "wrong-type",
+            f"cannot accept {what}: it is signed as {envelope.payload_type[:80]!r}",
+            expected=payload_type,
+        )
+    if len(envelope.signatures) > MAX_SIGNATURES:
+        raise InvalidInput("bad-document", f"cannot read {what}: too many signatures")
+    payload = _unbase64(envelope.payload.translate(_URL_SAFE))
+    return payload, [_unbase64(one.sig.translate(_URL_SAFE)) for one in envelope.signatures]
+
+
+def verify_foreign(
+    raw: bytes, payload_type: str, keys: Iterable[Key], threshold: int, *, cap: int, what: str
+) -> Verified[bytes]:
+    """`verify_envelope` for envelopes that others wrote: a key id is no more than a hint there.
+
+    Every key is tried, and counts once.
+
+    Raises:
+        InvalidInput: `too-large`, `bad-json`, `bad-document`.
+        Untrusted: `wrong-type`, `auth`.
+    """
+    payload, signatures = open_foreign(raw, payload_type, cap=cap, what=what)
+    signed = pae(payload_type, payload)
+    by_public = {key.keyval["public"]: key for key in keys}
+    counted = frozenset(
+        key.keyid
+        for key in by_public.values()
+        if any(_is_good(key, signature, signed) for signature in signatures)
+    )
+    if threshold < 1 or len(counted) < threshold:
+        raise Untrusted(
+            "auth",
+            f"cannot accept {what}: {len(counted)} of {threshold} needed signatures are good",
+            good=len(counted),
+            threshold=threshold,
+        )
+    return seal(payload, counted)
+
+
+def _is_good(key: Key, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify_signature(Signature(key.keyid, signature.hex()), signed)
+    except UnverifiedSignatureError:
+        return False
+    return True
 
 
 def make_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> wire.Envelope:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from allod.wire.codec import Document
 
 TRUST: Final = "application/vnd.allod.trust.v1+json"
@@ -38,6 +40,21 @@ class Envelope(Document, kw_only=True, frozen=True):
     payload_type: str
     payload: str  #: base64
     signatures: list[Signature]
+
+
+class ForeignSignature(msgspec.Struct, rename=None, kw_only=True, frozen=True):
+    """One signature in another's envelope: its key id is a hint, or nothing."""
+
+    sig: str
+    keyid: str | None = None
+
+
+class ForeignEnvelope(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """A DSSE envelope as others write it: fields that are unknown here are ignored."""
+
+    payload_type: str
+    payload: str
+    signatures: list[ForeignSignature]
 
 
 class KeyValue(Document, kw_only=True, frozen=True):

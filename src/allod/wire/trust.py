@@ -80,7 +80,7 @@ class Verifier(Document, kw_only=True, frozen=True):
 
     name: str
     key: PublicKey
-    vouches: list[Literal["mends", "provenance"]]  #: docs/spec/evidence.md, docs/spec/provenance.md
+    vouches: list[Literal["mends", "provenance"]]  #: docs/spec/evidence.md
     sources: list[str] = []  #: of advisories, that its word on flaws may rest on; empty: any
 
 
@@ -107,14 +107,49 @@ class FleetDocument(Document, kw_only=True, frozen=True):
     defaults: Defaults = Defaults()
 
 
-class ProvenancePolicy(Document, kw_only=True, frozen=True):
-    """How a provider's releases have to be built (docs/spec/release.md)."""
+class TrustedBuilder(Document, kw_only=True, frozen=True):
+    """A builder whose word about a build the owner believes, and how far."""
 
-    builder: str  #: its id, as SLSA provenance has it
-    keys: list[PublicKey]  #: of the builder; one of them signs
-    source: str  #: the repository, without a ref: git+https://…
-    refs: list[str]  #: of the source; one that ends in "*" is a prefix
+    id: str  #: as SLSA provenance has it
+    level: int = 0  #: SLSA build level, 0 to 3, that the owner takes it to keep
+
+
+class SigstoreIdentity(Document, kw_only=True, frozen=True):
+    """Who stands in a signing certificate of Sigstore."""
+
+    issuer: str  #: of the token by which the certificate was given: https://…
+    subject: str  #: a mail address or a URI; one that ends in "*" is a prefix
+
+
+class ProvenancePolicy(Document, kw_only=True, frozen=True):
+    """How a provider's releases have to be built (docs/spec/provenance.md).
+
+    Provenance is asked for as soon as one of the first seven fields is given; then a list that is
+    empty lets nothing through.
+    """
+
+    builders: list[TrustedBuilder] = []
+    keys: list[PublicKey] = []  #: of builders; one of them signs, and devices check it themselves
+    identities: list[SigstoreIdentity] = []  #: of builders; devices need a verifier's summary
+    sources: list[str] = []  #: repositories, without a ref: git+https://…
+    refs: list[str] = []  #: of the source; one that ends in "*" is a prefix
     parameters: dict[str, str] | None = None  #: all external parameters; null: not looked at
+    level: int = 0  #: least SLSA build level
+    attestations: list[str] = []  #: predicate types of statements that must be there too
+    sbom: bool = False  #: whether a bill of materials must be there, bound by a signature
+
+    @property
+    def asks_provenance(self) -> bool:
+        """Whether a release needs provenance, and not only other statements."""
+        return bool(
+            self.builders
+            or self.keys
+            or self.identities
+            or self.sources
+            or self.refs
+            or self.parameters is not None
+            or self.level
+        )
 
 
 class ProviderDocument(Document, kw_only=True, frozen=True):
