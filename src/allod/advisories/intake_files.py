@@ -7,8 +7,10 @@ of them, and in how much more comes out of an archive than went in.
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,10 +29,19 @@ FILES_CAP: Final = 2_000_000
 _RATIO: Final = 200  #: how much more may come out of an archive than went in
 _START: Final = 64 * 1024 * 1024  #: what may come out before that is asked
 _HEADER_CAP: Final = 64 * 1024  #: bytes of one extended header of a tar
+_DIRECTORY_CAP: Final = 32 * 1024 * 1024  #: bytes of a zip's list of members
 _WINDOW: Final = 128 * 1024 * 1024  #: bytes of memory that zstd may ask for
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK"
+_ZIP_FAULTS: Final = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    struct.error,
+)
 _READ: Final = (".json", ".csv", ".yaml", ".yml")
 
 
@@ -225,14 +236,35 @@ def _of_tar(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, shown: st
     return Found(shown, data)
 
 
+class _Bounded(io.RawIOBase):
+    """A zip whose own directory, which is read at once, can't fill the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > _DIRECTORY_CAP:
+            raise ValueError("its directory is too large")
+        return self._file.read(_DIRECTORY_CAP if size < 0 else size)
+
+
 def _zip(path: Path, file: BinaryIO, ignored: Ignored) -> Iterator[Found]:
     files = total = 0
     packed = os.fstat(file.fileno()).st_size
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast("IO[bytes]", _Bounded(file))) as archive:
             for member in archive.infolist():
                 shown = _inside(path, member.filename)
-                if member.is_dir() or GIT in shown.split("/"):
+                if member.filename.endswith("/") or GIT in shown.split("/"):
                     continue
                 files += 1
                 if not shown.lower().endswith(_READ):
@@ -243,7 +275,7 @@ def _zip(path: Path, file: BinaryIO, ignored: Ignored) -> Iterator[Found]:
                 _check_total(path, total, files)
                 _check_ratio(path, packed, total)
                 yield found
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _ZIP_FAULTS as error:
         raise _bad(path, str(error)[:200] or "it is damaged") from error
 
 
@@ -255,7 +287,7 @@ def _zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) -> Fo
     try:
         with archive.open(member) as content:
             data = content.read(FILE_CAP + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_ZIP_FAULTS, zlib.error, RuntimeError) as error:
         return Found(shown, fault=_fault(shown, str(error)[:200]))
     return _capped(shown, data, len(data))
 

@@ -338,6 +338,16 @@ def test_headers_of_a_tar_cannot_fill_the_memory(store: AdvisoryStore, tmp_path:
         take(store, written(tmp_path / "n.tar", nested.tobuf() * 5000 + b"\0" * 1024))
 
 
+def test_the_directory_of_a_zip_cannot_fill_the_memory(
+    store: AdvisoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is too large is refused before it is read."""
+    path = zipped(tmp_path, {f"{number}.json": record("A") for number in range(50)})
+    monkeypatch.setattr(intake_files, "_DIRECTORY_CAP", 2000)
+    with pytest.raises(InvalidInput, match="its directory is too large"):
+        take(store, path)
+
+
 def test_odd_names_are_kept_readable(store: AdvisoryStore, tmp_path: Path) -> None:
     """A name that is not UTF-8 is shown, and no fault of the record's."""
     place = directory(tmp_path, GOOD)
