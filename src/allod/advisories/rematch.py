@@ -60,6 +60,7 @@ class Inventory:
         self._products: dict[int, frozenset[str]] = {}
         self._numbers: dict[str, int] = {}
         self._held: dict[tuple[str, str, str, str], Held] = {}
+        self._same: dict[int, Held] = {}  # by the id of an object that its entry keeps alive
         self._packages: dict[Package, list[Held]] = defaultdict(list)
 
     def put(self, holder: str, wares: Wares) -> None:
@@ -69,15 +70,20 @@ class Inventory:
         self._names.append(holder)
         if wares.products:
             self._products[number] = wares.products
-        held = self._held
+        same = self._same
         for one in wares.components:
-            key = (one.ecosystem, one.name, one.version, one.said.purl)
-            entry = held.get(key)
-            if entry is None:
-                entry = held[key] = Held(one)
-                for ecosystem in {one.ecosystem, base_of(one.ecosystem)}:
-                    self._packages[ecosystem, one.name].append(entry)
+            entry = same.get(id(one)) or self._entry(one)
             entry.holders.append(number)
+
+    def _entry(self, component: Component) -> Held:
+        """The one entry of a component, however often it was read."""
+        key = (component.ecosystem, component.name, component.version, component.said.purl)
+        entry = self._held.get(key)
+        if entry is None:
+            entry = self._held[key] = self._same[id(component)] = Held(component)
+            for ecosystem in {component.ecosystem, base_of(component.ecosystem)}:
+                self._packages[ecosystem, component.name].append(entry)
+        return entry
 
     def drop(self, holder: str) -> None:
         """Somebody is gone."""
