@@ -13,6 +13,7 @@ from allod.cli.vulnerabilities.known import advisories
 from allod.cli.vulnerabilities.running import Fleet
 from allod.cli.vulnerabilities.stored import Store, still_has
 from allod.cli.vulnerabilities.ware import Release
+from allod.cli.vulnerabilities.words import level_says
 from allod.domain.desired import OWNER, ReleaseOrder, StateDocument
 from allod.domain.ids import Purl, Scope, is_pattern
 from allod.domain.reported import Remark
@@ -44,7 +45,9 @@ def flaws_of_change(picture: Picture, before: _Documents, after: _Documents) -> 
     try:
         with advisories() as known:
             store = Store(picture, Fleet(picture).bills, known)
-            return tuple(dict.fromkeys(remark for step in steps for remark in remarks_of(step, store)))
+            return tuple(
+                dict.fromkeys(remark for step in steps for remark in remarks_of(step, store))
+            )
     except AllodError as error:
         return (Remark(UNSEEN, f"which flaws it mends or brings is not known: {error.message}"),)
 
@@ -105,7 +108,7 @@ class _Flaws:
 def _shown(one: Finding) -> str:
     known = ", exploited" if one.exploited is not None else ""
     part = f"{one.component.name} {one.component.version}"
-    return f"{one.id} ({one.level}{known}, {part})"
+    return f"{one.id} ({level_says(one.level)}{known}, {part})"
 
 
 def remarks_of(step: Step, store: Store) -> Iterator[Remark]:
@@ -119,7 +122,7 @@ def remarks_of(step: Step, store: Store) -> Iterator[Remark]:
     mended, brought, kept = _compared(before, becomes)
     since = choices(sorted({one.shown.rpartition(" ")[2] for one in step.former}))
     if mended.found:
-        yield Remark(MENDS, f"{step.next.shown} mends of {since}: {mended.says()}")
+        yield Remark(MENDS, f"{step.next.shown} mends what {since} has: {mended.says()}")
     if brought.found:
         yield Remark(BRINGS, f"{step.next.shown} brings: {brought.says()}")
     if kept.found:

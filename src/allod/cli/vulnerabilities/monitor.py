@@ -34,7 +34,7 @@ class Waiting(Document, frozen=True, kw_only=True):
 
 
 class NewsFile(Document, frozen=True, kw_only=True):
-    """`flaws.json`: what was told, and what is still to be brought to hooks."""
+    """`news.json`: what was told, and what is still to be brought to hooks."""
 
     type: Literal["allod.flaws"] = "allod.flaws"
     format: Literal[1] = 1
@@ -50,7 +50,7 @@ class News:
     """What is new in a fleet; whoever looks, an import or a watcher, tells it once.
 
     Args:
-        path: of `flaws.json`.
+        path: of `news.json`.
         fleet: whose it is.
     """
 
@@ -136,4 +136,4 @@ class News:
 
 def news_of(directory: Path, fleet: FleetId) -> News:
     """The news of a fleet, by its directory on this machine."""
-    return News(directory / "evidence" / "flaws.json", fleet)
+    return News(directory / "flaws" / "news.json", fleet)

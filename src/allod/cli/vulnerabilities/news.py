@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from allod.advisories.finding import Finding, Level
 from allod.cli.vulnerabilities.found import Line
+from allod.cli.vulnerabilities.words import level_says
 from allod.domain.ids import sha256
 from allod.wire.codec import Document, instant
 
@@ -161,7 +162,7 @@ def _event(
         code=_CODES[event],
         event=event,
         at=instant(now),
-        says=f"{one.id} ({one.level}){known} {verb} {part} on {count}",
+        says=f"{one.id} ({level_says(one.level)}){known} {verb} {part} on {count}",
         flaw=one.id,
         aliases=list(one.aliases),
         level=str(one.level),

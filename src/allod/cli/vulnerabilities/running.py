@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from allod.domain.ids import Purl
     from allod.domain.reported import ActualRelease, Member
 
-_ROOM: Final = "evidence"  #: in the fleet's directory
+_ROOM: Final = "flaws"  #: in the fleet's directory
 
 
 @dataclass

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-_NAME: Final = "evidence/running.json"
+_NAME: Final = "flaws/running.json"
 _FORMAT: Final = 1
 
 

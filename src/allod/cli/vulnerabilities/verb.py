@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
@@ -28,7 +28,7 @@ _ORDER: Final = (Level.LOW, Level.MEDIUM, Level.HIGH, Level.CRITICAL)
 def vulnerabilities(
     what: str | None = None,
     *,
-    fail_on: Level | None = None,
+    fail_on: Literal["low", "medium", "high", "critical"] | None = None,
     unknown: Annotated[bool, Parameter(negative="")] = False,
     cyclonedx: Path | None = None,
     options: Options = OPTIONS,
@@ -40,10 +40,10 @@ def vulnerabilities(
     it is never clean.
 
     Args:
-        what: A group, a device, a release (PACKAGE@VERSION) or the file of an SBOM; all devices
-            unless given.
+        what: A group, a device, a release (PACKAGE@VERSION, or its directory) or the file of an
+            SBOM; all devices unless given.
         fail_on: End with status 7 if there is a flaw of this severity or worse, or one that nobody
-            scored: low, medium, high or critical.
+            scored.
         unknown: Name every part of which nothing is known.
         cyclonedx: Also write what was found to this file, as CycloneDX 1.6 with VEX.
         options: Options of every verb.
@@ -51,8 +51,6 @@ def vulnerabilities(
     from allod.cli.vulnerabilities.known import advisories
     from allod.cli.vulnerabilities.words import looked_data, show
 
-    if fail_on is not None and fail_on not in _ORDER:
-        raise InvalidInput("bad-arguments", "cannot fail on that: low, medium, high or critical")
     with advisories() as known:
         about = _about(what, options, known)
         if cyclonedx is not None:
@@ -61,7 +59,7 @@ def vulnerabilities(
             {**about.data(), **looked_data(about.looked), "sources": _sources(known)},
             lambda console: show(console, about.looked, whole=unknown),
         )
-    return FOUND if fail_on is not None and _fails(about.looked, fail_on) else 0
+    return FOUND if fail_on is not None and _fails(about.looked, Level(fail_on)) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +76,26 @@ class About:
 
 
 def _about(what: str | None, options: Options, known: AdvisoryStore) -> About:
-    if what is not None and Path(what).is_file():
-        from allod.cli.vulnerabilities.files import ware_of_file
+    path = None if what is None else Path(what)
+    if path is not None and (path.is_file() or _is_release(path)):
+        from allod.cli.vulnerabilities.files import ware_of_directory, ware_of_file
         from allod.cli.vulnerabilities.found import look_at
         from allod.cli.vulnerabilities.ware import alone
 
-        return About("sbom", what, look_at(alone(ware_of_file(Path(what))), known))
+        here = path.is_dir()
+        ware = ware_of_directory(path, options) if here else ware_of_file(path)
+        return About("release" if here else "sbom", str(path), look_at(alone(ware), known))
+    if path is not None and path.suffix == ".json":
+        raise InvalidInput("no-sbom-file", f"cannot read {path}: there is no such file")
     from allod.cli.picture import take
 
     picture = take(options.open(), reading=True)
     return _of_fleet(what, picture, known)
+
+
+def _is_release(path: Path) -> bool:
+    """Whether a release lies there: a description, or an OCI image layout."""
+    return (path / "allod.toml").is_file() or (path / "oci-layout").is_file()
 
 
 def _of_fleet(what: str | None, picture: Picture, known: AdvisoryStore) -> About:

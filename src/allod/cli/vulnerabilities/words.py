@@ -9,7 +9,7 @@ from allod.advisories.finding import Finding, Level
 from allod.cli.output import printable
 from allod.cli.phrases import choices
 from allod.cli.vulnerabilities.found import Line, Looked, Unknown
-from allod.cli.vulnerabilities.ware import Kind, Release, Ware
+from allod.cli.vulnerabilities.ware import Release, Ware
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,11 @@ _COLOURS: Final = {
 def counts_says(looked: Looked) -> str:
     """How many flaws of each level, in words; empty: none."""
     return levels_say(looked.by_level)
+
+
+def level_says(level: Level) -> str:
+    """A level, where nothing else says that it is one."""
+    return "severity unknown" if level is Level.UNKNOWN else str(level)
 
 
 def levels_say(counts: Mapping[Level, int]) -> str:
@@ -193,7 +198,7 @@ def line_lines(line: Line) -> Iterator[str]:
     score = "" if one.score is None else f" {one.score:g}"
     cut = one.summary if len(one.summary) <= _SUMMARY else f"{one.summary[:_SUMMARY]}…"
     summary = f": {cut}" if cut else ""
-    yield f"{one.id} ({one.level}{score}) {component.name} {component.version}{summary}"
+    yield f"{one.id} ({level_says(one.level)}{score}) {component.name} {component.version}{summary}"
     if one.aliases:
         yield f"also {', '.join(one.aliases)}"
     yield from _said(one)
@@ -231,7 +236,7 @@ def _mended(line: Line) -> str:
     fixed = f"fixed in {', '.join(line.finding.fixed)}" if line.finding.fixed else "no fix is known"
     if line.releases:
         return f"{fixed}; in the store: {', '.join(one.shown for one in line.releases)} mends it"
-    if any(ware.kind is Kind.RELEASE for ware in line.wares):
+    if any(ware.release is not None for ware in line.wares):
         return f"{fixed}; no release in the store mends it"
     controls = dict.fromkeys(_controlled(one) for one in line.wares if one.control is not None)
     return "; ".join((fixed, *controls))

@@ -59,7 +59,7 @@ def seen(known: MemoryAdvisories, *running: tuple[Ware, Place]) -> Looked:
 @pytest.fixture
 def news(tmp_path: Path) -> News:
     """Of a fleet, on a disk."""
-    return News(tmp_path / "evidence" / "flaws.json", FleetId("f" * 64))
+    return News(tmp_path / "flaws" / "news.json", FleetId("f" * 64))
 
 
 def codes(events: tuple[FlawEvent, ...]) -> list[tuple[str, str]]:
