@@ -73,6 +73,7 @@ def test_registries(purl: str, expected: tuple[str, str, str]) -> None:
         ("rpm/almalinux/glibc-common@2-1.el8?distro=almalinux-8.10&upstream=glibc-2-1.el8.src.rpm",
          ("AlmaLinux:8", "glibc-common", "2-1.el8")),
         ("rpm/almalinux/x@1-1?distro=almalinux-9&epoch=1", ("AlmaLinux:9", "x", "1:1-1")),
+        ("rpm/almalinux/x@2%3A1-1?distro=almalinux-9&epoch=2", ("AlmaLinux:9", "x", "2:1-1")),
         ("rpm/rocky/glibc-common@2-1.el8?distro=rocky-8.9&upstream=glibc-2-2.el8.src.rpm&epoch=3",
          ("Rocky Linux:8", "glibc", "3:2-2.el8")),
         ("rpm/opensuse/x@1-1?distro=opensuse-leap-15.5", ("openSUSE:Leap 15.5", "x", "1-1")),

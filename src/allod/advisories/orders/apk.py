@@ -64,7 +64,7 @@ def key(version: str) -> str:
         if digits:
             parts.append(_SUFFIX_NUMBER + number(digits))
     if commit:
-        parts.append(_HASH + commit + "\x00")
+        parts.append(_HASH + commit)
     if revision:
         parts.append(_REVISION + number(revision))
     return "".join(parts) + _END

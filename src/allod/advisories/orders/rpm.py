@@ -14,7 +14,7 @@ from allod.advisories.orders.order import checked, compared, number, refusal
 
 NAME: Final = "rpm"
 _TILDE, _END, _CARET, _DIGITS = "\x01", "\x02", "\x03", "\x7f"  #: letters lie between the last two
-_ABSENT, _PRESENT = "\x00", "\x01"
+_ABSENT: Final = "\x00"  #: below all that a release may begin with
 _EPOCH: Final = re.compile(r"[0-9]*")
 _PARTS: Final = re.compile(r"[0-9]+|[A-Za-z]+|[~^]")
 
@@ -39,7 +39,7 @@ def key(version: str) -> str:
         first = rest
     if not first:
         raise refusal(version, NAME, "it has only an epoch or a release")
-    last = _PRESENT + _part(release) if hyphen else _ABSENT
+    last = _part(release) if hyphen else _ABSENT
     return number(epoch) + _part(first) + last
 
 

@@ -48,5 +48,8 @@ def key_of(version: str, order: str) -> str:
 
 
 def _identifier(text: str) -> str:
-    """One part of a pre-release: numbers before text, text in the order of ASCII."""
-    return _NUMERIC + number(text) if text.isdecimal() else _TEXT + text + "\x00"
+    """One part of a pre-release: numbers before text, text in the order of ASCII.
+
+    What follows text begins with a sign below all that text may have.
+    """
+    return _NUMERIC + number(text) if text.isdecimal() else _TEXT + text
