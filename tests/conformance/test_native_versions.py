@@ -142,7 +142,7 @@ def test_every_version_of_the_large_set(tmp_path: Path) -> None:
         else:
             placed.setdefault(order.name, []).append(version)
     assert {name: len(found) for name, found in refused.items()} == {"pep440": 77, "semver": 1}
-    assert {"dpkg", "rpm", "apk", "semver", "pep440"} == placed.keys()
+    assert {"dpkg", "rpm", "apk", "semver", "pep440", "maven"} == placed.keys()
     if shutil.which("rpm"):
         queue = sorted(placed["rpm"], key=RPM.key)  # type: ignore[arg-type]
         assert len(queue) > 5_000
