@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from allod.attestation.verdict import Claims
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, ExtensionType, ObjectIdentifier
 
 _ARC: Final = "1.3.6.1.4.1.57264.1."
 _UTF8_STRING: Final = 0x0C
@@ -19,9 +19,8 @@ def identity_of(certificate: Certificate) -> str:
     """The subject alternative name: a mail address, a URI, or Sigstore's own kind of name."""
     from cryptography import x509
 
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    names = _extension(certificate, x509.SubjectAlternativeName.oid)
+    if not isinstance(names, x509.SubjectAlternativeName):
         return ""
     for kind in (x509.RFC822Name, x509.UniformResourceIdentifier):
         if found := names.get_values_for_type(kind):
@@ -59,27 +58,39 @@ def claims_of(certificate: Certificate) -> Claims:
     )
 
 
-def _extension(certificate: Certificate, number: int) -> bytes:
+def _extension(certificate: Certificate, oid: ObjectIdentifier) -> ExtensionType | None:
+    """One extension; None if it is not there, or if none of them can be read.
+
+    Of a certificate that counts they can: what is told of another is for people to look at.
+    """
     from cryptography import x509
 
     try:
-        found = certificate.extensions.get_extension_for_oid(
-            x509.ObjectIdentifier(f"{_ARC}{number}")
-        )
-    except x509.ExtensionNotFound:
-        return b""
-    value = found.value
+        return certificate.extensions.get_extension_for_oid(oid).value
+    except (
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        ValueError,
+    ):
+        return None
+
+
+def _field(certificate: Certificate, number: int) -> bytes:
+    from cryptography import x509
+
+    value = _extension(certificate, x509.ObjectIdentifier(f"{_ARC}{number}"))
     return value.value if isinstance(value, x509.UnrecognizedExtension) else b""
 
 
 def _plain(certificate: Certificate, number: int) -> str:
     """Older fields hold the bare text."""
-    return _extension(certificate, number).decode("utf-8", "replace")
+    return _field(certificate, number).decode("utf-8", "replace")
 
 
 def _said(certificate: Certificate, number: int) -> str:
     """Newer fields hold a DER UTF8String."""
-    return _utf8(_extension(certificate, number))
+    return _utf8(_field(certificate, number))
 
 
 def _utf8(der: bytes) -> str:

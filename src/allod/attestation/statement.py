@@ -209,6 +209,7 @@ def _built_02(predicate: Mapping[str, Any]) -> Built:
 def _summary(predicate: Mapping[str, Any]) -> Summary:
     levels = _at(predicate, "verifiedLevels") or _at(predicate, "policy_level") or []
     result = _text(predicate, "verificationResult") or _text(predicate, "verification_result")
+    said = levels if isinstance(levels, list) else [levels]
     digest = _at(predicate, "policy", "digest")
     return Summary(
         verifier=_text(predicate, "verifier", "id"),
@@ -218,9 +219,7 @@ def _summary(predicate: Mapping[str, Any]) -> Summary:
         if isinstance(digest, dict)
         else {},
         passed=result == "PASSED",
-        levels=tuple(
-            one for one in ([levels] if isinstance(levels, str) else levels) if isinstance(one, str)
-        ),
+        levels=tuple(one for one in said if isinstance(one, str)),
         at=_text(predicate, "timeVerified") or _text(predicate, "time_verified"),
     )
 

@@ -245,11 +245,15 @@ def _says(attested: Attested) -> str:
 
 
 def _looking(asked: Asked) -> Looking:
+    import logging
+
     from allod.attestation.collected import Looking
     from allod.attestation.envelope import key_from_file
     from allod.attestation.roots import ROOT_CAP, public_good, read_root
     from allod.cli.attestations import read
 
+    # It warns of certificates in bundles that nobody trusts for being there.
+    logging.getLogger("sigstore").setLevel(logging.ERROR)
     root = (
         public_good()
         if asked.trust_root is None

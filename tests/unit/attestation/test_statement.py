@@ -103,6 +103,7 @@ def test_malformed_statements_are_refused(payload: bytes) -> None:
         ),
         ("https://slsa.dev/provenance/v0.2", {"builder": {"id": 1}, "materials": [[]]}),
         ("https://slsa.dev/verification_summary/v1", {"verifiedLevels": {"a": 1}, "policy": []}),
+        ("https://slsa.dev/verification_summary/v1", {"verifiedLevels": 7}),
     ],
 )
 def test_what_a_predicate_does_not_say_is_empty(kind: str, predicate: dict[str, Any]) -> None:
