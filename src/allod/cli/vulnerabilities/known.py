@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allod.cli.fleet import home_directory
+from allod.errors import Unavailable
 
 if TYPE_CHECKING:
     from allod.advisories.store import AdvisoryStore
@@ -19,14 +20,33 @@ def advisories_path() -> Path:
 
 
 def anything_known() -> bool:
-    """Whether anybody ever imported advisories here."""
-    return advisories_path().exists()
+    """Whether there are advisories here, and any of them count."""
+    if not advisories_path().exists():
+        return False
+    from allod.advisories.store import AdvisoryStore
+
+    with AdvisoryStore(advisories_path()) as store:
+        return _counts(store)
+
+
+def _counts(store: AdvisoryStore) -> bool:
+    return any(one.counts and one.records for one in store.sources())
 
 
 @contextmanager
 def advisories() -> Iterator[AdvisoryStore]:
-    """The store, to be asked. Raises Unavailable `no-advisories`."""
+    """The store, to be asked.
+
+    Raises:
+        Unavailable: `no-advisories`: nobody could answer, and silence is no good answer.
+    """
     from allod.advisories.store import AdvisoryStore
 
     with AdvisoryStore(advisories_path()).open(readonly=True) as store:
+        if not _counts(store):
+            raise Unavailable(
+                "no-advisories",
+                "cannot look anything up: no source of advisories counts here; see "
+                "'allod advisories sources' and 'allod advisories import --help'",
+            )
         yield store
