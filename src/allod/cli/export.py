@@ -247,9 +247,19 @@ def _about(
         _manifest(registry, stick, base, digest, options)
         if depth < _DEPTH:
             _about(registry, stick, base, digest, options, depth + 1)
+            for original in _originals(registry, descriptor):
+                _about(registry, stick, base, original, options, depth + 1)
     if descriptors or depth == 0:
         index = oci.Index(schema_version=2, media_type=oci.INDEX, manifests=descriptors)
         stick.put(f"{base}/referrers/{subject}", oci.encode_document(index))
+
+
+def _originals(registry: RegistryClient, descriptor: oci.Descriptor) -> list[Digest]:
+    """What an imported release was made of, about which others speak."""
+    if descriptor.artifact_type != oci.ORIGIN:
+        return []
+    document = oci.decode_manifest(registry.manifest(descriptor.digest)[1])
+    return [parse_digest(layer.digest) for layer in document.layers]
 
 
 def _manifest(

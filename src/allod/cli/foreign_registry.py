@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx2
 
+from allod.cli.foreign_beside import Beside
 from allod.domain.ids import Digest, parse_digest, sha256
 from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.packaging.archive import MAX_BYTES
@@ -75,6 +76,19 @@ class _Source:
             f"cannot get {path} of {self.name}: {self.base} said {answer.status_code}",
         )
 
+    def small(self, path: str) -> bytes | None:
+        """A small document, by digest checked; None: there is none."""
+        try:
+            raw = _small(self.open(path, f"{oci.MANIFEST}, {oci.INDEX}"))
+        except InvalidInput as error:
+            if error.code == "no-such-release":
+                return None
+            raise
+        wanted = path.rpartition("/")[2]
+        if path.startswith("manifests/") and ":" in wanted and sha256(raw) != wanted:
+            raise _wrong(wanted)
+        return raw
+
     def _authenticate(self, challenge: str) -> None:
         fields = dict(_CHALLENGE.findall(challenge))
         realm = fields.get("realm", "")
@@ -96,14 +110,22 @@ class _Source:
         self.headers["authorization"] = f"Bearer {token}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What came beside the artifact itself."""
+
+    index: Descriptor | None  #: from which its platform was chosen
+    notes: tuple[str, ...] = ()  #: what of what lies beside it could not be had, and why
+
+
 def pull(
     reference: str,
     layout: Layout,
     *,
     progress: Progress = lambda _: None,
     client: httpx2.Client | None = None,
-) -> None:
-    """Pull `HOST/NAME:TAG` or `HOST/NAME@DIGEST` into a layout.
+) -> Pulled:
+    """Pull `HOST/NAME:TAG` or `HOST/NAME@DIGEST` into a layout, with what lies beside it.
 
     Of a foreign index only this machine's platform is taken; of an Allod release all are.
 
@@ -123,12 +145,25 @@ def pull(
     with client or httpx2.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5) as http:
         source = _Source(base, fits["name"], http)
         wanted = fits["digest"] or fits["tag"] or "latest"
-        descriptor = _pull_document(source, layout, wanted, progress)
-        layout.write_index([descriptor])
+        above: list[Descriptor] = []
+        descriptor = _pull_document(source, layout, wanted, progress, above)
+        beside = Beside(layout, source.small, lambda blob: _pull_blob(source, layout, blob, _quiet))
+        for one in (descriptor, *above):
+            beside.about(one.digest)
+        layout.write_index([descriptor, *beside.found])
+        return Pulled(above[0] if above else None, tuple(beside.notes))
+
+
+def _quiet(_: int) -> None:
+    """No progress is shown."""
 
 
 def _pull_document(
-    source: _Source, layout: Layout, reference: str, progress: Progress
+    source: _Source,
+    layout: Layout,
+    reference: str,
+    progress: Progress,
+    above: list[Descriptor] | None = None,
 ) -> Descriptor:
     answer = source.open(f"manifests/{reference}", f"{oci.MANIFEST}, {oci.INDEX}")
     raw = _small(answer)
@@ -138,6 +173,9 @@ def _pull_document(
     document = oci.decode_document(raw, what=f"the manifest {reference}")
     if isinstance(document, Index):
         if document.artifact_type != oci.RELEASE:
+            named = Descriptor(media_type=oci.INDEX, digest=layout.put(raw), size=len(raw))
+            if above is not None:
+                above.append(named)
             return _pull_document(source, layout, _this_platform(document).digest, progress)
         for one in document.manifests[: oci.MAX_MANIFESTS]:
             _pull_document(source, layout, parse_digest(one.digest), progress)

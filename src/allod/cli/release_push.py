@@ -13,7 +13,8 @@ from allod.domain.release import Release
 from allod.durable import make_directory
 from allod.errors import Conflict, InvalidInput, Unavailable
 from allod.packaging.build import Built, build_directory, open_built
-from allod.packaging.layout import Layout
+from allod.packaging.layout import REF_NAME, Layout
+from allod.packaging.origin import said_of_origin
 from allod.packaging.statement import check_statements, sign_release, statements_in
 from allod.wire import oci
 
@@ -163,7 +164,7 @@ def push_layout(built: Built, registry: Target, out: Output) -> None:
     """Blobs first, then what names them; all that is said of it before its version is known."""
     layout = built.layout
     _push_document(layout, registry, built.descriptor.digest, out)
-    said = layout.all_about(built.digest)
+    said = [*said_of_origin(layout, built.digest), *layout.all_about(built.digest)]
     # What refers to a referrer comes after it, and the provider's statement after all others.
     for descriptor, statement in sorted(
         said, key=lambda one: one[1].artifact_type == oci.STATEMENT
@@ -172,7 +173,8 @@ def push_layout(built: Built, registry: Target, out: Output) -> None:
             with layout.open(blob.digest) as file:
                 registry.push_blob(blob.digest, blob.size, file)
         raw = layout.get(descriptor.digest)
-        registry.push_manifest(descriptor.digest, descriptor.media_type, raw)
+        tag = (descriptor.annotations or {}).get(REF_NAME, descriptor.digest)
+        registry.push_manifest(tag, descriptor.media_type, raw)
     raw = layout.get(built.digest)
     registry.push_manifest(built.release.version, built.descriptor.media_type, raw)
 

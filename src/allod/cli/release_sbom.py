@@ -12,9 +12,8 @@ from cyclopts import Parameter
 from allod.cli.options import OPTIONS, Options
 from allod.errors import InvalidInput
 from allod.packaging.layout import Layout
-from allod.packaging.sboms import HeldSbom, attach_sboms, sboms_beside, settle_sbom
+from allod.packaging.sboms import HeldSbom, attach_sboms, read_sbom_file, sboms_beside, settle_sbom
 from allod.wire import oci
-from allod.wire.sbom import SBOM_CAP
 
 if TYPE_CHECKING:
     from allod.cli.registry_client import RegistryClient
@@ -69,7 +68,7 @@ def sbom(
         raise InvalidInput("bad-arguments", "cannot take both files and --make")
     built = open_or_build(source, version=version, out=options.output)
     if files:
-        attach_sboms(built, [_read(path) for path in files])
+        attach_sboms(built, [read_sbom_file(path) for path in files])
     elif make:
         attach_sboms(built, [])
         if Layout(source).exists():
@@ -86,17 +85,6 @@ def sbom(
     release = built.release
     lines = [f"{release.package} {release.version}", *outline({"sboms": data["sboms"]})]
     options.output.result(data, "\n".join(lines if held else [lines[0], none]))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(SBOM_CAP + 1)
-    except OSError as error:
-        raise InvalidInput("no-sbom-file", f"cannot read {path}: {error.strerror}") from error
-    if len(raw) > SBOM_CAP:
-        raise InvalidInput("too-large", f"cannot read {path}: more than {SBOM_CAP} bytes")
-    return raw
 
 
 def shown(held: HeldSbom, *, known: bool) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from allod.packaging.bill_locks import LOCK_CAP
 from allod.packaging.description import Description, Payload, read_description
 from allod.packaging.ignore import Ignore, parse_ignore
 from allod.packaging.layout import REF_NAME, BlobWriter, Layout
-from allod.packaging.sboms import settle_sbom
+from allod.packaging.sboms import read_sbom_file, settle_sbom
 from allod.wire import oci
 from allod.wire.oci import Descriptor, Index, Manifest
 from allod.wire.release import decode_release, encode_release
-from allod.wire.sbom import SBOM_CAP
 
 OUTPUT: Final = ".allod/release"  #: where a build goes, below its directory
 TITLE: Final = "org.opencontainers.image.title"
@@ -66,7 +65,7 @@ def build_directory(
     """
     description = read_description(directory, version=version)
     built = build(description, output or directory / OUTPUT, read_ignore(directory), progress)
-    given = None if description.sbom is None else _read(description.sbom, SBOM_CAP)
+    given = None if description.sbom is None else read_sbom_file(description.sbom)
     settle_sbom(built, given, _locks_beside(directory, description))
     return built
 
@@ -76,20 +75,17 @@ def _locks_beside(directory: Path, description: Description) -> dict[str, bytes]
     if any(payload.tree == directory for payload in description.payloads):
         return {}
     return {
-        path.name: _read(path, LOCK_CAP)
+        path.name: _lock(path)
         for path in sorted(directory.iterdir())
         if is_lock(path.name) and path.is_file() and not path.is_symlink()
     }
 
 
-def _read(path: Path, cap: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(cap + 1)
-    except OSError as error:
-        raise InvalidInput("bad-sbom", f"cannot read {path}: {error.strerror}") from error
-    if len(raw) > cap:
-        raise InvalidInput("too-large", f"cannot read {path}: more than {cap} bytes")
+def _lock(path: Path) -> bytes:
+    with path.open("rb") as file:
+        raw = file.read(LOCK_CAP + 1)
+    if len(raw) > LOCK_CAP:
+        raise InvalidInput("too-large", f"cannot read {path}: more than {LOCK_CAP} bytes")
     return raw
 
 

@@ -22,6 +22,7 @@ from allod.packaging.build import Built, build, finish_layout, read_releases, wr
 from allod.packaging.description import Description, Payload
 from allod.packaging.ignore import Ignore
 from allod.packaging.layout import BlobWriter, Layout
+from allod.packaging.origin import beside
 from allod.wire import oci
 from allod.wire.oci import Descriptor
 
@@ -83,14 +84,7 @@ def unpacked(archive: BinaryIO | None, layout: Layout | None = None) -> Iterator
 
 
 def _unpack_artifact(layout: Layout, tree: Path) -> None:
-    manifests = [
-        one for one in layout.read_index().manifests if one.media_type in {oci.MANIFEST, oci.INDEX}
-    ]
-    if len(manifests) != 1 or manifests[0].media_type == oci.INDEX:
-        raise InvalidInput(
-            "not-importable", "cannot import it: it is not one artifact for one platform"
-        )
-    document = oci.decode_manifest(layout.get(manifests[0].digest))
+    document = oci.decode_manifest(layout.get(single_artifact(layout).digest))
     if document.config.media_type == "application/vnd.oci.image.config.v1+json":
         raise InvalidInput(
             "not-importable",
@@ -105,6 +99,20 @@ def _unpack_artifact(layout: Layout, tree: Path) -> None:
         layout.check(layer.digest, layer.size)
         with layout.open(layer.digest) as file:
             unpack(file, tree)
+
+
+def single_artifact(layout: Layout) -> Descriptor:
+    """The one artifact of a layout, apart from what is about it. Raises InvalidInput."""
+    manifests = [
+        one
+        for one in layout.read_index().manifests
+        if one.media_type in {oci.MANIFEST, oci.INDEX} and not beside(layout, one)
+    ]
+    if len(manifests) != 1 or manifests[0].media_type == oci.INDEX:
+        raise InvalidInput(
+            "not-importable", "cannot import it: it is not one artifact for one platform"
+        )
+    return manifests[0]
 
 
 def build_imported(release: Release, tree: Path, output: Path) -> Built:

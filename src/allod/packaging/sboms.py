@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from allod.domain.ids import Digest, parse_digest, sha256
@@ -204,6 +205,18 @@ def make_again(built: Built, beside: Mapping[str, bytes] | None = None) -> Sbom 
         digests = dict.fromkeys(layer.digest for one in built.releases for layer in one.layers)
         layers = (files.enter_context(built.layout.open(digest)) for digest in digests)
         return bill_of(layers, built.releases, beside)
+
+
+def read_sbom_file(path: Path) -> bytes:
+    """The bytes of a file. Raises InvalidInput `no-sbom-file`, `too-large`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(SBOM_CAP + 1)
+    except OSError as error:
+        raise InvalidInput("no-sbom-file", f"cannot read {path}: {error.strerror}") from error
+    if len(raw) > SBOM_CAP:
+        raise InvalidInput("too-large", f"cannot read {path}: more than {SBOM_CAP} bytes")
+    return raw
 
 
 def _remove_sboms(layout: Layout, release: Digest) -> None:

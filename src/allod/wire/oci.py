@@ -30,6 +30,10 @@ STATEMENT: Final = (
 )
 ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"  #: media type of the referrer's one layer
 PROVENANCE: Final = "application/vnd.in-toto+json"  #: artifactType of a builder's provenance
+ORIGIN: Final = (
+    "application/vnd.allod.release.origin.v1+json"  #: artifactType: what an import was made of
+)
+EVIDENCE: Final = "application/vnd.allod.evidence.v1+json"  #: artifactType of a verifier's evidence
 CHANNEL: Final = "application/vnd.allod.channel.v1+json"  #: artifactType of a channel's document
 CHANNELS: Final = "channels"  #: the repository beside the packages; a tag is a channel's name
 
@@ -275,6 +279,11 @@ def statement_layer(document: Manifest, *, what: str = "the provider's statement
 def provenance_layer(document: Manifest, *, what: str = "the provenance") -> Layer:
     """The one layer of such a referrer: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
     return _envelope_layer(document, PROVENANCE, f"cannot read {what}: it is no provenance")
+
+
+def evidence_layer(document: Manifest, *, what: str = "the evidence") -> Layer:
+    """The one layer of such a referrer: the DSSE envelope. Raises InvalidInput `bad-manifest`."""
+    return _envelope_layer(document, EVIDENCE, f"cannot read {what}: it is no evidence")
 
 
 def _envelope_layer(document: Manifest, kind: str, otherwise: str) -> Layer:

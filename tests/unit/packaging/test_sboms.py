@@ -84,7 +84,7 @@ def test_a_given_list_takes_the_place_of_a_made_one(tmp_path: Path) -> None:
     root = app(tmp_path / "app", 'sbom = "bom.json"\n')
     with pytest.raises(InvalidInput, match=r"bom\.json") as missing:
         build_directory(root)
-    assert missing.value.code == "bad-sbom"
+    assert missing.value.code == "no-sbom-file"
     (root / "bom.json").write_bytes(GIVEN)
     built = build_directory(root)
     assert [one.digest for one in sboms_beside(built.layout, built.digest, None)] == [sha256(GIVEN)]

@@ -90,8 +90,10 @@ class Carrying:
             self._tell(subject, error)
             return
         if depth < DEPTH:
-            for one, of in self._about(digest):
-                self._carry(one, of, depth + 1)
+            of_origin = document.layers if document.artifact_type == oci.ORIGIN else []
+            for about_it in (digest, *(layer.digest for layer in of_origin)):
+                for one, of in self._about(parse_digest(about_it)):
+                    self._carry(one, of, depth + 1)
 
     def _tagged(self, tag: str) -> None:
         """What older tools keep under a tag instead, as they find it; a tag moves as there."""
