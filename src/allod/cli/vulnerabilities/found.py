@@ -121,7 +121,8 @@ def look_at(running: Running, known: Advisories, *, packages: Packages | None = 
     lines: dict[tuple[object, ...], Line] = {}
     for struck in matched.struck:
         _add(lines, struck.finding, [wares[key] for key in struck.holders])
-    every = {part_of(one) for known in asked_about.values() for one in known.components}
+    components = _distinct(asked_about.values())
+    every = {part_of(one) for one in components}
     touched = {line.part for line in lines.values()}
     touched |= {part_of(one.component) for one, _ in matched.undecided}
     unasked = _unasked(known, every)
@@ -134,11 +135,17 @@ def look_at(running: Running, known: Advisories, *, packages: Packages | None = 
         ),
         unknown,
         tuple(dict.fromkeys(one for one, _ in matched.undecided)),
-        tuple(dict.fromkeys(one for wares in asked_about.values() for one in wares.components)),
+        components,
         len(every - touched) - sum(unasked.values()),
         len(every) + len(unknown),
         unasked,
     )
+
+
+def _distinct(every: Iterable[Wares]) -> tuple[Component, ...]:
+    """Each component once; one that several things have is mostly one object."""
+    found = {id(one): one for wares in every for one in wares.components}
+    return tuple(dict.fromkeys(found.values()))
 
 
 def _add(lines: dict[tuple[object, ...], Line], finding: Finding, wares: list[Ware]) -> None:

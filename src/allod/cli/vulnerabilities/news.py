@@ -13,6 +13,7 @@ from allod.domain.ids import sha256
 from allod.wire.codec import Document, instant
 
 TOLD: Final = 100  #: that one look tells one by one; the worst
+_BEGINNING: Final = 12  #: characters of a device's id that are kept
 _DEVICES: Final = 100  #: that are named in one event
 _Part = tuple[str, str, str]
 
@@ -26,7 +27,8 @@ class Known(Document, frozen=True, kw_only=True):
     version: str
     level: str
     since: str
-    devices: list[str]
+    devices: str  #: beginnings of the ids of those that have it
+    count: int
     exploited: bool = False
 
     @property
@@ -58,7 +60,7 @@ class FlawEvent(Document, frozen=True, kw_only=True):
     releases: list[str] = []  # noqa: RUF012 - in the store, that have it no more
     where: list[str] = []  # noqa: RUF012
     devices: list[str] = []  # noqa: RUF012 - at most a hundred
-    count: int = 0  #: of devices
+    count: int = 0  #: of devices, or of more flaws
 
 
 def step(
@@ -81,6 +83,7 @@ def step(
     before: dict[_Part, list[Known]] = {}
     for one in known:
         before.setdefault(one.part, []).append(one)
+    hidden = {device[:_BEGINNING] for device in dark}
     after: list[Known] = []
     events: list[FlawEvent] = []
     seen: set[int] = set()
@@ -97,7 +100,7 @@ def step(
     for one in known:
         if id(one) in seen:
             continue
-        if dark.isdisjoint(one.devices):
+        if hidden.isdisjoint(one.devices.split()):
             events.append(_gone(fleet, one, now))
         else:
             after.append(one)
@@ -133,7 +136,8 @@ def _known(line: Line, devices: list[str], old: Known | None, now: datetime) -> 
         version=component.version,
         level=str(finding.level),
         since=instant(now) if old is None else old.since,
-        devices=devices,
+        devices=" ".join(device[:_BEGINNING] for device in devices),
+        count=len(devices),
         exploited=finding.exploited is not None,
     )
 
@@ -195,8 +199,7 @@ def _gone(fleet: str, known: Known, now: datetime) -> FlawEvent:
         ecosystem=known.ecosystem,
         name=known.name,
         version=known.version,
-        devices=known.devices[:_DEVICES],
-        count=len(known.devices),
+        count=known.count,
     )
 
 

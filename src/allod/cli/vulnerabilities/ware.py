@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from allod.domain.foreign import Control
@@ -37,18 +37,22 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Ware:
-    """One thing and its parts. Same `key`, same parts."""
+    """One thing and its parts. Same `key`, same parts: it is compared by that alone."""
 
     key: str
-    kind: Kind
-    name: str
-    parts: tuple[SbomComponent, ...] = ()
-    distribution: str = ""  #: like "debian-12": of those parts that do not say
-    products: frozenset[str] = frozenset()  #: purls and digests by which VEX may name it
-    release: Release | None = None
-    control: Control | None = None  #: who decides on a foreign one
-    listed_by: str = ""  #: whose list of parts it is, in words
-    unseen: tuple[tuple[str, str], ...] = ()  #: code and words: why its parts are not known
+    kind: Kind = field(compare=False)
+    name: str = field(compare=False)
+    parts: tuple[SbomComponent, ...] = field(default=(), compare=False)
+    distribution: str = field(
+        default="", compare=False
+    )  #: like "debian-12": of those parts that do not say
+    #: Purls and digests by which VEX may name it.
+    products: frozenset[str] = field(default=frozenset(), compare=False)
+    release: Release | None = field(default=None, compare=False)
+    control: Control | None = field(default=None, compare=False)  #: who decides on a foreign one
+    listed_by: str = field(default="", compare=False)  #: whose list of parts it is, in words
+    #: Code and words: why parts are not known.
+    unseen: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
