@@ -37,14 +37,15 @@ PACKAGES = 3000
 VERSIONS = 8
 
 
-def best(work: Callable[[], object], runs: int) -> float:
-    """The least time of several runs, in seconds."""
-    times = []
+def best(work: Callable[[], object], runs: int) -> tuple[float, float]:
+    """The least time of several runs in seconds, and the least of the processor's, children too."""
+    times, used = [], []
     for _ in range(runs):
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), sum(os.times()[:4])
         work()
         times.append(time.perf_counter() - begin)
-    return min(times)
+        used.append(sum(os.times()[:4]) - before)
+    return min(times), min(used)
 
 
 def row(what: str, found: str, most: str, *, kept: bool) -> None:
@@ -71,9 +72,10 @@ def of_sbom(data: Path, home: Path, runs: int) -> None:
         import_source(store, data / "osv.tar.zst", source="osv", now=datetime.now(UTC))
         store.close()
         known = assessed(sbom, store)
-        warm = best(lambda: assessed(sbom, store), runs)
+        warm, used = best(lambda: [assessed(sbom, store) for _ in range(10)], runs)
     flaws = f"{len(known.findings)} flaws in {len({one.component for one in known.findings})}"
-    row(f"SBOM, warm ({flaws} parts)", f"{warm * 1000:.0f} ms", "50 ms", kept=warm <= 0.05)
+    says = f"{warm * 100:.0f} ms ({used * 100:.0f} ms CPU)"
+    row(f"SBOM, warm ({flaws} parts)", says, "50 ms", kept=warm <= 0.5)
     words = [sys.executable, "-m", "allod.program", "vulnerabilities", str(sbom)]
     env = {**os.environ, "ALLOD_HOME": str(home)}
 
@@ -81,8 +83,9 @@ def of_sbom(data: Path, home: Path, runs: int) -> None:
         subprocess.run(words, check=True, env=env, stdout=subprocess.DEVNULL)
 
     process()
-    whole = best(process, runs)
-    row("SBOM, the whole process", f"{whole:.2f} s", "0.5 s", kept=whole <= 0.5)
+    whole, used = best(process, runs)
+    says = f"{whole:.2f} s ({used:.2f} s CPU)"
+    row("SBOM, the whole process", says, "0.5 s", kept=whole <= 0.5)
 
 
 def of_fleet(devices: int, advisories: int) -> None:
@@ -116,10 +119,10 @@ def of_fleet(devices: int, advisories: int) -> None:
         inventory.put(f"device-{at}", wares)
     made = time.perf_counter() - begin
     found = rematch(inventory, known.packages, known)
-    again = best(lambda: rematch(inventory, known.packages, known), 3)
+    again, used = best(lambda: rematch(inventory, known.packages, known), 3)
     hits = sum(len(one.holders) for one in found.struck)
     what = f"{devices:,} devices x {EACH}, {advisories:,} new advisories ({hits:,} findings)"
-    row(what, f"{again:.2f} s", "5 s", kept=again <= 5)
+    row(what, f"{again:.2f} s ({used:.2f} s CPU)", "5 s", kept=again <= 5)
     whole = again + made
     row("the same with its inventory made anew", f"{whole:.1f} s", "5 s", kept=whole <= 5)
 

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,11 +23,14 @@ MAX_ITEMS: Final = 1_000_000
 _INTEGER_LENGTH: Final = 20  # 19 digits and a sign
 _REAL_LENGTH: Final = 40
 
-# Possessive, and an unfinished string reaches to the end: one pass, whatever the bytes are.
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)', re.DOTALL)
+# Depth is measured without recursion, on what is left of a text without escapes and without all
+# that is no bracket or quote. Where a backslash stands outside a string, the parser ends.
+_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"]*+(?:"|\Z)')  # an unfinished one reaches to the end
+_NO_SHAPE: Final = bytes(set(range(256)) - set(b'"[]{}'))
+_STEPS: Final = tuple((byte in b"[{") - (byte in b"]}") for byte in range(256))
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _SAID: Final = 500  #: characters of a fault that is told: it may quote what somebody else wrote
-_BRACKET: Final = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
 _PREPARING: Final = threading.Lock()
 _PREPARED: Final[set[object]] = set()
@@ -63,6 +67,13 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _too_deep(data: bytes) -> bool:
+    """Whether a text nests deeper than is read, as far as a parser would come."""
+    plain = _ESCAPE.sub(b"", data) if b"\\" in data else data
+    brackets = _STRING.sub(b"", plain.translate(None, _NO_SHAPE))
+    return any(depth > MAX_DEPTH for depth in accumulate(map(_STEPS.__getitem__, brackets)))
+
+
 def parse_strict(data: bytes, *, cap: int, what: str = "the document") -> Any:
     """Parse `data` as JSON under the rules above.
 
@@ -73,11 +84,8 @@ def parse_strict(data: bytes, *, cap: int, what: str = "the document") -> Any:
         raise InvalidInput(
             "too-large", f"cannot read {what}: {len(data)} bytes, at most {cap} are allowed"
         )
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", data)):
-        depth += 1 if bracket.group() in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise InvalidInput("bad-json", f"cannot read {what}: nested deeper than {MAX_DEPTH}")
+    if _too_deep(data):
+        raise InvalidInput("bad-json", f"cannot read {what}: nested deeper than {MAX_DEPTH}")
     if data.count(b",") > MAX_ITEMS:
         raise InvalidInput("bad-json", f"cannot read {what}: more than {MAX_ITEMS} values")
     try:
