@@ -114,6 +114,8 @@ def _change(picture: Picture, records: Records) -> Change:
         except AllodError as error:
             records.refuse(row, error)
             continue
+        if document == picture.base.states.get(document.scope):
+            continue  # it is as it is said
         states[document.scope] = document
         record = document.device
         foreign = None if record is None else record.foreign
@@ -123,7 +125,9 @@ def _change(picture: Picture, records: Records) -> Change:
         if row.sbom is not None:
             bill = records.bills[row.sbom]
             blobs[bill.named.digest] = bill.data
-            words[-1] += f" Its SBOM ({bill.sbom.format}) names {len(bill.sbom.components)} parts."
+            count = len(bill.sbom.components)
+            parts = "1 part" if count == 1 else f"{count} parts"
+            words[-1] += f" Its SBOM ({bill.sbom.format}) names {parts}."
             remarks += [f"! {row.name}, SBOM: {fault}" for fault in bill.sbom.faults[:3]]
         elif foreign.sbom is None:
             remarks.append(f"! {row.name} has no SBOM: nothing is known of its software.")

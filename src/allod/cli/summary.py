@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from allod.cli.consequences import GRAVE, consequences
+from allod.cli.foreign import foreign_members
 from allod.cli.foreseen import REFUSED
 from allod.cli.output import Output
 from allod.cli.phrases import choices
@@ -40,6 +41,7 @@ class Summary:
     consequences: tuple[Remark, ...]
     remarks: tuple[str, ...] = ()
     words: tuple[str, ...] = ()  #: what it means, plainly
+    recorded: tuple[Member, ...] = ()  #: devices on record that it names: none of them hears of it
 
     @classmethod
     def of(
@@ -69,6 +71,7 @@ class Summary:
             following,
             remarks,
             words,
+            foreign_members({**reading.before, **reading.after}),
         )
 
     def proposed(self) -> Summary:
@@ -134,7 +137,7 @@ class Summary:
         if subject.startswith("by/"):
             author, _, scope = subject.removeprefix("by/").partition("/")
         try:
-            shown = show_scope(parse_scope(scope), self.devices)
+            shown = show_scope(parse_scope(scope), (*self.devices, *self.recorded))
         except AllodError:
             return subject
         return f"{shown}, as {author} decides" if author else shown

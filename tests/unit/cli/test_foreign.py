@@ -48,7 +48,7 @@ def test_a_device_goes_on_record_is_corrected_and_let_go(begun: Owner, tmp_path:
         "--group", "radiology", "--yes",
     )  # fmt: skip
     assert "the vendor controls it" in done["remarks"][0]
-    assert "names 1 parts" in done["remarks"][0]
+    assert "names 1 part." in done["remarks"][0]
     said = on_record(begun)["mr-1"]
     assert said["device"] == foreign_id(begun.fleet().id, "mr-1")
     assert (said["vendor"], said["model"], said["groups"]) == ("Acme", "MR 7", ["radiology"])
@@ -106,6 +106,13 @@ def test_many_at_once_from_a_table(begun: Owner, tmp_path: Path) -> None:
     assert found["pump-1"]["groups"] == ["icu", "ward-2"]
     assert found["pump-1"]["sbom"] == found["pump-2"]["sbom"]
     assert begun.do("status")["changes"][-1]["number"] == 1, "one change for all"
+    (tmp_path / "bad.json").unlink()
+    begun.run("device", "import", "--table", tmp_path / "all.csv", "--model", "P4", "--dry-run")
+    assert "Nothing to change" in begun.out
+    (tmp_path / "two.csv").write_text("name,model\npump-1,P3\npump-2,P4\n")
+    begun.run("device", "import", "--table", tmp_path / "two.csv", "--yes")
+    assert "device pump-2:" in begun.said
+    assert "pump-1" not in begun.said, "what is as it is said is not told again"
 
 
 def test_many_at_once_from_a_directory(tmp_path: Path) -> None:
