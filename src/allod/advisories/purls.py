@@ -67,7 +67,7 @@ def _component(said: SbomComponent, distribution: str) -> Component | Unmatchabl
         return Unmatchable(said, "no-purl", "it has no package URL, so its ecosystem is not known")
     try:
         purl = parse(said.purl)
-        placed = _placed(purl, purl.version or said.version, distribution)
+        placed = _placed(purl, said, distribution)
         if isinstance(placed, Nowhere):
             return Unmatchable(said, placed.code, placed.why)
         ecosystem, name, version = placed
@@ -81,13 +81,15 @@ def _component(said: SbomComponent, distribution: str) -> Component | Unmatchabl
     return Component(ecosystem, normalise(ecosystem, name), version, said)
 
 
-def _placed(purl: Purl, version: str, distribution: str) -> tuple[str, str, str] | Nowhere:
+def _placed(purl: Purl, said: SbomComponent, distribution: str) -> tuple[str, str, str] | Nowhere:
     """Ecosystem, name and version that advisories would use."""
+    version = purl.version or said.version
     if purl.type in _DISTRIBUTIONS:
         ecosystem = ecosystem_of(purl, distribution)
         if isinstance(ecosystem, Nowhere):
             return ecosystem
-        return ecosystem, *_packaged(purl, version, binary=base_of(ecosystem) in BINARY)
+        binary = base_of(ecosystem) in BINARY
+        return ecosystem, *_packaged(purl, said.source, version, binary=binary)
     known = _TYPES.get(purl.type)
     if known is None:
         return Nowhere("unknown-ecosystem", f"no advisories are known of {purl.type!r} packages")
@@ -104,30 +106,32 @@ def _placed(purl: Purl, version: str, distribution: str) -> tuple[str, str, str]
     return ecosystem, name, version
 
 
-def _packaged(purl: Purl, version: str, *, binary: bool) -> tuple[str, str]:
+def _packaged(purl: Purl, source: str, version: str, *, binary: bool) -> tuple[str, str]:
     """Name and version of a distribution's package: of its source, if advisories name that.
 
     A package that does not say its source has one of its own name and version, as in dpkg.
     """
-    epoch = purl.qualifiers.get("epoch", "") if purl.type == "rpm" else ""
-    source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source", "")
-    name = purl.name
-    if source and not binary and purl.qualifiers.get("arch") not in {"source", "src"}:
-        packed = _SOURCE_RPM.fullmatch(source)
-        read = None if packed else _SOURCE.fullmatch(source)
-        if packed:
-            name, version = packed.groups()
-        elif read:
-            name, version = read[1], read[2] or read[3] or version
-        else:
-            raise InvalidInput(
-                "bad-purl",
-                f"cannot read the source package {source[:80]!r}: it is like glibc@2.36-9",
-                source=source[:80],
-            )
-    if epoch and version and ":" not in version:
-        version = f"{epoch}:{version}"
-    return name, version
+    epoch = purl.qualifiers.get("epoch", "0")
+    version = _with_epoch(epoch, version)
+    source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or source
+    if not source or binary or purl.qualifiers.get("arch") in {"source", "src"}:
+        return purl.name, version
+    packed = _SOURCE_RPM.fullmatch(source)
+    if packed:
+        return packed[1], _with_epoch(epoch, packed[2])
+    read = _SOURCE.fullmatch(source)
+    if read is None:
+        raise InvalidInput(
+            "bad-purl",
+            f"cannot read the source package {source[:80]!r}: it is like glibc@2.36-9",
+            source=source[:80],
+        )
+    return read[1], read[2] or read[3] or version
+
+
+def _with_epoch(epoch: str, version: str) -> str:
+    """Some purls say the epoch apart from the version."""
+    return f"{epoch}:{version}" if version and epoch != "0" and ":" not in version else version
 
 
 def _toolchain(version: str) -> str:

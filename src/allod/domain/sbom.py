@@ -19,6 +19,7 @@ class SbomComponent:
     purl: str = ""  #: with version and qualifiers; empty: not said
     kind: str = "library"  #: as CycloneDX has it: library, application, operating-system, …
     cpe: str = ""
+    source: str = ""  #: its source package, like "glibc@2.36-9", said beside its purl
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from allod.wire.sbom_fields import Reading, version_of
 
 VERSIONS: Final = ("1.4", "1.5", "1.6", "1.7")
 _WRITTEN: Final = "1.6"
+_SOURCE: Final = "aquasecurity:trivy:Src"  #: begins the names of four properties
 
 
 def read_cyclonedx(document: dict[str, Any], *, what: str) -> Sbom:
@@ -62,7 +63,21 @@ def _component(reading: Reading, said: dict[str, Any], place: str) -> SbomCompon
         reading.text(said, "purl", place),
         reading.text(said, "type", place) or "library",
         reading.text(said, "cpe", place),
+        _source(reading, said, place) if "properties" in said else "",
     )
+
+
+def _source(reading: Reading, said: dict[str, Any], place: str) -> str:
+    """The source package of a distribution's package, which Trivy says in properties."""
+    parts: dict[str, str] = {}
+    for index, one in enumerate(reading.items(said, "properties", place)):
+        here = f"{place}.properties[{index}]"
+        if isinstance(one, dict) and str(one.get("name")).startswith(_SOURCE):
+            parts[one["name"].removeprefix(_SOURCE)] = reading.text(one, "value", here)
+    version = "-".join(filter(None, (parts.get("Version"), parts.get("Release"))))
+    if version and parts.get("Epoch", "0") not in {"", "0"}:
+        version = f"{parts['Epoch']}:{version}"
+    return "@".join(filter(None, (parts.get("Name"), version))) if parts.get("Name") else ""
 
 
 def _makers(reading: Reading, metadata: dict[str, Any]) -> Iterator[str]:

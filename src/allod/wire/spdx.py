@@ -6,6 +6,7 @@ package, is its subject.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from allod.wire.sbom_fields import Reading, version_of
 VERSIONS: Final = ("SPDX-2.3",)
 _DOCUMENT: Final = "SPDXRef-DOCUMENT"
 _NOTHING: Final = frozenset({"NOASSERTION", "NONE"})
+_SOURCE: Final = re.compile(r"built package from: (\S{1,400}) (\S{1,400})$")  #: as Trivy says it
 _CPES: Final = ("cpe23Type", "cpe22Type")
 
 
@@ -72,6 +74,7 @@ def _components(reading: Reading, said: dict[str, Any], place: str) -> list[Sbom
     purpose = reading.text(said, "primaryPackagePurpose", place)
     references = list(_references(reading, said, place))
     cpes = [at for kind, at in references for wanted in _CPES if kind == wanted]
+    built_from = _SOURCE.match(str(said.get("sourceInfo")))
     purls = dict.fromkeys(at for kind, at in references if kind == "purl")
     return [
         SbomComponent(
@@ -80,6 +83,7 @@ def _components(reading: Reading, said: dict[str, Any], place: str) -> list[Sbom
             purl,
             purpose.lower().replace("_", "-") or "library",
             cpes[0] if cpes else "",
+            "@".join(built_from.groups()) if built_from else "",
         )
         for purl in purls or ("",)
     ]

@@ -56,6 +56,8 @@ def test_registries(purl: str, expected: tuple[str, str, str]) -> None:
         ("deb/debian/x@1?distro=debian-bookworm", ("Debian:12", "x", "1")),
         ("deb/debian/x@1+b1?distro=debian-12&upstream=y%402", ("Debian:12", "y", "2")),
         ("deb/debian/x@1?distro=debian-12&upstream=y%20(1%3A2)", ("Debian:12", "y", "1:2")),
+        ("deb/ubuntu/x@1?distro=jammy&epoch=2", ("Ubuntu:22.04:LTS", "x", "2:1")),
+        ("deb/ubuntu/x@1?distro=jammy&epoch=2&upstream=y%403", ("Ubuntu:22.04:LTS", "y", "3")),
         ("deb/x@1?distro=debian-12", ("Debian:12", "x", "1")),
         ("deb/debian/x@1?distro=debian-12&arch=source&upstream=y", ("Debian:12", "x", "1")),
         ("deb/ubuntu/x@1?distro=jammy", ("Ubuntu:22.04:LTS", "x", "1")),
@@ -142,3 +144,12 @@ def test_unmatchable(purl: str, distribution: str, code: str) -> None:
     assert isinstance(answer, Unmatchable), answer
     assert (answer.said, answer.code) == (said, code)
     assert answer.why
+
+
+def test_source_beside_the_purl() -> None:
+    """A source package that the list says elsewhere counts, where the purl says none."""
+    plain = "pkg:deb/debian/libssl3@3.0.11-1?distro=debian-12"
+    for purl, name in ((plain, "openssl"), (f"{plain}&upstream=other", "other")):
+        answer = component_of(SbomComponent("libssl3", "", purl, source="openssl@3.0.11-1"))
+        assert isinstance(answer, Component)
+        assert (answer.name, answer.version) == (name, "3.0.11-1")

@@ -130,6 +130,28 @@ def test_every_purl_of_a_package_counts() -> None:
     assert found.components[0].cpe == "cpe:2.3:a:a:a:1:*:*:*:*:*:*:*"
 
 
+def test_a_source_package_is_read_where_trivy_says_it() -> None:
+    """Trivy says the source of a distribution's package beside its purl, in either format."""
+    said = {"Name": "openssl", "Version": "3.0.2", "Release": "0ubuntu1", "Epoch": "2", "X": "y"}
+    properties = [
+        {"name": f"aquasecurity:trivy:Src{key}", "value": value} for key, value in said.items()
+    ]
+    libssl = {"type": "library", "name": "libssl3", "purl": "pkg:deb/ubuntu/libssl3@1"}
+    for some, source in (
+        (properties, "openssl@2:3.0.2-0ubuntu1"),
+        (properties[:3], "openssl@3.0.2-0ubuntu1"),
+        (properties[:1], "openssl"),
+        (properties[1:], ""),
+        ([], ""),
+    ):
+        (found,) = decode_sbom(cyclonedx(components=[{**libssl, "properties": some}])).components
+        assert found.source == source
+    package = {"name": "libssl3", "sourceInfo": "built package from: openssl 3.0.2-0ubuntu1"}
+    assert decode_sbom(spdx(packages=[package])).components[0].source == "openssl@3.0.2-0ubuntu1"
+    package["sourceInfo"] = "acquired package info from DPKG DB: /var/lib/dpkg/status"
+    assert decode_sbom(spdx(packages=[package])).components[0].source == ""
+
+
 def test_a_part_that_cannot_be_read_is_told_by_its_place() -> None:
     """The others count; and of very many faults the rest is counted."""
     parts: list[Any] = [
