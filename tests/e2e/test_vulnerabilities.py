@@ -83,3 +83,60 @@ def test_a_flaw_is_found_weighed_and_mended(home: Home, kitchen: Device, tmp_pat
     assert home.do("vulnerabilities")["findings"] == []
     assert sum(home.do("status")["vulnerabilities"]["counts"].values()) == 0
     assert json.dumps(said(deploy(home, "2.1.1"))).count(FLAW)
+
+
+def watched(home: Home, hook: Path, status: int) -> list[str]:
+    """The codes of what one look tells, in a process of its own."""
+    words = ("advisories", "watch", "--once", "--on-finding", hook, "--json")
+    done = home.machine.run(*words)
+    assert done.returncode == status, done.stderr
+    return [one["code"] for one in json.loads(done.stdout)["events"]]
+
+
+def test_a_device_on_record_is_matched_and_a_hook_hears_once(home: Home, tmp_path: Path) -> None:
+    """A scanner that its vendor controls: found by the import, told to a hook, and over at last."""
+    sbom = tmp_path / "imager.cdx.json"
+    part = {"type": "library", "name": "waitress", "purl": "pkg:pypi/waitress@2.1.1"}
+    blob = {"type": "library", "name": "firmware"}
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
+    sbom.write_text(json.dumps({**document, "components": [part, blob]}))
+    taken = tmp_path / "taken"
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\necho $ALLOD_ALARM_CODE >> {taken}\n")
+    hook.chmod(0o755)
+    home.do("group", "add", "radiology", "--yes")
+    home.do(
+        "device", "import", "--name", "mr-1", "--vendor", "Acme", "--model", "Imager",
+        "--group", "radiology", "--sbom", sbom, "--yes",
+    )  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "one.json").write_text(
+        '{"id": "X-1", "modified": "2026-01-01T00:00:00Z"}'
+    )
+    home.do("advisories", "import", tmp_path / "empty", "--source", "empty")
+    assert watched(home, hook, 0) == []
+
+    news = home.do("advisories", "import", ADVISORIES, "--source", "pypa")["news"]
+    assert [one["code"] for fleet in news for one in fleet["events"]] == ["new-flaw"]
+    (line,) = home.do("vulnerabilities", "radiology")["findings"]
+    assert line["id"] == FLAW
+    assert line["where"][0]["kind"] == "foreign"
+    assert [one["name"] for one in home.do("vulnerabilities", "mr-1")["unknown"]] == ["firmware"]
+    assert watched(home, hook, 0) == []  # the import told it; the hook hears it now
+    home.do("device", "retire", "mr-1", "--yes")
+    assert watched(home, hook, 0) == ["flaw-gone"]
+    assert watched(home, hook, 0) == []
+    assert taken.read_text().split() == ["new-flaw", "flaw-gone"]
+
+
+def test_a_build_can_fail_on_a_flaw(home: Home, tmp_path: Path) -> None:
+    """Of a directory that is to be a release, before anything is pushed; and CycloneDX comes out."""
+    home.do("advisories", "import", ADVISORIES, "--source", "pypa")
+    app = toaster(home, "9.0", "2.1.1")
+    vex = tmp_path / "vex.cdx.json"
+    done = home.machine.run("vulnerabilities", app, "--fail-on", "high", "--cyclonedx", vex)
+    assert done.returncode == 7, done.stderr
+    (flaw,) = json.loads(vex.read_bytes())["vulnerabilities"]
+    assert flaw["id"] == FLAW
+    mended = home.machine.run("vulnerabilities", toaster(home, "9.1", "2.1.2"), "--fail-on", "low")
+    assert mended.returncode == 0, mended.stderr
