@@ -47,6 +47,7 @@ PAGES: dict[str, str] = {
     "api": "RecordedDevice RecordedList ChangeUpload ChangeReceipt FloorsUpload ServerOffer Problem Proposal ProposedEntry"
     " ProposalStatus ProposalSummary ProposalList ApprovalUpload CloseProposal ChannelUpload"
     " ChannelReceipt ChannelStatus ChannelList",
+    "sbom": "ReferenceStatement ReferenceSubject ReferencePredicate ReferencedDocument Attester",
     "release": "ReleaseWire ServiceWire ConstraintWire DataWire ConfigurationWire InterruptsWire"
     " HealthWire ReleaseStatement Subject ReleasePredicate",
 }
