@@ -36,6 +36,7 @@ COMPUTED = {
     "trust/metadata.py": "the fault of what was read",
     "tlog/lines.py": "the caller names the format that is read",
     "domain/ids.py": "the caller names the kind of identity",
+    "attestation/collected.py": "the fault of the attestation that came furthest",
 }
 #: Codes that reach `AllodError` through a table or a parameter.
 THROUGH_TABLES = {
@@ -107,6 +108,10 @@ def reported() -> set[str]:
             found |= literals(node.args[0])  # what the owner's command finds itself
         elif name in {"AlarmRaised", "_raise"} and len(node.args) > 1:
             found |= literals(node.args[1])
+        elif name == "said" and where.startswith("attestation/"):
+            found |= literals(named)  # of a step, without raising it
+        elif name == "_stopped" and where == "attestation/sigstore.py":
+            found |= literals(node.args[3])
         elif name == "_refuses" and where == "domain/terms.py":
             found |= literals(node.args[1])  # what devices say of a change that terms forbid
         elif name == "add" and where == "agent/engine_report.py":

@@ -125,7 +125,7 @@ def failed(steps: Steps, watched: Watched, error: Exception) -> None:
     if isinstance(error, InvalidBundle) or not isinstance(error, VerificationError):
         _stopped(steps, watched, "bundle", "bad-bundle", f"cannot read the bundle: {says}")
     elif watched.certified and says.startswith("invalid log entry"):
-        _stopped(steps, watched, "log", "bad-log-entry", f"cannot trust the log entry: {says}")
+        _stopped(steps, watched, "log", "not-logged", f"cannot trust the log entry: {says}")
     elif watched.certified:
         codes = {"log entry": "wrong-entry", "digest mismatch": "wrong-subject"}
         code = next((code for part, code in codes.items() if part in says), "bad-signature")
@@ -137,7 +137,7 @@ def failed(steps: Steps, watched: Watched, error: Exception) -> None:
             steps,
             watched,
             "certificate",
-            "bad-certificate",
+            "untrusted-certificate",
             f"cannot trust the certificate: {says}",
         )
     else:

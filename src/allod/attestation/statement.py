@@ -110,13 +110,13 @@ def decode_statement(payload: bytes, *, what: str = "the statement") -> Statemen
     """Read a statement.
 
     Raises:
-        InvalidInput: `too-large`, `bad-json`, `bad-document`, `wrong-statement`.
+        InvalidInput: `too-large`, `bad-json`, `bad-document`.
     """
     value = parse_strict(payload, cap=STATEMENT_CAP, what=what)
     read = convert(value, _Statement, what=what)
     if read.statement_type not in STATEMENT_TYPES:
         raise InvalidInput(
-            "wrong-statement",
+            "bad-document",
             f"cannot read {what}: it is {read.statement_type[:120]!r}, no in-toto statement",
         )
     if not 0 < len(read.subject) <= MAX_SUBJECTS:

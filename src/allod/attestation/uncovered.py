@@ -295,7 +295,7 @@ def _logged(bundle: Bundle, root: TrustRoot, watched: Watched) -> str:
     """The entry is in a log that counts, and says when.
 
     Raises:
-        Untrusted: `bad-log-entry`.
+        Untrusted: `not-logged`.
     """
     from sigstore._internal.trust import KeyringPurpose
 
@@ -305,7 +305,7 @@ def _logged(bundle: Bundle, root: TrustRoot, watched: Watched) -> str:
         _verifier(root, watched)._establish_time(cast("Any", seen))  # noqa: SLF001  # see above
     except Exception as error:  # whatever it stumbles over, it is not verified
         says = f"cannot trust the log entry: {plainly(error)}"
-        raise Untrusted("bad-log-entry", says) from error
+        raise Untrusted("not-logged", says) from error
     _note(seen, root, watched)
     attested = attested_of(watched)
     return f"{said_of('log', attested, watched)}, {said_of('time', attested, watched)}"

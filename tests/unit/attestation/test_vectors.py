@@ -21,17 +21,17 @@ ALL = sorted(file.rpartition("/")[0] for file in ROWS)
 #: directory -> the step that fails, its code, and words that say why.
 REASONS = {
     "conformance/bundle-empty-certificate-chain_fail": ("format", "bad-bundle", "chain is empty"),
-    "conformance/checkpoint-bad-keyhint_fail": ("log", "bad-log-entry", "Signature not found"),
+    "conformance/checkpoint-bad-keyhint_fail": ("log", "not-logged", "Signature not found"),
     "conformance/dsse-invalid-sig_fail": ("signature", "bad-signature", "invalid signature"),
     "conformance/dsse-mismatch-envelope_fail": ("signature", "wrong-entry", "payload hash"),
-    "conformance/inclusion-proof-corrupted-hash_fail": ("log", "bad-log-entry", "root hash"),
+    "conformance/inclusion-proof-corrupted-hash_fail": ("log", "not-logged", "root hash"),
     "conformance/integrated-time-in-future_fail": (
         "certificate",
         "wrong-time",
         "to 2026-05-07T15:28:10Z, and it was signed at 2026-05-07T15:34:11Z",
     ),
-    "conformance/invalid-checkpoint-signature_fail": ("log", "bad-log-entry", "checkpoint"),
-    "conformance/invalid-ct-key_fail": ("certificate", "bad-certificate", "SCT"),
+    "conformance/invalid-checkpoint-signature_fail": ("log", "not-logged", "checkpoint"),
+    "conformance/invalid-ct-key_fail": ("certificate", "untrusted-certificate", "SCT"),
     "conformance/message-digest-mismatch_fail": ("signature", "wrong-subject", "digest mismatch"),
     "npm/gundam-visor-cli-v1-tag-invalidsigprov": ("signature", "bad-signature", "not made by"),
     "sigstore-go/dsse-2sigs": ("bundle", "bad-bundle", "2 signatures"),
