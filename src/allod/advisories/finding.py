@@ -140,7 +140,7 @@ class Candidate:
     """A record's word about a package; whether a version is meant is still to be found."""
 
     advisory: Advisory  #: without `affected`
-    affected: Affected
+    affected: Affected  #: its name normalised
 
 
 class Advisories(Protocol):

@@ -71,8 +71,8 @@ class MemoryAdvisories:
             self._names[name].append(names)
         bare = replace(record, affected=())
         for one in record.affected:
-            place = (one.ecosystem, normalise(one.ecosystem, one.name))
-            self._about[place].append(Candidate(bare, one))
+            name = normalise(one.ecosystem, one.name)
+            self._about[one.ecosystem, name].append(Candidate(bare, replace(one, name=name)))
 
     @property
     def packages(self) -> frozenset[tuple[str, str]]:
