@@ -70,7 +70,7 @@ class Beside:
             if raw is None:
                 return False
             if len(self.found) >= MOST:
-                raise InvalidInput("too-many", f"cannot take more than {MOST} referrers")
+                raise InvalidInput("too-large", f"cannot take more than {MOST} referrers")
             document = oci.decode_manifest(raw, what=reference)
             about = None if document.subject is None else document.subject.digest
             if subject is not None and about != subject:
