@@ -8,12 +8,15 @@ device. Only then is a byte of the payload asked for (RFC 9124 REQ.USE.MFST.PRE_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from allod.agent.holdings import MANIFEST_CAP, Holdings
+from allod.agent.holdings import ReleaseRecord
 from allod.agent.ports import Clock, Transport
+from allod.agent.registry_files import Beside, RegistryFiles
 from allod.agent.transfer import Bandwidth, Blobs
 from allod.domain import configuration
 from allod.domain.desired import ReleaseOrder
@@ -21,17 +24,18 @@ from allod.domain.ids import Digest, ProviderName, Purl, package_name, parse_dig
 from allod.domain.observed import Facts
 from allod.domain.release import Release
 from allod.errors import InvalidInput, Refused, Unavailable, Untrusted
-from allod.trust.provenance import verify_provenance
-from allod.trust.release import STATEMENT_CAP, verify_release_statement
+from allod.trust.evidence import Mends, mended_by, verify_mends
+from allod.trust.policy import ATTESTATION_CAP, check_policy, policy_mark
+from allod.trust.release import STATEMENT_CAP, ReleaseIdentity, verify_release_statement
 from allod.wire import oci
-from allod.wire.provenance import PROVENANCE_CAP
+from allod.wire.evidence import EVIDENCE_CAP
 from allod.wire.release import CONFIG_CAP, decode_release
-from allod.wire.trust import ProvenancePolicy, ProviderDocument
+from allod.wire.trust import FleetDocument, ProviderDocument
 
-MAX_STATEMENTS: Final = 16  #: referrers that are tried before the release counts as unsigned
+MAX_EVIDENCE: Final = 16  #: statements of verifiers that are kept of a release
 
 
-class RegistrySource(Holdings):
+class RegistrySource(RegistryFiles):
     """Fetches releases through a transport and keeps them as blobs.
 
     Args:
@@ -40,6 +44,7 @@ class RegistrySource(Holdings):
         packages: `packages` of the state directory.
         fleet: the fleet's id, which is the first part of every repository's name.
         providers: the owner's documents about providers, as accepted (steps 4 to 7).
+        house: the fleet's own document, whose verifiers count; None: nobody's word does.
         fitness: reads what the device is.
         clock: for the bandwidth cap.
     """
@@ -54,14 +59,15 @@ class RegistrySource(Holdings):
         providers: Mapping[ProviderName, ProviderDocument],
         fitness: Callable[[], Facts],
         clock: Clock,
+        house: FleetDocument | None = None,
     ) -> None:
-        super().__init__(blobs, packages)
-        self._transport = transport
+        super().__init__(transport, blobs, packages)
         self._fleet = fleet
         self._providers = providers
         self._fitness = fitness
         self._clock = clock
-        self._fresh: dict[Digest, bytes] = {}
+        self._house = FleetDocument(fleet=fleet, name="") if house is None else house
+        self._looked: set[tuple[Purl, Digest]] = set()
 
     # --- descriptions --------------------------------------------------------------------------
 
@@ -77,7 +83,8 @@ class RegistrySource(Holdings):
             Unavailable: it can't be had now.
         """
         known = self.described(package, order.digest)
-        if known is not None and self._provider_of(package, order.digest) == order.provider:
+        same = self._provider_of(package, order.digest) == order.provider
+        if known is not None and same and self.vetted(package, order.digest):
             _same(package, order, known)
             return known
         self._fresh.clear()
@@ -95,15 +102,34 @@ class RegistrySource(Holdings):
         self._fits(release)
         # 9d. The provider says so too, for exactly this digest.
         statement = self._statement(repository, package, order, provider)
-        # 9e. And it was built as the owner demands (attack 20).
-        if provider.provenance is not None:
-            self._check_built(repository, package, order, provider.provenance)
-        for digest in {order.digest, manifest_digest, described.config, statement}:
-            if digest in self._fresh:
-                self._blobs.discard(digest)  # a damaged one may stand in the way
-                self._blobs.put(self._fresh[digest])
-        self._keep(package, order.digest, order.provider, manifest_digest, statement)
+        # 9e. And it was built, and comes, as the owner demands (attack 20).
+        proofs = self._vet(repository, package, order, provider)
+        needed = {order.digest, manifest_digest, described.config, statement, *proofs}
+        for digest in needed & self._fresh.keys():
+            self._blobs.discard(digest)  # a damaged one may stand in the way
+            self._blobs.put(self._fresh[digest])
+        record = ReleaseRecord(
+            provider=order.provider,
+            manifest=manifest_digest,
+            statement=statement,
+            policy=policy_mark(provider, self._house.verifiers),
+            proofs=tuple(sorted(proofs)),
+        )
+        self._keep(package, order.digest, record)
         return release
+
+    def vetted(self, package: Purl, digest: Digest) -> bool:
+        """Whether what is kept was found to meet the policy that is in force now.
+
+        A policy or verifiers that changed since make the device look again before it goes on.
+        """
+        record = self._record(package, digest)
+        if record is None:
+            return False
+        provider = self._providers.get(ProviderName(record.provider))
+        if provider is None:
+            return True  # nobody's policy: an order of an unknown provider is refused as such
+        return record.policy == policy_mark(provider, self._house.verifiers)
 
     def _provider(self, package: Purl, order: ReleaseOrder) -> ProviderDocument:
         provider = self._providers.get(order.provider)
@@ -182,44 +208,50 @@ class RegistrySource(Holdings):
             "push the release again with its signature",
         )
 
-    def _check_built(
-        self, repository: str, package: Purl, order: ReleaseOrder, policy: ProvenancePolicy
-    ) -> None:
-        """A builder's word about the order that fits the owner's policy."""
-        fault: Untrusted | InvalidInput = Untrusted(
-            "no-provenance",
-            f"cannot take {package} {order.version}: the owner asks how {order.provider} built it, "
-            "and no provenance is beside it",
-        )
-        for digest in self._referrers(repository, order.digest, oci.PROVENANCE):
-            try:
-                layer = oci.provenance_layer(self._blob_of_manifest(repository, digest))
-                envelope = self._blob(repository, layer.digest, layer.size, 2 * PROVENANCE_CAP)
-                verify_provenance(envelope, policy, order.digest)
-            except (Untrusted, InvalidInput) as error:
-                fault = error
-            else:
-                return
-        raise Untrusted(fault.code, fault.message, **fault.details) from fault
+    def _vet(
+        self, repository: str, package: Purl, order: ReleaseOrder, provider: ProviderDocument
+    ) -> tuple[Digest, ...]:
+        """The envelopes by which the owner's policy on this provider is met."""
+        if provider.provenance is None:
+            return ()
+        release = ReleaseIdentity(order.provider, package, order.version, order.digest)
+        beside = Beside(ATTESTATION_CAP)
+        envelopes = list(self._envelopes(repository, order.digest, oci.PROVENANCE, beside))
+        try:
+            return check_policy(provider, self._house.verifiers, release, envelopes).proofs
+        except Untrusted:
+            if beside.missing is not None:
+                raise beside.missing from None
+            raise
 
-    def _referrers(
-        self, repository: str, subject: Digest, kind: str = oci.STATEMENT
-    ) -> Iterator[Digest]:
-        data = self._reach().get(f"{repository}/referrers/{subject}", cap=MANIFEST_CAP)
-        if data is None:
-            return
-        found = 0
-        for entry in oci.decode_index(data, what="the list of referrers").manifests:
-            if entry.artifact_type == kind and found < MAX_STATEMENTS:
-                found += 1
-                yield parse_digest(entry.digest)
+    def evidence(self, package: Purl, order: ReleaseOrder) -> Mends:
+        """What verifiers say that the release mends, of each older one; looked for once a run.
 
-    # --- small blobs ---------------------------------------------------------------------------
+        What was kept of it is judged by the verifiers that the owner names now.
+        """
+        kept = self._evidence_kept(package, order.digest)
+        if self._transport is not None and (package, order.digest) not in self._looked:
+            self._looked.add((package, order.digest))
+            with contextlib.suppress(Unavailable):
+                kept = self._look_for_evidence(package, order, kept)
+        return mended_by(kept, self._house, package, order.version, order.digest)
 
-    def _reach(self) -> Transport:
-        if self._transport is None:
-            raise Unavailable("unreachable", "cannot fetch anything in this run: it has no source")
-        return self._transport
+    def _look_for_evidence(
+        self, package: Purl, order: ReleaseOrder, kept: list[bytes]
+    ) -> list[bytes]:
+        """What is beside the release now, with what was kept; what holds is kept, newest first."""
+        repository = f"v2/{self._fleet}/{order.provider}/{package_name(package)}"
+        beside = Beside(2 * EVIDENCE_CAP)
+        found = self._envelopes(repository, order.digest, oci.EVIDENCE, beside)
+        words: dict[bytes, datetime] = {}
+        for envelope in (*kept, *found):
+            with contextlib.suppress(Untrusted, InvalidInput):
+                word = verify_mends(envelope, self._house, package, order.version, order.digest)
+                words[envelope] = word.value.at
+        newest = sorted(words, key=lambda one: (words[one], one), reverse=True)[:MAX_EVIDENCE]
+        if newest:
+            self._keep_evidence(package, order.digest, newest)
+        return newest
 
     def _manifest(self, repository: str, digest: Digest) -> tuple[Digest, oci.Manifest]:
         """The release's manifest; of an index, the one for this device's architecture."""
@@ -231,34 +263,6 @@ class RegistrySource(Holdings):
         if not isinstance(document, oci.Manifest):
             raise InvalidInput("bad-manifest", "cannot read the release: an index within an index")
         return digest, document
-
-    def _blob_of_manifest(self, repository: str, digest: Digest) -> oci.Manifest:
-        return oci.decode_manifest(self._named(repository, digest))
-
-    def _named(self, repository: str, digest: Digest) -> bytes:
-        return self._small(f"{repository}/manifests/{digest}", digest, MANIFEST_CAP)
-
-    def _blob(self, repository: str, digest: Digest, size: int, cap: int) -> bytes:
-        if size > cap:
-            raise InvalidInput(
-                "too-large", f"cannot take {digest}: {size} bytes, at most {cap} are allowed"
-            )
-        return self._small(f"{repository}/blobs/{digest}", digest, cap)
-
-    def _small(self, path: str, digest: Digest, cap: int) -> bytes:
-        """A small file by its digest, from here or from the fleet; kept once all is verified."""
-        known = self._blobs.read(digest, cap=cap)
-        if known is not None:
-            return known
-        data = self._reach().get(path, cap=cap)
-        if data is None:
-            raise Unavailable(
-                "not-found", f"cannot find {digest}: the server does not have it (yet)"
-            )
-        if sha256(data) != digest:
-            raise Untrusted("wrong-digest", f"cannot take {digest}: what came is {sha256(data)}")
-        self._fresh[digest] = data
-        return data
 
     # --- payloads ------------------------------------------------------------------------------
 

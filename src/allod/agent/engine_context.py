@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from allod.agent.engine_acts import Findings
@@ -28,7 +28,7 @@ from allod.domain.resolution import (
 )
 from allod.domain.rollout import Progress, mark_of
 from allod.domain.surroundings import Surroundings
-from allod.domain.terms import Packages
+from allod.domain.terms import Packages, Versions
 from allod.wire.report import Authority, RestartReport
 from allod.wire.trust import ProviderDocument
 
@@ -138,10 +138,27 @@ class Context:
         ordered = () if isinstance(software, Unresolved) else software.releases
         try:
             self._grounds.see(package, described & {one.digest for one in ordered}, self._now)
-            return self._grounds.of(package, managers_of(wanted), self._now)
+            known = self._grounds.of(package, managers_of(wanted), self._now)
+            return replace(known, mends=self._mends(wanted, has))
         except OSError as error:
             self._findings.alarm("disk", f"cannot remember what terms ask of {package}: {error}")
             return unknown(self._now)
+
+    def _mends(
+        self, wanted: ResolvedPackage, has: Observed | None
+    ) -> dict[Digest, frozenset[tuple[str, str]]]:
+        """What verifiers say of ordered releases over the one that runs, where a term asks them."""
+        software = wanted.software
+        if isinstance(software, Unresolved) or has is None or has.running is None:
+            return {}
+        if not any(isinstance(one, Versions) and one.asks_verifiers for one in software.terms):
+            return {}
+        found = {}
+        for order in software.releases:
+            if order.digest != has.running.digest and order.digest in has.described:
+                mends = self._world.source.evidence(wanted.package, order)
+                found[order.digest] = mends.get(has.running.digest, frozenset())
+        return found
 
     def restart(self, order: ResolvedRestart) -> Decision:
         """Whether the terms allow a restart of the machine now."""

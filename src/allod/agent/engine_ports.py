@@ -35,6 +35,16 @@ class ReleaseSource(Protocol):
         """The description, if it is kept here; read from the disk and checked by digest."""
         ...
 
+    def vetted(self, package: Purl, digest: Digest) -> bool:
+        """Whether what is described meets the owner's policy on its provider as it is now."""
+        ...
+
+    def evidence(
+        self, package: Purl, order: ReleaseOrder
+    ) -> Mapping[Digest, frozenset[tuple[str, str]]]:
+        """Older release -> (source, flaw) that the ordered one mends, by verifiers' words."""
+        ...
+
     def fetch(self, package: Purl, digest: Digest, *, bandwidth: int | None) -> None:
         """Fetch and keep the payload, resuming what came before; digests checked on the way.
 

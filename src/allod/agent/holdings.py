@@ -1,6 +1,7 @@
 """What the device keeps of releases and configuration documents: verified, and found by digest.
 
     packages/<package>/releases/<hex>   which blobs make up a release that was verified
+    packages/<package>/evidence/<hex>   which blobs say what it mends
     accepted/documents/<hex>            configuration documents
 
 Everything is checked by its digest again when it is read; a record that is damaged counts as
@@ -14,7 +15,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, TypeVar
 
 from allod.agent.files import PIECE, names_in
 from allod.agent.transfer import Blobs
@@ -24,6 +25,7 @@ from allod.durable import make_directory, remove_file, write_atomic
 from allod.errors import InvalidInput, Unavailable
 from allod.wire import oci
 from allod.wire.codec import Document, decode, encode
+from allod.wire.evidence import EVIDENCE_CAP
 from allod.wire.release import CONFIG_CAP, decode_release
 
 MANIFEST_CAP: Final = 256 * 1024  #: bytes of a manifest that a device is willing to read
@@ -40,6 +42,19 @@ class ReleaseRecord(Document, frozen=True, kw_only=True):
     provider: str
     manifest: str  #: digest of the manifest for this platform; the order may name an index
     statement: str  #: digest of the provider's envelope
+    policy: str = ""  #: mark of the policy that was met; empty: there was none
+    proofs: tuple[str, ...] = ()  #: digests of the envelopes by which it was met
+
+
+class EvidenceRecord(Document, frozen=True, kw_only=True):
+    """What verifiers say of a release, as far as it was verified when it came."""
+
+    type: Literal["allod.evidence-record"] = "allod.evidence-record"
+    format: Literal[1] = 1
+    envelopes: list[str]  #: digests
+
+
+_Record = TypeVar("_Record", ReleaseRecord, EvidenceRecord)
 
 
 class Holdings:
@@ -54,16 +69,40 @@ class Holdings:
         self._blobs = blobs
         self._packages = packages
 
-    def _keep(
-        self, package: Purl, digest: Digest, provider: str, manifest: Digest, statement: Digest
-    ) -> None:
+    def _keep(self, package: Purl, digest: Digest, record: ReleaseRecord) -> None:
         """Write down, durably, what was verified."""
-        record = ReleaseRecord(provider=provider, manifest=manifest, statement=statement)
-        place = self._record_path(package, digest)
+        self._write(self._record_path(package, digest), record)
+
+    def _keep_evidence(self, package: Purl, digest: Digest, envelopes: Iterable[bytes]) -> None:
+        """Keep what verifiers say of a release, durably, in place of what was kept before."""
+        named = [self._blobs.put(one) for one in envelopes]
+        record = EvidenceRecord(envelopes=[str(one) for one in named])
+        before = self._evidence_blobs(package, digest)
+        if before != set(named):
+            self._write(self._evidence_path(package, digest), record)
+            self._drop(before - set(named))
+
+    def _write(self, place: Path, record: ReleaseRecord | EvidenceRecord) -> None:
         make_directory(place.parent.parent, mode=0o755)  # services pass through here
         make_directory(place.parent)
         data = encode(record)
         write_atomic(place, data + sha256(data).encode())
+
+    def _evidence_kept(self, package: Purl, digest: Digest) -> list[bytes]:
+        """The envelopes that are kept whole; what they are worth is judged where they are used."""
+        read = (
+            self._blobs.read(one, cap=2 * EVIDENCE_CAP)
+            for one in sorted(self._evidence_blobs(package, digest))
+        )
+        return [envelope for envelope in read if envelope is not None]
+
+    def _evidence_path(self, package: Purl, digest: Digest) -> Path:
+        place = self._packages / file_name(package) / "evidence"
+        return place / digest.removeprefix("sha256:")
+
+    def _evidence_blobs(self, package: Purl, digest: Digest) -> set[Digest]:
+        record = _read(self._evidence_path(package, digest), EvidenceRecord)
+        return set() if record is None else {parse_digest(one) for one in record.envelopes}
 
     def described(self, package: Purl, digest: Digest) -> Release | None:
         """The description, if it is kept here whole; its digests are checked again."""
@@ -88,12 +127,7 @@ class Holdings:
 
     def _record(self, package: Purl, digest: Digest) -> ReleaseRecord | None:
         """What was verified; damaged counts as missing, and is verified anew."""
-        with contextlib.suppress(OSError, InvalidInput):
-            stored = self._record_path(package, digest).read_bytes()
-            data, mark = stored[:-_MARK], stored[-_MARK:]
-            if sha256(data).encode() == mark:
-                return decode(data, ReleaseRecord, cap=_RECORD_CAP)
-        return None
+        return _read(self._record_path(package, digest), ReleaseRecord)
 
     def _provider_of(self, package: Purl, digest: Digest) -> str:
         record = self._record(package, digest)
@@ -166,6 +200,11 @@ class Holdings:
         """Remove description and payload, but for what other releases need too."""
         gone = self._blobs_of(package, digest)
         remove_file(self._record_path(package, digest))
+        remove_file(self._evidence_path(package, digest))
+        self._drop(gone)
+
+    def _drop(self, gone: set[Digest]) -> None:
+        """Discard blobs, but for what some release needs."""
         needed: set[Digest] = set()
         for other in self._all_packages():
             for release in self._recorded(other):
@@ -179,10 +218,12 @@ class Holdings:
                 yield purl_of_file(name)
 
     def _blobs_of(self, package: Purl, digest: Digest) -> set[Digest]:
+        said = self._evidence_blobs(package, digest)
         record = self._record(package, digest)
         if record is None:
-            return set()
-        found = {digest, parse_digest(record.manifest), parse_digest(record.statement)}
+            return said
+        found = said | {digest, parse_digest(record.manifest), parse_digest(record.statement)}
+        found |= {parse_digest(one) for one in record.proofs}
         manifest = self._kept(package, digest)
         if manifest is not None:
             found |= {manifest.config, *(layer.digest for layer in manifest.layers)}
@@ -226,3 +267,13 @@ class Holdings:
 
     def _document_path(self, digest: Digest) -> Path:
         return self._documents / digest.removeprefix("sha256:")
+
+
+def _read(place: Path, kind: type[_Record]) -> _Record | None:
+    """A record; damaged counts as missing."""
+    with contextlib.suppress(OSError, InvalidInput):
+        stored = place.read_bytes()
+        data, mark = stored[:-_MARK], stored[-_MARK:]
+        if sha256(data).encode() == mark:
+            return decode(data, kind, cap=_RECORD_CAP)
+    return None

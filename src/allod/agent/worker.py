@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -53,10 +53,8 @@ from allod.agent.transfer import Blobs
 from allod.agent.transport import HttpTransport
 from allod.agent.transport_stick import StickTransport
 from allod.agent.view import View, load_view
-from allod.domain.ids import ProviderName
 from allod.errors import AllodError, Unavailable, Untrusted
 from allod.wire.report import Alarm
-from allod.wire.trust import ProviderDocument
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -76,10 +74,8 @@ class Workplace:
     bound: Bound
     key: FileIdentityKey
 
-    def world(
-        self, transport: Transport | None, providers: Mapping[ProviderName, ProviderDocument]
-    ) -> World:
-        """All ports, each with its adapter."""
+    def world(self, transport: Transport | None, view: View | None) -> World:
+        """All ports, each with its adapter; `view` is what the owner says, as it was accepted."""
         state, settings, clock = self.state, self.settings, self.clock
         host = SystemHost(settings.facts)
         services, kept = make_services(state, settings), SecretStore(state.secrets)
@@ -88,9 +84,10 @@ class Workplace:
             Blobs(state.root / "blobs", reserve=settings.reserve_bytes),
             state.root / "packages",
             fleet=self.bound.fleet,
-            providers=providers,
+            providers={} if view is None else view.providers,
             fitness=host.fitness,
             clock=clock,
+            house=None if view is None else view.fleet,
         )
         return World(
             clock=clock,
@@ -185,8 +182,7 @@ def run(state: StateDir, *, stick: Path | None = None) -> int:
         before = standing(state, clock, bound).view
     except AllodError:
         before = None  # acceptance will say so; what was interrupted is mended all the same
-    known = {} if before is None else before.providers
-    place.engine(place.world(None, known), ledger, findings).recover(before)
+    place.engine(place.world(None, before), ledger, findings).recover(before)
     with open_transport(place, stick) as transport:
         link = Link(state, clock, bound, key, transport, on_stick=stick is not None)
         found = _accepted(link, state)
@@ -223,7 +219,7 @@ def _converge(
     view: View,
     stick: Path | None,
 ) -> int:
-    world = place.world(transport, view.providers)
+    world = place.world(transport, view)
     engine = place.engine(world, ledger, findings)
     outcome: Outcome = engine.converge(view)
     if not outcome.handed_over and found.fresh:

@@ -160,6 +160,11 @@ class Versions:
             return "only patches of the same minor version"
         return f"only security fixes, by the word of {', '.join(sorted(self.evidence)) or 'nobody'}"
 
+    @property
+    def asks_verifiers(self) -> bool:
+        """Whether somebody beside the provider may say that a release mends something."""
+        return self.rule is VersionRule.SECURITY and not self.evidence <= {PROVIDER}
+
     def judge(self, change: Change, facts: ChangeFacts, now: datetime) -> Reason:
         """Refuses `version-rule`."""
         wanted, running = change.release, facts.running

@@ -170,6 +170,8 @@ class FakeSource:
     online: bool = True
     distrusted: set[Digest] = field(default_factory=set)
     fetched: list[Digest] = field(default_factory=list)
+    unmet: set[Digest] = field(default_factory=set)  #: the owner asks for more since
+    mends: dict[Digest, dict[Digest, frozenset[tuple[str, str]]]] = field(default_factory=dict)
 
     def _reach(self) -> None:
         if not self.online:
@@ -183,6 +185,8 @@ class FakeSource:
             raise Untrusted("auth", "cannot accept the release: its provider did not sign it")
         if order.digest not in self.remote:
             raise Unavailable("not-found", "cannot find the release; push it")
+        if order.digest in self.unmet:
+            raise Untrusted("no-provenance", "cannot take it: nobody says how it was built")
         self.descriptions[order.digest] = self.remote[order.digest][0]
         return self.descriptions[order.digest]
 
@@ -190,6 +194,18 @@ class FakeSource:
         """What is kept."""
         del package
         return self.descriptions.get(digest)
+
+    def vetted(self, package: Purl, digest: Digest) -> bool:
+        """Unless it is to be looked at again."""
+        del package
+        return digest not in self.unmet
+
+    def evidence(
+        self, package: Purl, order: ReleaseOrder
+    ) -> Mapping[Digest, frozenset[tuple[str, str]]]:
+        """What verifiers say."""
+        del package
+        return self.mends.get(order.digest, {})
 
     def fetch(self, package: Purl, digest: Digest, *, bandwidth: int | None) -> None:
         """Fetch the payload."""

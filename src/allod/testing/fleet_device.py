@@ -237,6 +237,7 @@ class FleetDevice:
             providers=providers,
             fitness=hardware.host.fitness,
             clock=hardware.clock,
+            house=None if view is None else view.fleet,
         )
         tell = self._tellers()
         ports: dict[str, Any] = {**hardware.ports(), "source": source}
