@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.vulnerabilities.shop import FLAW, Shop, known, sbom, waitress
+from tests.unit.domain.plan_world import did, digest, followed, refused
 
 from allod.advisories.assessing import assess
 from allod.cli.vulnerabilities.found import Line, wares_of
 from allod.cli.vulnerabilities.stored import Store
+from allod.domain.terms import PROVIDER, VersionRule, Versions
 from allod.wire.trust import Withdrawal
 
 
@@ -44,3 +46,11 @@ def test_attack_17_a_recalled_release_is_not_offered_as_the_cure(
     assert offered() == ["1.2"]
     withdrawn[cures[1].digest] = Withdrawal(digest=cures[1].digest, why="it burns bread too")
     assert offered() == []
+
+
+def test_attack_17_a_recalled_fix_is_not_taken() -> None:
+    """Whoever takes security fixes takes none that was recalled, whatever it mends."""
+    world = followed(Versions(VersionRule.SECURITY, frozenset({PROVIDER})), mends=(FLAW,))
+    assert did(world.plan()) == ["Transfer"]
+    found = world.plan(withdrawn={digest("2.0.2"): "it burns bread"})
+    assert (did(found), refused(found)) == ([], ["withdrawn"])
