@@ -19,7 +19,7 @@ BUILDER = "https://builds.example/trusted"
 def learn(stage: Stage) -> None:
     """The owner takes in advisories, from a directory: no device, no network, nobody is asked.
 
-    The bathroom's toaster still runs on waitress 2.1.1: one flaw, under three names, is one line.
+    All three toasters run on waitress 2.1.1: one flaw, under three names, is one line.
     """
     stage.owner.run(
         "advisories", "import", ADVISORIES, "--source", "pypa", "--licence", "CC-BY-4.0", tell=True
@@ -31,6 +31,8 @@ def learn(stage: Stage) -> None:
         raise Failed(f"found is {found}")
     if not any("2.1.2" in str(one["releases"]) for one in found):
         raise Failed(f"no release is said to mend it: {found}")
+    if not all(name in str(found) for name in stage.devices):
+        raise Failed(f"not all who run it are named: {found}")
 
 
 def flaws(stage: Stage) -> list[dict[str, Any]]:
@@ -64,7 +66,10 @@ def attest(stage: Stage, directory: Path, version: str, builder: Builder, code: 
 
 
 def mend(stage: Stage) -> None:
-    """2.1.2 is deployed: the preview says which flaw it mends and who built it; the flaw is gone."""
+    """2.1.2 for the bathroom: the preview says which flaw it mends and who built it; it is gone.
+
+    The kitchen has it by its provider's channel.
+    """
     stage.owner.run(
         "deploy", "bathroom", "toaster@2.1.2", "--accept", "network.listen:tcp/28080", "--yes",
         tell=True,
@@ -82,4 +87,4 @@ def elsewhere(stage: Stage) -> None:
     attest(stage, directory, version, Builder.new("https://builds.example/rented"), "no-provenance")
 
 
-ACTS: tuple[Callable[[Stage], None], ...] = (learn, built, mend, elsewhere)
+ACTS: tuple[Callable[[Stage], None], ...] = (built, mend, elsewhere)  # `learn` comes earlier

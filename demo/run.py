@@ -33,8 +33,8 @@ It goes on running. In a shell:
 
 
 ACTS = (
-    *acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS, *delegates.ACTS,
-    *evidence.ACTS, acts.finish,
+    *acts.ACTS, *attacks.ACTS, acts.undo, *histories.ACTS,
+    evidence.learn, *delegates.ACTS, *evidence.ACTS, acts.finish,
 )  # fmt: skip
 
 
