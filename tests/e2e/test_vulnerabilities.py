@@ -10,6 +10,13 @@ from typing import Any
 import pytest
 from tests.e2e.home import Device, Home
 
+from allod.cli.catalog import Catalog, PackageVersion
+from allod.cli.picture import take
+from allod.cli.vulnerabilities.bills import Bills
+from allod.cli.vulnerabilities.payloads import Payloads
+from allod.cli.vulnerabilities.ware import Release
+from allod.domain.ids import Version
+
 pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 ADVISORIES = Path(__file__).resolve().parents[2] / "demo" / "advisories"
@@ -83,6 +90,23 @@ def test_a_flaw_is_found_weighed_and_mended(home: Home, kitchen: Device, tmp_pat
     assert home.do("vulnerabilities")["findings"] == []
     assert sum(home.do("status")["vulnerabilities"]["counts"].values()) == 0
     assert json.dumps(said(deploy(home, "2.1.1"))).count(FLAW)
+
+
+def test_an_unsigned_release_is_known_by_its_payload(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was pushed without a signed SBOM is looked into, whatever lies beside it."""
+    app = toaster(home, "2.1.1", "2.1.1")
+    home.do("release", "push", app)
+    fleet = home.fleet()
+    catalog = take(fleet).catalog
+    named = catalog.resolve(PackageVersion("toaster", Version("2.1.1")))
+    release = Release(named.provider, named.package, named.version, named.digest)
+    monkeypatch.setattr(Catalog, "referrers", lambda *_: [])  # the server shows none
+    bills = Bills(catalog, home.place / "bills", Payloads(catalog).list_of)
+    ware = bills.ware(release)
+    assert [(one.name, one.version) for one in ware.parts] == [("waitress", "2.1.1")]
+    assert ware.listed_by == "Allod, from the payload"
 
 
 def watched(home: Home, hook: Path, status: int) -> list[str]:

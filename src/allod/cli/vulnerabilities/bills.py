@@ -1,13 +1,13 @@
 """What releases are made of, by SBOMs that their providers signed, or that Allod can make again.
 
-A list of parts that nobody signed says what whoever put it there wants: it is shown as unsigned,
-and its parts do not count. What was read once is kept under the release's digest, with the
+A list of parts that nobody signed says what whoever put it there wants: its parts do not count.
+Where there is no other, Allod looks into the payload itself. What was read once is kept under the release's digest, with the
 signature, which is checked each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,6 +19,7 @@ from allod.durable import make_directory, write_atomic
 from allod.errors import AllodError, InvalidInput, Unavailable
 from allod.trust.references import signed_documents
 from allod.wire.codec import Document, decode, encode
+from allod.wire.cyclonedx import encode_cyclonedx
 from allod.wire.oci import PROVENANCE, Descriptor
 from allod.wire.reference import REFERENCE_CAP
 from allod.wire.sbom import SBOM_CAP, SBOM_TYPES, decode_sbom
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from allod.wire.trust import ProviderDocument
 
 _KEPT_CAP: Final = 2 * SBOM_CAP
-_MOST: Final = 16  #: referrers of a kind that are read of one release
+_MOST: Final = 64  #: referrers of a kind that are read of one release
 _OTHERWISE: Final = {
-    "no-sbom": "no SBOM lies beside it: what it is made of is not known",
+    "no-sbom": "no SBOM lies beside it, and its payload does not say what it is made of",
     "sbom-unsigned": "the SBOM beside it is not signed by its provider: its parts do not count",
 }
 
@@ -62,11 +63,14 @@ class Bills:
     Args:
         catalog: the registry, and the providers' keys.
         directory: where what was read is kept.
+        make: gives the list that Allod makes of a release's payload; None: there is none.
     """
 
     catalog: Catalog
     directory: Path
+    make: Callable[[Release], Sbom | None] = lambda _: None
     _known: dict[Digest, Bill] = field(default_factory=dict)
+    _unsigned: set[Digest] = field(default_factory=set)
 
     def ware(self, release: Release) -> Ware:
         """A release with its parts; what cannot be known is said, and nothing raised."""
@@ -97,21 +101,44 @@ class Bills:
         if provider is None:
             return Bill(code="unknown-provider", why=f"{release.provider} is no provider any more")
         try:
-            kept = self._kept(release)
-            if kept is not None:
-                bill = _counted(kept, release, provider)
-                if not bill.code:
-                    return bill
-            read = self._read(release)
-            bill = _counted(read, release, provider)
+            return self._signed(release, provider) or self._made(release)
         except Unavailable as error:
             return Bill(code=error.code, why=f"its SBOM cannot be fetched: {error.message}")
         except AllodError as error:
             return Bill(code=error.code, why=error.message)
-        if not bill.code:
-            make_directory(self.directory)
-            write_atomic(self._path(release), encode(read))
+
+    def _signed(self, release: Release, provider: ProviderDocument) -> Bill | None:
+        """By the lists that its provider signed, as they were kept or as they lie there now."""
+        kept = self._kept(release)
+        bill = None if kept is None else _counted(kept, release, provider)
+        if bill is not None:
+            return bill
+        read = self._read(release)
+        bill = _counted(read, release, provider)
+        if bill is not None:
+            self._keep(self._path(release), encode(read))
+        elif read.lists:
+            self._unsigned.add(release.digest)
         return bill
+
+    def _made(self, release: Release) -> Bill:
+        """By the list that Allod makes of the payload; it is made once."""
+        path = self._path(release).with_suffix(".made.json")
+        try:
+            data = path.read_bytes()
+        except OSError:
+            sbom = self.make(release)
+            data = b"" if sbom is None else encode_cyclonedx(sbom)
+            self._keep(path, data)
+        if data:
+            sbom = decode_sbom(data, what=f"what Allod reads in {release.shown}")
+            return Bill((sbom,), "Allod, from the payload")
+        code = "sbom-unsigned" if release.digest in self._unsigned else "no-sbom"
+        return Bill(code=code, why=_OTHERWISE[code])
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        make_directory(self.directory)
+        write_atomic(path, data)
 
     def _path(self, release: Release) -> Path:
         return self.directory / f"{release.digest.removeprefix('sha256:')}.json"
@@ -148,19 +175,13 @@ class Bills:
                 yield data
 
 
-def _counted(kept: KeptBill, release: Release, provider: ProviderDocument) -> Bill:
-    """Those lists that the provider's statements bind to the release."""
-    if not kept.lists:
-        return _nothing("no-sbom")
+def _counted(kept: KeptBill, release: Release, provider: ProviderDocument) -> Bill | None:
+    """By those lists that the provider's statements bind to the release; None: there is none."""
     bound = signed_documents(kept.statements, provider, release.digest)
     signed = [data for data in kept.lists if sha256(data) in bound]
     if not signed:
-        return _nothing("sbom-unsigned")
+        return None
     what = f"the SBOM of {release.shown}"
     sboms = tuple(decode_sbom(data, what=what) for data in signed)
     maker = ", made by Allod" if all(one.by_allod for one in sboms) else ""
     return Bill(sboms, f"{release.provider}{maker}")
-
-
-def _nothing(code: str) -> Bill:
-    return Bill(code=code, why=_OTHERWISE[code])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from allod.cli.vulnerabilities.bills import Bills
 from allod.cli.vulnerabilities.foreign import foreign_ware
 from allod.cli.vulnerabilities.hosts import OS_FACT, parts_of, whole_inventory
+from allod.cli.vulnerabilities.payloads import Payloads
 from allod.cli.vulnerabilities.ware import (
     Blind,
     Kind,
@@ -47,7 +48,8 @@ class Fleet:
     @cached_property
     def bills(self) -> Bills:
         """The SBOMs of its releases."""
-        return Bills(self.picture.catalog, self._room / "bills")
+        catalog = self.picture.catalog
+        return Bills(catalog, self._room / "bills", Payloads(catalog).list_of)
 
     @property
     def _room(self) -> Path:

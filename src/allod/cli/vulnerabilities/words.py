@@ -99,6 +99,7 @@ def finding_data(one: Finding) -> dict[str, Any]:
                 "source": hit.advisory.source,
                 "file": hit.advisory.file,
                 "place": hit.affected.place,
+                "licence": hit.advisory.licence,
                 "modified": hit.advisory.modified,
                 "matched": hit.matched,
                 "fixed": list(hit.fixed),
@@ -219,7 +220,7 @@ def _said(one: Finding) -> Iterator[str]:
         yield f"! known to be exploited since {one.exploited.added}{ransom} (KEV)"
     if one.epss is not None:
         chance = f"{one.epss.score:.1%} within 30 days"
-        yield f"likely to be exploited: {chance}, more than {one.epss.percentile:.0%} of all (EPSS)"
+        yield f"exploited with a likelihood of {chance}, above {one.epss.percentile:.0%} of all (EPSS)"
     if one.vex is not None:
         status = str(one.vex.status).replace("_", " ")
         why = one.vex.justification.replace("_", " ") or one.vex.says

@@ -98,6 +98,11 @@ class Shop:
         """Its SBOMs, with nothing in memory."""
         return Bills(self.catalog, self.directory / "bills")
 
+    @property
+    def place(self) -> str:
+        """Where the toaster's releases lie."""
+        return self.acme.repository(TOASTER)
+
     def push(self, version: str, *lists: bytes, sign: bool = True, **about: str) -> Release:
         """A release with SBOMs beside it, signed or not; `about`: another subject's digest."""
         made = payload(
@@ -107,7 +112,7 @@ class Shop:
             mends=tuple(about.pop("mends", "").split()),
         )
         order = self.acme.push(made)
-        place = self.acme.repository(TOASTER)
+        place = self.place
         files = self.acme.transport.files
         raw = files[f"{place}/manifests/{order.digest}"]
         files[f"{place}/manifests/{version}"] = raw

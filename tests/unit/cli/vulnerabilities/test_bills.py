@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,11 @@ import pytest
 from tests.unit.cli.vulnerabilities.shop import Shop, sbom, waitress
 
 from allod.cli.vulnerabilities.bills import KeptBill
+from allod.cli.vulnerabilities.ware import Release
+from allod.domain.sbom import Sbom, SbomComponent
 from allod.testing.registry import Publisher
 from allod.wire.codec import decode, encode
+from allod.wire.oci import PROVENANCE
 
 
 @pytest.fixture
@@ -79,3 +83,34 @@ def test_faulty_parts_are_said(shop: Shop) -> None:
     """A part that cannot be read makes the release's parts not wholly known."""
     release = shop.push("2.1.1", sbom(waitress("2.1.1"), {"type": "library"}))
     assert [code for code, _ in shop.bills.ware(release).unseen] == ["bad-sbom"]
+
+
+def test_what_the_payload_says_counts_where_nobody_signed(shop: Shop) -> None:
+    """Allod makes the list itself, once; an unsigned one beside it is not believed."""
+    release = shop.push("2.1.1", sbom(), sign=False)
+    made: list[Release] = []
+
+    def make(one: Release) -> Sbom:
+        made.append(one)
+        part = SbomComponent("waitress", "2.1.1", "pkg:pypi/waitress@2.1.1")
+        return Sbom("CycloneDX 1.6", (part,), made_by=("Allod",))
+
+    for _ in range(2):
+        ware = replace(shop.bills, make=make).ware(release)
+        assert [one.name for one in ware.parts] == ["waitress"]
+        assert (ware.listed_by, ware.unseen) == ("Allod, from the payload", ())
+    assert made == [release]
+    bound = shop.reference(release.digest, sbom())
+    size = len(shop.acme.transport.files[f"{shop.place}/manifests/{release.digest}"])
+    shop.acme.attach(shop.place, release.digest, size, bound, kind=PROVENANCE)
+    assert replace(shop.bills, make=make).ware(release).listed_by == "acme"
+
+
+def test_a_payload_that_says_nothing_is_looked_into_once(shop: Shop) -> None:
+    """What is unknown stays so without being fetched again."""
+    release = shop.push("1.0")
+    asked: list[Release] = []
+    for _ in range(2):
+        bills = replace(shop.bills, make=asked.append)
+        assert [code for code, _ in bills.ware(release).unseen] == ["no-sbom"]
+    assert asked == [release]
