@@ -155,7 +155,8 @@ class Catalog:
         except AllodError:
             return ()
         tags = answer.get("tags") if isinstance(answer, dict) else None
-        return tuple(str(tag)[:128] for tag in tags or ())
+        named = (str(tag)[:128] for tag in tags or ())
+        return tuple(tag for tag in named if not tag.startswith("sha256-"))  # no version: OCI's own
 
     def release(self, provider: ProviderName, package: Purl, digest: Digest) -> Release:
         """What the release of that digest says, for its first platform if there are several.

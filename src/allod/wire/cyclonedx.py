@@ -13,6 +13,7 @@ from allod.wire.codec import encode
 from allod.wire.sbom_fields import Reading, version_of
 
 VERSIONS: Final = ("1.4", "1.5", "1.6", "1.7")
+UNREAD: Final = "allod:unread"  #: property of the list: a part that could not be read, in words
 _WRITTEN: Final = "1.6"
 _SOURCE: Final = "aquasecurity:trivy:Src"  #: begins the names of four properties
 
@@ -27,6 +28,7 @@ def read_cyclonedx(document: dict[str, Any], *, what: str) -> Sbom:
         subject = _component(reading, about, "metadata.component")
         _nested(reading, about, "metadata.component")
     _nested(reading, document, "")
+    _unread(reading, metadata)
     return Sbom(
         f"CycloneDX {version}",
         tuple(reading.components),
@@ -49,6 +51,14 @@ def _nested(reading: Reading, holder: dict[str, Any], place: str) -> None:
         if component is not None:
             reading.add(component)
         _nested(reading, said, here)
+
+
+def _unread(reading: Reading, metadata: dict[str, Any]) -> None:
+    """Take over what the list's maker says that it could not read: the list has a hole there."""
+    for one in reading.items(metadata, "properties", "metadata"):
+        if isinstance(one, dict) and one.get("name") == UNREAD:
+            place, _, why = reading.text(one, "value", "metadata.properties").partition(": ")
+            reading.fault(place, why)
 
 
 def _component(reading: Reading, said: dict[str, Any], place: str) -> SbomComponent | None:
@@ -120,6 +130,8 @@ def encode_cyclonedx(sbom: Sbom) -> bytes:
         "version": 1,
         "components": [_written(one) for one in dict.fromkeys(sbom.components)],
     }
+    if sbom.faults:
+        metadata["properties"] = [{"name": UNREAD, "value": fault} for fault in sbom.faults]
     if metadata:
         document["metadata"] = metadata
     return encode(document)

@@ -208,14 +208,16 @@ def test_too_many_components_are_refused() -> None:
 
 
 def test_what_is_written_is_read_again_and_valid() -> None:
-    """CycloneDX 1.6 by its own schema, the same bytes each time, and nothing lost."""
+    """CycloneDX 1.6 by its own schema, the same bytes each time, and nothing lost: what its maker
+    could not read stays said.
+    """
     parts = (
         SbomComponent("b", "1", "pkg:pypi/b@1"),
         SbomComponent("debian", "12", kind="operating-system"),
         SbomComponent("c", cpe="cpe:2.3:a:c:c:1:*:*:*:*:*:*:*"),
     )
     own = SbomComponent("x", "1", "pkg:generic/me/x@1", kind="application")
-    sbom = Sbom("CycloneDX 1.6", parts, own, ("Allod",))
+    sbom = Sbom("CycloneDX 1.6", parts, own, ("Allod",), ("a.whl: it is no zip file",))
     written = encode_cyclonedx(sbom)
     assert decode_sbom(written) == sbom
     assert sbom.by_allod
