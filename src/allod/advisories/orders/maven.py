@@ -47,7 +47,7 @@ def key(version: str) -> str:
     if _FORBIDDEN.search(version):
         raise refusal(version, NAME, "it has a sign that is not in versions")
     tokens: list[str] = []
-    begun = version.lower() if version[0] not in ".-" else f"0{version.lower()}"
+    begun = version.lower() if version[0].isdecimal() else f"0{version.lower()}"
     for separator, token, following in _TOKENS.findall(begun)[:-1]:  # the last one is empty
         written = _written(separator or ("-" if tokens else "."), token or "0", following)
         if written[0] != _AFTER_DOT:
