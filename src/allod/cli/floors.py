@@ -6,10 +6,12 @@ and kept them; from these the server goes on above every floor (attack 62).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from allod.cli.options import OPTIONS, Options
 from allod.errors import InvalidInput
+
+_ROOM: Final = 36 * 1024 * 1024  #: bytes of blobs in one upload, which is JSON of at most 64 MiB
 
 if TYPE_CHECKING:
     from allod.cli.fleet import LocalFleet
@@ -28,7 +30,14 @@ def floors(*, options: Options = OPTIONS) -> None:
     from allod.wire.api import ChangeReceipt
 
     fleet = options.open()
-    receipt = fleet.client.post("floors", known(fleet), ChangeReceipt)
+    upload = known(fleet)
+    left = fleet.history("blobs").keys() - upload.blobs.keys()
+    if left:
+        options.output.say(
+            f"! {len(left)} large files, SBOMs of devices on record, have no room in one upload; where "
+            "the server lacks one, retire its device and import it again."
+        )
+    receipt = fleet.client.post("floors", upload, ChangeReceipt)
     statement = view_to_mend(fleet, options, tell=False).repository.statement
     said, then = "The server is up to date again; the fleet goes on.", None
     if statement is not None and statement.logs:
@@ -68,10 +77,22 @@ def known(fleet: LocalFleet) -> FloorsUpload:
         metadata=metadata,
         targets=targets,
         trust=statements,
-        blobs=fleet.history("blobs"),
+        blobs=_blobs(fleet),
         versions=dict(held.roles),
         logs={
             origin: parse_known(known.encode()).signed.encode()
             for origin, known in held.logs.items()
         },
     )
+
+
+def _blobs(fleet: LocalFleet) -> dict[str, bytes]:
+    """As many as one upload has room for: what devices need is small, and goes first."""
+    found: dict[str, bytes] = {}
+    room = _ROOM
+    for name, data in sorted(fleet.history("blobs").items(), key=lambda one: (len(one[1]), one[0])):
+        room -= len(data)
+        if room < 0:
+            break
+        found[name] = data
+    return found

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.cli.conftest import Owner
 
 from allod.cli.device_records import Records, Row, rows_of_directory, rows_of_table
+from allod.cli.floors import known
 from allod.cli.foreign import sbom_of
 from allod.cli.picture import take
 from allod.domain.foreign import foreign_id
@@ -175,6 +176,17 @@ def test_another_sbom_than_the_signed_one_is_not_believed(begun: Owner, tmp_path
     with pytest.raises(Untrusted) as caught:
         sbom_of(fleet, member.foreign)
     assert caught.value.code == "wrong-digest"
+
+
+def test_a_restored_server_gets_what_devices_need_first(
+    begun: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many large SBOMs must not keep the owner from mending a server: configurations are small."""
+    fleet = begun.fleet()
+    blobs = {f"sha256:{size:064d}": b"x" * size for size in (9, 400, 30)}
+    fleet.save_history("blobs", blobs)
+    monkeypatch.setattr("allod.cli.floors._ROOM", 100)
+    assert sorted(map(len, known(fleet).blobs.values())) == [9, 30]
 
 
 def test_flaws_are_looked_for_there_like_everywhere(begun: Owner, tmp_path: Path) -> None:
