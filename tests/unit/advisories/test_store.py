@@ -213,6 +213,9 @@ def test_what_changed_since_a_mark(store: AdvisoryStore) -> None:
     second = store.mark()
     let_count(store, "s", counts=True)
     assert store.changed_since(second).flaws == {"A", "B", "C"}
+    ours, _, newest = store.mark().partition(":")
+    for strange in (f"{ours}:{int(newest) + 1}", f"{ours}:", f"{ours}:-1", ""):
+        assert store.changed_since(strange).everything, strange
 
 
 def test_only_new_lines_of_a_list_are_new(store: AdvisoryStore) -> None:
@@ -224,6 +227,9 @@ def test_only_new_lines_of_a_list_are_new(store: AdvisoryStore) -> None:
     done = take(store, "kev", k={**kev, "vulnerabilities": lines})
     assert (done.added, done.changed, done.removed, done.unchanged) == (1, 0, 0, 1)
     assert store.changed_since(mark).flaws == {"CVE-1-2"}
+    let_count(store, "kev", counts=False)
+    assert store.changed_since(mark).flaws == set()
+    let_count(store, "kev", counts=True)
     done = take(store, "kev", k={**kev, "vulnerabilities": lines[1:]})
     assert (done.added, done.changed, done.removed, done.unchanged) == (0, 0, 1, 1)
 
@@ -264,6 +270,17 @@ def test_a_source_goes_with_all_that_came_from_it(store: AdvisoryStore) -> None:
     }
     with pytest.raises(InvalidInput, match="cannot find a source 'osv'"):
         remove_source(store, "osv")
+
+
+def test_nothing_is_left_behind_by_what_changed(store: AdvisoryStore) -> None:
+    """Rows of the state before don't pile up: after changes it is as if taken in afresh."""
+    take(store, "s", a=record("A", ("PyPI", "x"), aliases=["CVE-1-1"]), b=record("B", ("npm", "y")))
+    take(store, "s", a=record("A", ("PyPI", "z"), aliases=["CVE-1-2"]))
+    ask = store.connection.execute
+    assert ask("SELECT name FROM names ORDER BY name").fetchall() == [("A",), ("CVE-1-2",)]
+    assert ask("SELECT ecosystem, name FROM packages").fetchall() == [("PyPI", "z")]
+    assert ask("SELECT count(*) FROM affected").fetchall() == [(1,)]
+    assert ask("SELECT count(*) FROM records").fetchall() == [(1,)]
 
 
 def test_what_is_in_a_source(store: AdvisoryStore) -> None:
