@@ -36,8 +36,9 @@ PAGES: dict[str, str] = {
     "delegation": "DelegationDocument Follow Versions NewAccess Soak Windows Rate Approvals Lease Until",
     "channel": "ChannelDocument ChannelRelease",
     "approval": "ApprovalStatement",
-    "trust": "FleetDocument Defaults Person ProviderDocument ProvenancePolicy WithdrawnDocument Withdrawal"
+    "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
+    "provenance": "ProvenancePolicy TrustedBuilder SigstoreIdentity",
     "invite": "Invite InviteRoot InviteTrust InviteFloors InviteFile",
     "binding": "BindingRecord BindingFile ProposedDelegation ProposedProvider",
     "report": "Boot TrustState Measured ReleaseOnDevice ConfigurationOnDevice Pending PackageReport"
