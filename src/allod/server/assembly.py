@@ -53,6 +53,7 @@ from allod.server.services.receive_report import ReceiveReport
 from allod.server.services.refresh import Refresh
 from allod.server.services.refusals import Refusals
 from allod.server.services.rollouts import Rollouts
+from allod.server.services.vetting import Vet
 from allod.server.services.witnesses import GatherAll
 from allod.server.settings import Settings
 
@@ -206,6 +207,7 @@ def assemble(
         CheckConfiguration(blobs, releases),
         Rate(clock, _CHANGES_A_MINUTE, "changes of a fleet"),
         Rate(clock, settings.orders_an_hour, "changes of a delegation", seconds=3600),
+        Vet(releases),
         proposals.published,
     )
     learn_floors = LearnFloors(publications, publish)

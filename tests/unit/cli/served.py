@@ -30,6 +30,7 @@ from allod.server.services.online import OnlineKeys
 from allod.server.services.proposals import Proposals
 from allod.server.services.publication import Publications, Stores
 from allod.server.services.publish import Publish
+from allod.server.services.vetting import Vet
 from allod.tlog.tiles import parse_tile_path
 from allod.wire.api import UPLOAD_CAP, BindingList, ChangeUpload, DeviceList
 from allod.wire.codec import decode, encode
@@ -143,7 +144,14 @@ class Served:
         self._authenticate(client, fleet, secrets.enrolment)
         if method == "POST" and parts[1:] == ["changes"]:
             rate = Rate(self.clock, 1000, "changes")
-            publish = Publish(self.publications, Unchecked(), rate, rate, self.proposals.published)
+            publish = Publish(
+                self.publications,
+                Unchecked(),
+                rate,
+                rate,
+                Vet(lambda _: None),
+                self.proposals.published,
+            )
             upload = decode(body, ChangeUpload, cap=UPLOAD_CAP, what="the change")
             return encode(publish(fleet, upload))
         if path.startswith("/api/") and parts[1:] in (["bindings"], ["devices"]):

@@ -162,6 +162,7 @@ class Documents:
 
     fleet: FleetDocument | None
     states: tuple[StateDocument, ...]  #: the owner's and delegates'
+    providers: tuple[ProviderDocument, ...] = ()
 
     @property
     def orders(self) -> tuple[StateDocument, ...]:
@@ -180,6 +181,7 @@ def check_documents(repository: Repository, overlay: Overlay, fleet: FleetId) ->
     _check_whole(overlay)
     found: FleetDocument | None = None
     states: list[StateDocument] = []
+    providers: list[ProviderDocument] = []
     for path, data in overlay.parts.targets.items():
         target = drive(repository.target(path, DOCUMENT_CAP), overlay.get, lambda _: None)
         if target is None or target.data != data:
@@ -192,7 +194,9 @@ def check_documents(repository: Repository, overlay: Overlay, fleet: FleetId) ->
             found = document
         elif isinstance(document, StateDocument):
             states.append(document)
-    return Documents(found, tuple(states))
+        elif isinstance(document, ProviderDocument):
+            providers.append(document)
+    return Documents(found, tuple(states), tuple(providers))
 
 
 def _check_author(path: str, document: object, role: str) -> None:
@@ -265,14 +269,18 @@ def _foreign(path: str) -> AllodError:
 
 def _state(path: str, data: bytes) -> StateDocument:
     document = decode_state(data)
-    scope: Scope = document.scope
-    own = scope.target_path if document.author == OWNER else f"by/{document.author}/{scope}.json"
-    if own != path:
-        raise _elsewhere(path, str(scope))
+    if document_path(document) != path:
+        raise _elsewhere(path, str(document.scope))
     if document.unreadable:
         key, why = next(iter(document.unreadable.items()))
         raise InvalidInput("unreadable-entries", f"cannot publish {path}: {key[:80]}: {why}")
     return document
+
+
+def document_path(document: StateDocument) -> str:
+    """Where a document of desired state stands."""
+    scope: Scope = document.scope
+    return scope.target_path if document.author == OWNER else f"by/{document.author}/{scope}.json"
 
 
 def _elsewhere(path: str, said: str) -> AllodError:

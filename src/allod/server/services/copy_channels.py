@@ -209,7 +209,8 @@ class CopyChannels:
         provider = state.providers[follow.provider]
         for package, release in covered(state, follow, channel):
             try:
-                if self._mirror(fleet, provider, follow.source, package, release):
+                verifiers = state.document.verifiers
+                if self._mirror(fleet, provider, follow.source, package, release, verifiers):
                     _log.info("release-copied", fleet=fleet, package=package, digest=release.digest)
             except AllodError as error:
                 _log.warning("release-not-copied", fleet=fleet, package=package, why=error.message)

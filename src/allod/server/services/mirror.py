@@ -7,30 +7,41 @@ the digest that stands in the statement and in the channel. What else lies besid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from allod.domain.delegation import ChannelRelease
-from allod.domain.ids import Digest, FleetId, Purl, package_name, parse_digest, sha256
+from allod.domain.ids import (
+    Digest,
+    FleetId,
+    Purl,
+    package_name,
+    parse_digest,
+    parse_provider,
+    sha256,
+)
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 from allod.server.registry.ports import FleetStore, FleetStores, Repository
 from allod.server.registry.service import push_manifest, release_of
 from allod.server.services.mirror_referrers import Carrying
 from allod.server.services.mirror_source import Source
-from allod.trust.provenance import verify_provenance
-from allod.trust.release import STATEMENT_CAP, verify_release_statement
+from allod.server.services.vetting import statements_of
+from allod.trust.policy import ATTESTATION_CAP, Met, check_policy
+from allod.trust.release import STATEMENT_CAP, ReleaseIdentity, verify_release_statement
 from allod.wire import oci
 from allod.wire.oci import Descriptor, Index, Manifest
-from allod.wire.provenance import PROVENANCE_CAP
-from allod.wire.trust import ProviderDocument
+from allod.wire.trust import ProviderDocument, Verifier
 
 RELEASE_CAP: Final = 16 * 1024**3  #: bytes of one release, all platforms together
 _STATEMENTS: Final = 16  #: that are looked at for one that counts
+_BESIDE: Final = 64  #: other statements that are looked at
+_BESIDE_CAP: Final = 16 * 1024 * 1024  #: bytes of them, all together
 
 
 _LAYERS: Final = {oci.STATEMENT: oci.statement_layer, oci.PROVENANCE: oci.provenance_layer}
-_CAPS: Final = {oci.STATEMENT: STATEMENT_CAP, oci.PROVENANCE: 2 * PROVENANCE_CAP}
+_CAPS: Final = {oci.STATEMENT: STATEMENT_CAP, oci.PROVENANCE: ATTESTATION_CAP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +72,18 @@ class Mirror:
         source: str,
         package: Purl,
         wanted: ChannelRelease,
+        verifiers: Sequence[Verifier] = (),
     ) -> bool:
         """Have a release in the fleet's registry; whether it had to be fetched.
 
+        What does not meet the owner's policy on its provider is not taken in. Where the policy is
+        for verifiers to look at, it is taken in for them, and no device takes it before one has
+        vouched for it; until then this is an error every time.
+
         Raises:
             InvalidInput: it is malformed; `too-large`.
-            Untrusted: `no-statement`, `wrong-digest`, or as `verify_release_statement`.
+            Untrusted: `no-statement`, `wrong-digest`, or as `verify_release_statement` and
+                `check_policy`.
             Refused: `provider-distrusted`.
             Conflict: `version-taken`: another release has this version here.
             Unavailable: as `Source`.
@@ -75,19 +92,55 @@ class Mirror:
         if store is None:
             raise Unavailable("not-found", "cannot copy releases: the fleet is not served here")
         repository = Repository(provider.provider, package_name(package))
-        kinds = {oci.STATEMENT} if provider.provenance is None else set(_LAYERS)
+        release = ReleaseIdentity(
+            parse_provider(provider.provider), package, wanted.version, wanted.digest
+        )
         carry = Carrying(self._source, source, store, repository)
-        if _is_whole(store, repository, wanted.digest, kinds):
+        here = list(statements_of(store, repository, wanted.digest))
+        if _is_whole(store, repository, wanted.digest) and _meets(
+            provider, verifiers, release, here
+        ):
             carry(wanted.digest)
             return False
         copy = _Copy(self._source, source, store, repository)
         statement = copy.statement(provider, package, wanted)
-        built = [] if provider.provenance is None else copy.provenance(provider, wanted.digest)
+        beside = [] if provider.provenance is None else copy.beside(wanted.digest)
+        unmet: Untrusted | None = None
+        try:
+            met = check_policy(
+                provider, verifiers, release, [*here, *(one.envelope for one in beside)]
+            )
+        except Untrusted as error:
+            if not _for_verifiers(provider):
+                raise
+            unmet, met = error, Met()
         copy.release(wanted.digest, self._cap)
-        for one in (*built, statement):
+        proofs = [one for one in beside if sha256(one.envelope) in met.proofs]
+        for one in (*proofs, statement):
             copy.keep_statement(one)
         carry(wanted.digest)
+        if unmet is not None:
+            raise unmet
         return True
+
+
+def _for_verifiers(provider: ProviderDocument) -> bool:
+    """Whether somebody has to look at a release here before devices take it."""
+    policy = provider.provenance
+    return policy is not None and bool(policy.identities)
+
+
+def _meets(
+    provider: ProviderDocument,
+    verifiers: Sequence[Verifier],
+    release: ReleaseIdentity,
+    envelopes: Sequence[bytes],
+) -> bool:
+    try:
+        check_policy(provider, verifiers, release, envelopes)
+    except Untrusted:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +173,18 @@ class _Copy:
                 return found
         raise failure
 
-    def provenance(self, provider: ProviderDocument, release: Digest) -> list[_Statement]:
-        """A builder's word about the release that fits the owner's policy."""
-        policy = provider.provenance
-        failure: AllodError = Untrusted(
-            "no-provenance", f"cannot copy {release}: its provenance is not beside it"
-        )
-        name = self.repository.name
-        about = self.source.referrers(self.place, name, release, oci.PROVENANCE)
-        for descriptor in about[:_STATEMENTS] if policy is not None else ():
-            try:
-                found = self._statement(parse_digest(descriptor.digest), oci.PROVENANCE)
-                if policy is not None:
-                    verify_provenance(found.envelope, policy, release)
-            except (InvalidInput, Untrusted) as error:
-                failure = error
-            else:
-                return [found]
-        raise failure
+    def beside(self, release: Digest) -> list[_Statement]:
+        """The in-toto statements beside the release at its source, unverified."""
+        found, room = [], _BESIDE_CAP
+        about = self.source.referrers(self.place, self.repository.name, release, oci.PROVENANCE)
+        for descriptor in about[:_BESIDE]:
+            with contextlib.suppress(InvalidInput, Untrusted):
+                one = self._statement(parse_digest(descriptor.digest), oci.PROVENANCE)
+                subject = one.document.subject
+                room -= len(one.envelope)
+                if room >= 0 and subject is not None and subject.digest == release:
+                    found.append(one)
+        return found
 
     def _statement(self, digest: Digest, kind: str = oci.STATEMENT) -> _Statement:
         raw = self._manifest(digest)
@@ -201,9 +248,9 @@ class _Copy:
         push_manifest(self.store, self.repository, sha256(raw), media_type, raw)
 
 
-def _is_whole(store: FleetStore, repository: Repository, digest: Digest, kinds: set[str]) -> bool:
-    """Whether a release and statements of all these kinds about it are here."""
+def _is_whole(store: FleetStore, repository: Repository, digest: Digest) -> bool:
+    """Whether a release and a statement of its provider about it are here."""
     if release_of(store, repository, digest) is None:
         return False
     about = store.catalogue.referrers(repository, digest)
-    return kinds <= {str(row.artifact_type) for row in about}
+    return any(row.artifact_type == oci.STATEMENT for row in about)

@@ -6,19 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from allod.domain.desired import OWNER
-from allod.domain.ids import Digest, FleetId, sha256
+from allod.domain.ids import Digest, FleetId, ProviderName, sha256
 from allod.errors import Conflict, InvalidInput, Refused, Untrusted
 from allod.server.services.check import (
     ONLINE_ROLES,
     ConfigurationCheck,
+    Documents,
     Overlay,
     Parts,
     check_documents,
+    document_path,
     take_apart,
     walk_all,
 )
 from allod.server.services.check_delegated import check_orders, orders_in
-from allod.server.services.fleets import FleetState
+from allod.server.services.fleets import (
+    DOCUMENT_CAP,
+    FleetState,
+    published_file,
+    verify_published,
+)
 from allod.server.services.limits import Rate
 from allod.server.services.log_entries import check_entries
 from allod.server.services.logs import Logs
@@ -26,6 +33,7 @@ from allod.server.services.online import Online, sign_online
 from allod.server.services.publication import Pending, Publications
 from allod.server.services.published_documents import newest_documents
 from allod.server.services.records import Kind, Record, make_record, read_record
+from allod.server.services.vetting import Vet
 from allod.trust.accepted import Repository
 from allod.trust.dsse import merge_envelopes
 from allod.trust.effects import drive
@@ -35,6 +43,7 @@ from allod.trust.repository import descend
 from allod.trust.statements import check_statement
 from allod.wire.api import ChangeReceipt, ChangeUpload
 from allod.wire.codec import encode
+from allod.wire.desired import decode_state
 from allod.wire.log import ACTIVITY, AUTHORITY
 from allod.wire.trust import TrustStatement
 
@@ -49,6 +58,7 @@ class Publish:
         check_configuration: validates configuration against releases.
         rate: how many changes a fleet may make (attack 30).
         orders: how many changes a delegation may make.
+        vet: whether releases meet the owner's policy on their provider.
         published: told of the change that was published, by its id, and of whose files it was.
     """
 
@@ -58,12 +68,14 @@ class Publish:
         check_configuration: ConfigurationCheck,
         rate: Rate,
         orders: Rate,
+        vet: Vet,
         published: Callable[[FleetId, str, int, frozenset[str]], None] = lambda *_: None,
     ) -> None:
         self._publications = publications
         self._check_configuration = check_configuration
         self._rate = rate
         self._orders = orders
+        self._vet = vet
         self._published = published
 
     def __call__(
@@ -170,6 +182,8 @@ class Publish:
         for document in documents.orders:
             orders = orders_in(document, repository, overlay, documents.fleet or state.document)
             check_orders(orders, self._check_configuration.release, now)
+        if kind == "change":
+            self._vet_orders(state, documents)
         logged = logged_with(
             publications.logs, upload, repository, overlay, before=state.statement, kind=kind
         )
@@ -189,6 +203,29 @@ class Publish:
             online,
             logged,
         )
+
+    def _vet_orders(self, state: FleetState, documents: Documents) -> None:
+        """What is newly ordered meets the policy on its provider, as both will be published.
+
+        Raises:
+            Untrusted: as `trust.policy.check_policy`.
+        """
+        providers = {ProviderName(name): one for name, one in state.providers.items()}
+        providers |= {ProviderName(one.provider): one for one in documents.providers}
+        if not any(one.provenance is not None for one in providers.values()):
+            return
+        directory = self._publications.directory(state.fleet)
+        repository = verify_published(directory)
+        verifiers = (documents.fleet or state.document).verifiers
+        for document in documents.states:
+            path = document_path(document)
+            target = drive(
+                repository.target(path, DOCUMENT_CAP),
+                lambda path, cap: published_file(directory, path, cap),
+                lambda _: None,
+            )
+            before = None if target is None else decode_state(target.data)
+            self._vet.orders(state.fleet, before, document, providers, verifiers)
 
     def _known(self, state: FleetState, digest: Digest) -> Record | None:
         directory = self._publications.directory(state.fleet)
