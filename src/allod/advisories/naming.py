@@ -81,8 +81,8 @@ def names_in(records: Iterable[Advisory], aliases: Aliases | None = None) -> Nam
                 names.join((one,))
     if aliases is not None:
         _look_up(names, aliases)
-    while any(_follow(names, record) for record in bringing):
-        pass
+    while sum(_follow(names, record) for record in bringing):
+        pass  # what came together may leave fewer flaws upstream of another record
     return names
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from allod.advisories.naming import called, flaws_of, names_in
 from allod.testing.advisories import record
 
@@ -95,3 +97,12 @@ def test_a_chain_of_aliases_is_followed_to_its_end() -> None:
     chain = [record(f"X-{n}", aliases=(f"X-{n + 1}",)) for n in range(10_000)]
     names = names_in(reversed(chain))
     assert len({lead for one in chain for lead in flaws_of(one, names)}) == 1
+
+
+def test_many_records_of_distributions_come_together_in_few_passes() -> None:
+    """Ten thousand copies, each of another CVE, are heard in a moment and not one by one."""
+    copies = [record(f"BELL-{n}", upstream=(f"CVE-2026-{n:05}",)) for n in range(10_000)]
+    begin = time.process_time()
+    names = names_in(copies)
+    assert len({lead for one in copies for lead in flaws_of(one, names)}) == 10_000
+    assert time.process_time() - begin < 5
