@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from allod.advisories.intake_files import FILE_CAP, Ignored, files_of
+from allod.advisories.intake_archives import FILE_CAP, Ignored
+from allod.advisories.intake_files import files_of
 
 
 def target(data: bytes) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from allod.advisories import epss, kev, openvex, osv
-from allod.advisories.intake_files import Found, Ignored, files_of
+from allod.advisories.intake_archives import Found, Ignored
+from allod.advisories.intake_files import files_of
 from allod.advisories.intake_git import revision_of
 from allod.advisories.names import normalise
 from allod.advisories.reading import fault, read_json

@@ -1,347 +1,98 @@
-"""The files of a directory, a git checkout, an archive, or one file: read, never unpacked.
+"""The files of a directory, a git checkout, an archive, or one file.
 
-Nothing is written anywhere, no link is followed, and what is read is capped: in one file, in all
-of them, and in how much more comes out of an archive than went in.
+Nothing is written anywhere, and no link is followed. Archives that lie in a directory are read
+like the directories that they stand for.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
 import stat
-import struct
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, cast
+from typing import BinaryIO, NoReturn
 
+from allod.advisories.intake_archives import (
+    PACKED,
+    READ,
+    Found,
+    Ignored,
+    check_total,
+    fault_of,
+    files_in,
+    read_file,
+    shown_as,
+)
 from allod.advisories.intake_git import GIT
 from allod.errors import InvalidInput
-
-FILE_CAP: Final = 64 * 1024 * 1024  #: bytes of one file
-TOTAL_CAP: Final = 16 * 1024**3  #: bytes of all files of a source
-FILES_CAP: Final = 2_000_000
-_RATIO: Final = 200  #: how much more may come out of an archive than went in
-_START: Final = 64 * 1024 * 1024  #: what may come out before that is asked
-_HEADER_CAP: Final = 64 * 1024  #: bytes of one extended header of a tar
-_DIRECTORY_CAP: Final = 32 * 1024 * 1024  #: bytes of a zip's list of members
-_WINDOW: Final = 128 * 1024 * 1024  #: bytes of memory that zstd may ask for
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = b"PK"
-_ZIP_FAULTS: Final = (
-    zipfile.BadZipFile,
-    EOFError,
-    ValueError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-)
-_READ: Final = (".json", ".csv", ".yaml", ".yml")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file that may hold something."""
-
-    path: str  #: within the source, with '/'
-    data: bytes = b""
-    fault: InvalidInput | None = None  #: why it was not read
-
-
-@dataclass(slots=True)
-class Ignored:
-    """How many files were left aside, as their names say that they are no data."""
-
-    files: int = 0
 
 
 def files_of(path: Path, ignored: Ignored) -> Iterator[Found]:
     """Everything that is to be read below or in `path`.
 
     Raises:
-        InvalidInput: `bad-archive`: it is damaged, leads out of itself, or is a bomb;
-            `too-large`; `not-found`.
+        InvalidInput: `bad-archive`: it is damaged, leads out of itself, is a bomb, or cannot be
+            read; `too-large`; `not-found`.
     """
     try:
         if path.is_dir():
             yield from _directory(path, ignored)
-            return
-        with path.open("rb") as file:
-            head = file.read(4)
-            file.seek(0)
-            yield from _file(path, file, head, ignored)
+        else:
+            with path.open("rb") as file:
+                yield from files_in(path, file, ignored)
     except FileNotFoundError as error:
         raise InvalidInput("not-found", f"cannot import {path}: it is not there") from error
     except OSError as error:
-        raise InvalidInput(
-            "bad-archive", f"cannot read {path}: {error.strerror or error}"
-        ) from error
-
-
-def _file(path: Path, file: BinaryIO, head: bytes, ignored: Ignored) -> Iterator[Found]:
-    if head.startswith(_ZIP):
-        yield from _zip(path, file, ignored)
-    elif head.startswith((_ZSTD, _GZIP)):
-        with _unpacked(path, file, head) as stream:
-            start = stream.read(512)
-            stream.again(start)
-            if _is_tar(start):
-                yield from _tar(path, stream, ignored)
-            else:
-                yield Found(path.with_suffix("").name, stream.read(FILE_CAP + 1))
-    elif _is_tar(start := file.read(512)):
-        file.seek(0)
-        yield from _tar(path, file, ignored)
-    else:
-        yield Found(path.name, start + file.read(FILE_CAP + 1))
-
-
-def _is_tar(start: bytes) -> bool:
-    return start[257:262] == b"ustar"
+        why = error.strerror or str(error)
+        raise InvalidInput("bad-archive", f"cannot read {error.filename or path}: {why}") from error
 
 
 def _directory(root: Path, ignored: Ignored) -> Iterator[Found]:
-    total = 0
-    files = 0
-    for directory, directories, names in os.walk(root):
-        directories[:] = sorted(one for one in directories if one != GIT)
-        for name in sorted(names):
+    """All of a directory: one below it that cannot be listed would take its records away."""
+    total = files = 0
+    for directory, directories, names in os.walk(root, onerror=_unreadable):
+        links = {one for one in directories if Path(directory, one).is_symlink()}
+        directories[:] = sorted(one for one in directories if one != GIT and one not in links)
+        for name in sorted([*names, *links]):
             path = Path(directory, name)
-            shown = _text(path.relative_to(root).as_posix())
-            if not name.lower().endswith(_READ):
+            if name in links or name.lower().endswith((*READ, *PACKED)):
+                for found in _found(path, shown_as(path.relative_to(root).as_posix()), ignored):
+                    total += len(found.data)
+                    files += 1
+                    check_total(root, total, files)
+                    yield found
+            else:
                 ignored.files += name != GIT
-                continue
-            found = _read(path, shown)
-            total += len(found.data)
-            files += 1
-            _check_total(root, total, files)
-            yield found
 
 
-def _read(path: Path, shown: str) -> Found:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def _unreadable(error: OSError) -> NoReturn:
+    raise error
+
+
+def _found(path: Path, shown: str, ignored: Ignored) -> Iterator[Found]:
+    """A file of a directory, or those in it."""
+    packed = path.name.lower().endswith(PACKED)
     try:
-        number = os.open(path, flags)
-        with os.fdopen(number, "rb") as file:
-            if not stat.S_ISREG(os.fstat(number).st_mode):
-                return Found(shown, fault=_fault(shown, "it is no plain file"))
-            data = file.read(FILE_CAP + 1)
+        with _opened(path) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                yield Found(shown, fault=fault_of(shown, "it is no plain file"))
+            elif packed:
+                for one in files_in(path, file, ignored):
+                    yield replace(one, path=f"{shown}/{one.path}")
+            else:
+                yield read_file(file, shown)
     except OSError as error:
-        why = "it is a link" if path.is_symlink() else error.strerror or str(error)
-        return Found(shown, fault=_fault(shown, why))
-    return _capped(shown, data, len(data))
-
-
-def _capped(shown: str, data: bytes, size: int) -> Found:
-    if size > FILE_CAP:
-        why = f"{size} bytes, at most {FILE_CAP} are allowed"
-        return Found(shown, fault=InvalidInput("too-large", f"cannot read {shown[:200]!r}: {why}"))
-    return Found(shown, data)
-
-
-def _fault(shown: str, why: str) -> InvalidInput:
-    return InvalidInput("bad-file", f"cannot read {shown[:200]!r}: {why}")
-
-
-def _bad(path: Path, why: str) -> InvalidInput:
-    return InvalidInput("bad-archive", f"cannot import {path}: {why}")
-
-
-def _check_total(path: Path, total: int, files: int) -> None:
-    if total > TOTAL_CAP or files > FILES_CAP:
-        raise InvalidInput(
-            "too-large",
-            f"cannot import {path}: it has more than {FILES_CAP} files or {TOTAL_CAP} bytes",
-        )
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _inside(path: Path, name: str) -> str:
-    """A member's name, if it stays inside of the archive."""
-    parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-        raise _bad(path, f"its member {_text(name)[:200]!r} leads out of it")
-    return _text("/".join(part for part in parts if part not in {"", "."}))
-
-
-class _Tar(tarfile.TarFile):
-    """Knows whether it came to its end, which a cut one never does."""
-
-    ended = False
-
-
-class _Member(tarfile.TarInfo):
-    """A member whose extended headers can't fill the memory."""
-
-    @classmethod
-    def frombuf(cls, buf: Any, encoding: str, errors: str) -> _Member:
-        made = super().frombuf(buf, encoding, errors)
-        special = made.type not in (*tarfile.SUPPORTED_TYPES, tarfile.AREGTYPE) or made.type in {
-            tarfile.GNUTYPE_LONGNAME,
-            tarfile.GNUTYPE_LONGLINK,
-        }
-        if special and made.size > _HEADER_CAP:
-            raise tarfile.ReadError("an extended header is too large")
-        return made
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
-        try:
-            return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            cast("_Tar", tar).ended = True
+        if packed and not path.is_symlink():
             raise
-
-
-def _tar(path: Path, stream: Any, ignored: Ignored) -> Iterator[Found]:
-    files = total = 0
-    try:
-        with _Tar.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
-                shown = _inside(path, member.name)
-                files += 1
-                total += member.size if member.isreg() else 0
-                _check_total(path, total, files)
-                if member.isdir() or GIT in shown.split("/"):
-                    continue
-                if shown.lower().endswith(_READ):
-                    yield _of_tar(path, tar, member, shown)
-                else:
-                    ignored.files += 1
-            if not tar.ended:
-                raise _bad(path, "it is cut")
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise _bad(path, str(error)[:200] or "it is damaged") from error
-
-
-def _of_tar(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> Found:
-    if not member.isreg() or member.issparse():
-        return Found(shown, fault=_fault(shown, "it is a link or a special file"))
-    if member.size > FILE_CAP:
-        return _capped(shown, b"", member.size)
-    content = tar.extractfile(member)
-    data = content.read() if content is not None else b""
-    if len(data) != member.size:
-        raise _bad(path, "it is cut")
-    return Found(shown, data)
-
-
-class _Bounded(io.RawIOBase):
-    """A zip whose own directory, which is read at once, can't fill the memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read(self, size: int = -1, /) -> bytes:
-        if size > _DIRECTORY_CAP:
-            raise ValueError("its directory is too large")
-        return self._file.read(_DIRECTORY_CAP if size < 0 else size)
-
-
-def _zip(path: Path, file: BinaryIO, ignored: Ignored) -> Iterator[Found]:
-    files = total = 0
-    packed = os.fstat(file.fileno()).st_size
-    try:
-        with zipfile.ZipFile(cast("IO[bytes]", _Bounded(file))) as archive:
-            for member in archive.infolist():
-                shown = _inside(path, member.filename)
-                if member.filename.endswith("/") or GIT in shown.split("/"):
-                    continue
-                files += 1
-                if not shown.lower().endswith(_READ):
-                    ignored.files += 1
-                    continue
-                found = _zipped(archive, member, shown)
-                total += len(found.data)
-                _check_total(path, total, files)
-                _check_ratio(path, packed, total)
-                yield found
-    except _ZIP_FAULTS as error:
-        raise _bad(path, str(error)[:200] or "it is damaged") from error
-
-
-def _zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) -> Found:
-    if stat.S_ISLNK(member.external_attr >> 16):
-        return Found(shown, fault=_fault(shown, "it is a link"))
-    if member.file_size > FILE_CAP:
-        return _capped(shown, b"", member.file_size)
-    try:
-        with archive.open(member) as content:
-            data = content.read(FILE_CAP + 1)
-    except (*_ZIP_FAULTS, zlib.error, RuntimeError) as error:
-        return Found(shown, fault=_fault(shown, str(error)[:200]))
-    return _capped(shown, data, len(data))
-
-
-def _check_ratio(path: Path, packed: int, total: int) -> None:
-    if total > _START and total > packed * _RATIO:
-        raise _bad(path, f"more than {_RATIO} times its size comes out of it")
-
-
-class _Stream:
-    """What comes out of a packed file, as long as it is not out of proportion to what went in."""
-
-    def __init__(self, path: Path, source: BinaryIO, content: IO[bytes]) -> None:
-        self._path = path
-        self._source = source
-        self._content = content
-        self._total = 0
-        self._ahead = b""
-
-    def again(self, data: bytes) -> None:
-        """Let `data` be read once more."""
-        self._ahead = data
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end."""
-        parts, self._ahead = [self._ahead[:size]], self._ahead[size:]
-        left = size - len(parts[0])
-        while left > 0 and (part := self._content.read(min(left, 1024 * 1024))):
-            parts.append(part)
-            left -= len(part)
-            self._total += len(part)
-            _check_ratio(self._path, self._source.tell(), self._total)
-        return b"".join(parts)
+        why = "it is a link" if path.is_symlink() else error.strerror or str(error)
+        yield Found(shown, fault=fault_of(shown, why))
 
 
 @contextmanager
-def _unpacked(path: Path, file: BinaryIO, head: bytes) -> Iterator[_Stream]:
-    if head.startswith(_GZIP):
-        try:
-            with gzip.GzipFile(fileobj=file) as content:
-                yield _Stream(path, file, cast("IO[bytes]", content))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _bad(path, str(error)[:200]) from error
-        return
-    try:
-        import zstandard
-    except ImportError as error:
-        raise InvalidInput(
-            "bad-archive", f"cannot import {path}: install allod[owner] to read zstd"
-        ) from error
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-            file, read_across_frames=True
-        ) as content:
-            yield _Stream(path, file, cast("IO[bytes]", content))
-    except zstandard.ZstdError as error:
-        raise _bad(path, str(error)[:200]) from error
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file that is no link; a pipe is not waited for."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        yield file

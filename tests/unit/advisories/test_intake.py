@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from allod.advisories import intake_files, tables
+from allod.advisories import intake_archives, tables
 from allod.advisories.intake import Intake, Kind, import_source
 from allod.advisories.intake_git import revision_of
 from allod.advisories.store import AdvisoryStore
@@ -208,6 +208,42 @@ def test_a_newer_reader_reads_everything_again(
     assert take(store, place).unchanged == 2
 
 
+def test_archives_in_a_directory(store: AdvisoryStore, tmp_path: Path) -> None:
+    """A stick with an archive an ecosystem is one source; a damaged one of them refuses it all."""
+    place = directory(tmp_path, {"kev.json": record("K")})
+    for name, form in (("npm", zipped), ("pypi", tar_zst)):
+        (place / name).mkdir()
+        form(place / name, {"A.json": record("A"), "x.txt": b""})
+    scores = b"cve,epss,percentile\nCVE-2026-1000,0.5,0.5\n"
+    written(place / "epss.csv.gz", gzip.compress(scores))
+    done = take(store, place)
+    assert (done.added, done.ignored, done.refused) == (4, 2, ())
+    assert sorted(content(store)) == ["kev.json", "npm/x.zip/A.json", "pypi/x.tar.zst/A.json"]
+    zipped(place / "npm", {"../A.json": record("A")})
+    with pytest.raises(InvalidInput, match="leads out of it"):
+        take(store, place)
+    assert len(content(store)) == 3
+
+
+def test_a_directory_that_cannot_be_listed_takes_nothing_away(
+    store: AdvisoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records below it would seem to be gone: the import is refused."""
+    place = directory(tmp_path, GOOD)
+    take(store, place)
+    listing = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("b.d"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InvalidInput, match="b.d: Permission denied"):
+        take(store, place)
+    assert len(content(store)) == 2
+
+
 def test_a_git_checkout(store: AdvisoryStore, tmp_path: Path) -> None:
     """What git keeps for itself is left alone; the commit is told, from a loose or packed one."""
     git = {".git/HEAD": b"ref: refs/heads/main\n", ".git/x.json": record("X")}
@@ -231,10 +267,13 @@ def test_links_and_special_files_are_not_followed(store: AdvisoryStore, tmp_path
     place = directory(tmp_path, GOOD)
     secret = written(tmp_path / "secret.json", record("SECRET"))
     (place / "link.json").symlink_to(secret)
-    (place / "away").symlink_to(tmp_path)
+    (tmp_path / "other").mkdir()
+    written(tmp_path / "other" / "o.json", record("SECRET"))
+    (place / "away").symlink_to(tmp_path / "other")
     os.mkfifo(place / "pipe.json")
     done = take(store, place)
     assert [(one.file, one.code) for one in done.refused] == [
+        ("away", "bad-file"),
         ("link.json", "bad-file"),
         ("pipe.json", "bad-file"),
     ]
@@ -303,7 +342,7 @@ def test_a_bomb_is_refused(
     form: Callable[[Path, Files], Path],
 ) -> None:
     """What grows out of proportion is stopped on the way, in files that are read and in others."""
-    monkeypatch.setattr(intake_files, "_START", 100_000)
+    monkeypatch.setattr(intake_archives, "_START", 100_000)
     path = form(
         tmp_path, {"A.json": record("A"), "z.json": b" " * 2_000_000, "B.json": record("B")}
     )
@@ -314,12 +353,12 @@ def test_a_bomb_is_refused(
 
 def test_caps(store: AdvisoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is too large is listed, in every form; a source that is too large is refused."""
-    monkeypatch.setattr(intake_files, "FILE_CAP", 1000)
+    monkeypatch.setattr(intake_archives, "FILE_CAP", 1000)
     files = {**GOOD, "large.json": record("L", x="x" * 1000)}
     for form in FORMS:
         done = take(store, form(tmp_path, files))
         assert [(one.file, one.code) for one in done.refused] == [("large.json", "too-large")]
-    monkeypatch.setattr(intake_files, "FILES_CAP", 1)
+    monkeypatch.setattr(intake_archives, "FILES_CAP", 1)
     for form in FORMS:
         with pytest.raises(InvalidInput, match="more than 1 files"):
             take(store, form(tmp_path, files))
@@ -343,7 +382,7 @@ def test_the_directory_of_a_zip_cannot_fill_the_memory(
 ) -> None:
     """One that is too large is refused before it is read."""
     path = zipped(tmp_path, {f"{number}.json": record("A") for number in range(50)})
-    monkeypatch.setattr(intake_files, "_DIRECTORY_CAP", 2000)
+    monkeypatch.setattr(intake_archives, "_DIRECTORY_CAP", 2000)
     with pytest.raises(InvalidInput, match="its directory is too large"):
         take(store, path)
 
