@@ -48,6 +48,7 @@ _DEFAULTS: Final = {
 _DISTRIBUTIONS: Final = frozenset({"deb", "apk", "rpm"})
 _SOURCE: Final = re.compile(r"([^@\s()]+)(?:@(\S+)|\s*\(([^\s()]+)\))?")
 _SOURCE_RPM: Final = re.compile(r"(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm")
+_BUILT_ANEW: Final = re.compile(r"\+b[0-9]+$")
 _TOOLCHAIN: Final = re.compile(r"(?:go)?(\d+\.\d+)(?:\.(\d+))?(?:(rc|beta)(\d+))?")
 
 
@@ -115,7 +116,7 @@ def _packaged(purl: Purl, source: str, version: str, *, binary: bool) -> tuple[s
     version = _with_epoch(epoch, version)
     source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or source
     if not source or binary or purl.qualifiers.get("arch") in {"source", "src"}:
-        return purl.name, version
+        return purl.name, _of_source(purl, version)
     packed = _SOURCE_RPM.fullmatch(source)
     if packed:
         return packed[1], _with_epoch(epoch, packed[2])
@@ -126,7 +127,12 @@ def _packaged(purl: Purl, source: str, version: str, *, binary: bool) -> tuple[s
             f"cannot read the source package {source[:80]!r}: it is like glibc@2.36-9",
             source=source[:80],
         )
-    return read[1], read[2] or read[3] or version
+    return read[1], read[2] or read[3] or _of_source(purl, version)
+
+
+def _of_source(purl: Purl, version: str) -> str:
+    """The source's version by the package's: Debian builds anew as +b1, and changes no source."""
+    return _BUILT_ANEW.sub("", version) if purl.type == "deb" else version
 
 
 def _with_epoch(epoch: str, version: str) -> str:

@@ -52,6 +52,9 @@ def test_registries(purl: str, expected: tuple[str, str, str]) -> None:
     [
         ("deb/debian/libc6@2.36-9?distro=debian-12&upstream=glibc", ("Debian:12", "glibc", "2.36-9")),
         ("deb/debian/libc6@2.36-9?distro=debian-12.5", ("Debian:12", "libc6", "2.36-9")),
+        ("deb/debian/x@1.2-1%2Bb12?distro=debian-12", ("Debian:12", "x", "1.2-1")),
+        ("deb/debian/x@1.2-1%2Bb1?distro=debian-12&upstream=y", ("Debian:12", "y", "1.2-1")),
+        ("deb/debian/x@1-1%2Bbpo1?distro=debian-12&upstream=y", ("Debian:12", "y", "1-1+bpo1")),
         ("deb/debian/x@1?distro=bookworm", ("Debian:12", "x", "1")),
         ("deb/debian/x@1?distro=debian-bookworm", ("Debian:12", "x", "1")),
         ("deb/debian/x@1+b1?distro=debian-12&upstream=y%402", ("Debian:12", "y", "2")),
