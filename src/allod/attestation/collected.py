@@ -27,6 +27,7 @@ class Lying:
     where: str  #: in words
     content: bytes
     annotations: Mapping[str, str] = field(default_factory=dict)  #: of its layer
+    artifact_type: str = ""  #: of the referrer that it is in
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 from allod.attestation.envelope import PlainKey, key_of
 from allod.attestation.verdict import Attested, Steps
 from allod.errors import Untrusted
-from allod.trust.provenance import Built, check_built
+from allod.trust.provenance import Built, check_built, fits
 from allod.wire.trust import ProvenancePolicy
 
 _SAID: Final = 300
@@ -32,7 +32,8 @@ class Identity:
 class Demands:
     """What has to hold."""
 
-    builders: tuple[tuple[str, int], ...] = ()  #: id -> SLSA build level that it is trusted for
+    #: Id (one that ends in "*" is a prefix) -> SLSA build level that it is trusted for.
+    builders: tuple[tuple[str, int], ...] = ()
     keys: tuple[PlainKey, ...] = ()
     identities: tuple[Identity, ...] = ()
     sources: tuple[str, ...] = ()
@@ -64,11 +65,6 @@ def demands_of(policy: ProvenancePolicy) -> Demands:
         attestations=tuple(policy.attestations),
         owner=policy,
     )
-
-
-def fits(value: str, allowed: str) -> bool:
-    """Whether a value is the allowed one, or starts like one that ends in `*`."""
-    return value.startswith(allowed[:-1]) if allowed.endswith("*") else value == allowed
 
 
 def same_source(one: str, other: str) -> bool:
@@ -132,12 +128,12 @@ def level_of(attested: Attested, demands: Demands) -> int:
     """The SLSA build level: what the owner trusts the builder for, or what a summary says."""
     if attested.statement is not None and attested.statement.summary is not None:
         return attested.statement.summary.level
-    return min((level for id_, level in demands.builders if id_ == attested.builder), default=0)
+    return min((level for id_, level in demands.builders if fits(attested.builder, id_)), default=0)
 
 
 def _builder(attested: Attested, demands: Demands) -> str:
     builder = attested.builder
-    if builder not in {id_ for id_, _ in demands.builders}:
+    if not any(fits(builder, id_) for id_, _ in demands.builders):
         raise Untrusted(
             "wrong-builder", f"cannot trust the build: it was built by {builder[:_SAID]!r}"
         )

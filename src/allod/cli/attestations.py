@@ -50,7 +50,8 @@ def attestations_beside(found: Found) -> list[Lying]:
             if layer.media_type in _TYPES and 0 <= layer.size <= ENVELOPE_CAP:
                 with contextlib.suppress(AllodError):  # it is not there: nothing is lost by that
                     content = found.beside.get(layer.digest, cap=ENVELOPE_CAP)
-                    lying.append(Lying(where, content, layer.annotations or {}))
+                    kind = manifest.artifact_type or ""
+                    lying.append(Lying(where, content, layer.annotations or {}, kind))
     return list({(one.content, tuple(one.annotations.items())): one for one in lying}.values())
 
 

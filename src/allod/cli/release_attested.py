@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from allod.cli.options import OPTIONS, Options, now
-from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
+from allod.errors import InvalidInput, Unavailable, Untrusted
 
 if TYPE_CHECKING:
     from allod.attestation.collected import Looking, Lying
     from allod.attestation.policy import Demands
     from allod.attestation.verdict import Attested, Check, Examined
+    from allod.cli.documents import Base
     from allod.cli.release_verify import Verdict
-    from allod.wire.trust import ProviderDocument
+    from allod.trust.policy import Met
 
 
 @Parameter(name="*")
@@ -136,20 +137,20 @@ def _file(path: Path, asked: Asked, options: Options) -> int:
 def _release(reference: str, asked: Asked, options: Options) -> int:
     from allod.cli.attestations import attestations_beside, spoken
     from allod.cli.release_look import look
-    from allod.cli.release_verify import owner_says, verify_found
+    from allod.cli.release_verify import newest_once, owner_says, verify_found
 
     if asked.artifact is not None:
         raise InvalidInput("bad-arguments", "cannot take --artifact: a release is its own artifact")
     found = look(reference, options)
-    providers, withdrawn = owner_says(options)
+    base = newest_once(options)
+    providers, withdrawn = owner_says(options, base)
     verdict = verify_found(found, providers, withdrawn)
     digests = spoken(found.digest)
     lying = attestations_beside(found)
     looking = _looking(asked)
     looked = Attestations([(one, looking.examine(one, digests)) for one in lying])
-    provider = _provider(verdict, providers)
-    if provider is not None and provider.provenance is not None:
-        looked = _as_owner_demands(verdict, provider, looking, lying, digests, looked)
+    if verdict.known is not None:
+        looked = _as_owner_demands(verdict, base(), looking, lying, looked)
     if asked.demands_anything:
         verdict.check("asked", lambda: _asked([one for _, one in looked.looked], asked))
     data = {
@@ -171,54 +172,56 @@ def _release(reference: str, asked: Asked, options: Options) -> int:
     return verdict.exit_status
 
 
-def _provider(verdict: Verdict, providers: Any) -> ProviderDocument | None:
-    """What the owner says of the release's provider; None if that is not known here."""
-    if verdict.provider is None:
-        return None
-    try:
-        known: ProviderDocument = providers(verdict.provider)
-    except AllodError:
-        return None
-    return known
-
-
 def _as_owner_demands(
     verdict: Verdict,
-    provider: ProviderDocument,
+    base: Base,
     looking: Looking,
     lying: Sequence[Lying],
-    digests: Mapping[str, str],
     asked: Attestations,
 ) -> Attestations:
     """Steps for what the owner demands of this provider; returns the attestations so looked at.
 
-    Where something else was asked on the command line, they are shown as they answer that.
+    `policy` is the judgement of devices and servers, by plain keys or a verifier's word;
+    `provenance` is ours, of all that lies here. Where something else was asked on the command
+    line, attestations are shown as they answer that.
     """
     from dataclasses import replace
 
-    from allod.attestation.collected import statement_among
     from allod.attestation.envelope import key_of
-    from allod.attestation.policy import Demands, demands_of
+    from allod.attestation.policy import NO_DEMANDS, demands_of
+    from allod.cli.attestations import spoken
+    from allod.trust.policy import check_policy
+    from allod.wire import oci
 
+    known = verdict.known
+    if known is None:
+        return asked
+    provider = base.providers[known.provider]
     policy = provider.provenance
     if policy is None:
         return asked
-    demands = demands_of(policy)
+    verifiers = base.fleet_document.verifiers
+    envelopes = [one.content for one in lying if one.artifact_type == oci.PROVENANCE]
+    verdict.check("policy", lambda: _met(check_policy(provider, verifiers, known, envelopes)))
     keys = (*looking.keys, *(key_of(key) for key in provider.keys))
-    owners = replace(looking, demands=demands, keys=keys)
+    owners = replace(looking, demands=demands_of(policy), keys=keys)
+    digests = spoken(known.digest)
     looked = Attestations([(one, owners.examine(one, digests)) for one in lying])
-    examined = [one for _, one in looked.looked]
     if policy.asks_provenance:
-        verdict.check("provenance", lambda: _provenance(examined))
-    signers = Demands(keys=demands.keys, identities=demands.identities)
-    openly = replace(owners, demands=signers)
-    others = [openly.examine(one, digests) for one in lying]
-    for kind in policy.attestations:
-        verdict.check(
-            "attestation",
-            lambda kind=kind: _says(statement_among(others, kind).attested),  # type: ignore[misc]
-        )
-    return asked if looking.demands != Demands() else looked
+        verdict.check("provenance", lambda: _provenance([one for _, one in looked.looked]))
+    return asked if looking.demands != NO_DEMANDS else looked
+
+
+def _met(met: Met) -> str:
+    """By what the owner's policy is met."""
+    if met.summary is not None:
+        return f"met, by the word of the verifier {met.summary.verifier}"
+    parts = []
+    if met.built is not None:
+        parts.append(f"built by {met.built.builder} from {met.built.source} at {met.built.ref}")
+    if met.sboms:
+        parts.append(f"{len(met.sboms)} SBOM bound to it")
+    return "met: " + (", ".join(parts) or "all statements are there")
 
 
 def _provenance(examined: Sequence[Examined]) -> str:

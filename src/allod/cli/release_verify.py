@@ -19,10 +19,17 @@ from allod.domain.release import Layer, Release
 from allod.errors import AllodError, InvalidInput, Unavailable, Untrusted
 
 if TYPE_CHECKING:
+    from allod.cli.documents import Base
     from allod.cli.options import Options
+    from allod.trust.release import ReleaseIdentity
     from allod.wire.trust import ProviderDocument
 
-_ABSENT: Final = frozenset({"missing-blob", "not-found", "manifest-unknown", "blob-unknown"})
+_ABSENT: Final = frozenset(
+    {
+        "missing-blob", "not-found", "manifest-unknown", "blob-unknown",
+        "no-provenance", "no-summary", "no-attestation", "no-sbom",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Verdict:
 
     digest: str
     steps: list[Step] = field(default_factory=list)
-    provider: str | None = None  #: whose release it says it is; None: it can't be read
+    known: ReleaseIdentity | None = None  #: whose release of what, by its provider's good word
 
     @property
     def exit_status(self) -> int:
@@ -91,8 +98,7 @@ def verify_found(
     for layer in dict.fromkeys(layer for one in releases for layer in one.layers):
         verdict.check("payload", partial(_payload, found, layer))
     first = releases[0]
-    verdict.provider = first.provider
-    verdict.check("statement", lambda: _statement(found, first, providers))
+    verdict.check("statement", lambda: _statement(found, first, providers, verdict))
     verdict.check("withdrawal", lambda: _not_withdrawn(found, withdrawn(found.digest)))
     return verdict
 
@@ -107,7 +113,12 @@ def _payload(found: Found, layer: Layer) -> str:
     return f"{layer.digest}, {layer.size} bytes"
 
 
-def _statement(found: Found, release: Release, providers: Callable[[str], ProviderDocument]) -> str:
+def _statement(
+    found: Found,
+    release: Release,
+    providers: Callable[[str], ProviderDocument],
+    verdict: Verdict,
+) -> str:
     from allod.packaging.statement import check_statements
 
     envelopes = found.statements()
@@ -117,6 +128,7 @@ def _statement(found: Found, release: Release, providers: Callable[[str], Provid
             f"cannot find a statement of {release.provider} about {found.digest}",
         )
     known = check_statements(envelopes, release, found.digest, providers(release.provider))
+    verdict.known = known.value
     by = ", ".join(sorted(key[:16] for key in known.by))
     return f"{release.provider} signed {release.package} {release.version} with {by}"
 
@@ -127,12 +139,9 @@ def _not_withdrawn(found: Found, why: str | None) -> str:
     return "not withdrawn"
 
 
-def owner_says(
-    options: Options,
-) -> tuple[Callable[[str], ProviderDocument], Callable[[str], str | None]]:
-    """What the owner's newest verified documents say; asked for when it is needed."""
-    from allod.cli.documents import Base, newest
-    from allod.domain.ids import parse_digest, parse_provider
+def newest_once(options: Options) -> Callable[[], Base]:
+    """The owner's newest verified documents, fetched when they are first asked for."""
+    from allod.cli.documents import newest
 
     known: list[Base] = []
 
@@ -141,8 +150,19 @@ def owner_says(
             known.append(newest(options.open()))
         return known[0]
 
+    return base
+
+
+def owner_says(
+    options: Options, base: Callable[[], Base] | None = None
+) -> tuple[Callable[[str], ProviderDocument], Callable[[str], str | None]]:
+    """What the owner's newest verified documents say; asked for when it is needed."""
+    from allod.domain.ids import parse_digest, parse_provider
+
+    newest = base or newest_once(options)
+
     def provider(name: str) -> ProviderDocument:
-        documents = base().providers
+        documents = newest().providers
         if parse_provider(name) not in documents:
             raise Unavailable(
                 "unknown-provider",
@@ -152,7 +172,7 @@ def owner_says(
         return documents[parse_provider(name)]
 
     def withdrawn(digest: str) -> str | None:
-        found = base().withdrawn.get(parse_digest(digest))
+        found = newest().withdrawn.get(parse_digest(digest))
         return None if found is None else found.why
 
     return provider, withdrawn

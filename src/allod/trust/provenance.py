@@ -71,7 +71,7 @@ def check_built(claimed: Built, parameters: object, policy: ProvenancePolicy) ->
             `wrong-parameters`.
     """
     what = "the provenance"
-    levels = [one.level for one in policy.builders if one.id == claimed.builder]
+    levels = [one.level for one in policy.builders if fits(claimed.builder, one.id)]
     if not levels:
         raise Untrusted(
             "wrong-builder", f"cannot accept {what}: it was built by {claimed.builder[:200]}"

@@ -110,7 +110,7 @@ class FleetDocument(Document, kw_only=True, frozen=True):
 class TrustedBuilder(Document, kw_only=True, frozen=True):
     """A builder whose word about a build the owner believes, and how far."""
 
-    id: str  #: as SLSA provenance has it
+    id: str  #: as SLSA provenance has it; one that ends in "*" is a prefix
     level: int = 0  #: SLSA build level, 0 to 3, that the owner takes it to keep
 
 

@@ -89,6 +89,23 @@ def test_what_differs_in_one_thing_is_refused(other: dict[str, Any], code: str) 
     assert found.failed.code == code
 
 
+def test_a_builder_may_be_named_by_its_beginning() -> None:
+    """Workflows have the tag in their ids; the lowest level of those that fit counts."""
+    import msgspec
+
+    tagged = provenance(builder="https://builder.example/workflow@refs/tags/v7")
+    beginning = TrustedBuilder(id="https://builder.example/workflow@refs/tags/*", level=3)
+    lower = TrustedBuilder(id="https://builder.example/*", level=1)
+    other = TrustedBuilder(id="https://builder.example/workflow@refs/heads/*", level=3)
+    for builders, code in (
+        ([beginning], None),
+        ([other], "wrong-builder"),
+        ([beginning, lower], "wrong-level"),
+    ):
+        found = judged(tagged, msgspec.structs.replace(POLICY, builders=builders))
+        assert (found.failed.code if found.failed else None) == code
+
+
 def test_too_low_a_level_is_refused() -> None:
     """The owner demands more than the owner takes the builder to keep."""
     import msgspec

@@ -175,7 +175,7 @@ def test_a_release_is_verified_with_the_provenance_that_the_owner_demands(
         with_acme.do("release", "provenance", layout, file)
 
     status, said = verified()
-    assert (status, step(said, "provenance")["ok"]) == (6, None)
+    assert (status, step(said, "provenance")["ok"], step(said, "policy")["ok"]) == (6, None, None)
     lay(statement(digest, builder="https://evil.example"))
     status, said = verified()
     assert (status, step(said, "provenance")["ok"]) == (5, False)
@@ -183,6 +183,7 @@ def test_a_release_is_verified_with_the_provenance_that_the_owner_demands(
     lay(statement(digest))
     status, said = verified()
     assert (status, step(said, "provenance")["ok"]) == (0, True)
+    assert "built by https://ci.example" in step(said, "policy")["says"]
     assert sorted(one["good"] for one in said["attestations"]) == [False, True]
     for words in (("--builder", "https://ci.example"), ("--source", SOURCE)):
         status, said = verified(*words)
