@@ -7,6 +7,7 @@ from typing import Final
 
 ALLOD: Final = "Allod"  #: stands first in `made_by` of a list that Allod made from a payload
 OPERATING_SYSTEM: Final = "operating-system"  #: a kind
+_PACKAGES: Final = ("pkg:deb/", "pkg:apk/", "pkg:rpm/")
 _OWN_NAMES: Final = ("pkg:generic/", "pkg:oci/", "pkg:docker/")
 
 
@@ -42,16 +43,21 @@ class Sbom:
         """All that advisories can be asked about.
 
         The components, and the subject if somebody else than its provider could know it: one
-        with a purl of an ecosystem, not just `pkg:generic` or the name of an image.
+        with a purl of an ecosystem, not just `pkg:generic` or the name of an image. An operating
+        system is its packages, where the list has them.
         """
+        found = self.components
         subject = self.subject
-        if subject is None or not subject.purl or subject.purl.startswith(_OWN_NAMES):
-            return self.components
-        return tuple(dict.fromkeys((subject, *self.components)))
+        if subject is not None and subject.purl and not subject.purl.startswith(_OWN_NAMES):
+            found = tuple(dict.fromkeys((subject, *found)))
+        if any(one.purl.startswith(_PACKAGES) for one in found):
+            found = tuple(one for one in found if one.purl or one.kind != OPERATING_SYSTEM)
+        return found
 
     @property
     def distribution(self) -> str:
         """The operating system that it lists, like "debian-12"; empty: none, or several."""
-        systems = {one for one in self.parts if one.kind == OPERATING_SYSTEM and one.version}
+        listed = self.components if self.subject is None else (self.subject, *self.components)
+        systems = {one for one in listed if one.kind == OPERATING_SYSTEM and one.version}
         named = {f"{one.name.lower()}-{one.version}" for one in systems}
         return named.pop() if len(named) == 1 else ""

@@ -237,6 +237,9 @@ def test_what_advisories_are_asked_about() -> None:
     assert Sbom("", (part,), known).parts == (known, part)
     assert Sbom("", (part,), own).parts == (part,)
     assert Sbom("", (part, system)).distribution == "debian-12"
+    assert Sbom("", (part, system)).parts == (part, system), "what it holds is not known"
+    package = SbomComponent("c", "1", "pkg:deb/debian/c@1")
+    assert Sbom("", (package, system)).parts == (package,), "it is its packages"
     other = SbomComponent("alpine", "3.20", kind="operating-system")
     assert Sbom("", (system, other)).distribution == ""
 

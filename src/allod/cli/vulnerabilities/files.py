@@ -49,7 +49,8 @@ def ware_of_directory(path: Path, options: Options) -> Ware:
         found.digest,
         Kind.RELEASE,
         f"{package_name(release.package)} {release.version}",
-        tuple(dict.fromkeys(part for sbom in lists for part in sbom.components)),
+        tuple(dict.fromkeys(part for sbom in lists for part in sbom.parts)),
+        next((sbom.distribution for sbom in lists if sbom.distribution), ""),
         products=frozenset({purl, release.package, found.digest}),
         listed_by=str(path),
         unseen=tuple(unseen),
@@ -61,16 +62,15 @@ def ware_of_sbom(
 ) -> Ware:
     """What an SBOM lists; its own subject is asked about too, where advisories can know it."""
     subject = sbom.subject
-    parts = dict.fromkeys(sbom.components)
     products = {key}
     if subject is not None and subject.purl:
-        parts.setdefault(subject)
         products.add(subject.purl)
     return Ware(
         f"{kind} {key}",
         kind,
         name,
-        tuple(parts),
+        sbom.parts,
+        sbom.distribution,
         products=frozenset(products),
         control=control,
         listed_by=", ".join(sbom.made_by),
