@@ -63,12 +63,13 @@ class Bills:
     Args:
         catalog: the registry, and the providers' keys.
         directory: where what was read is kept.
-        make: gives the list that Allod makes of a release's payload; None: there is none.
+        make: gives the list that Allod makes of a release's payload, if there is one; None: no
+            payload is looked into.
     """
 
     catalog: Catalog
     directory: Path
-    make: Callable[[Release], Sbom | None] = lambda _: None
+    make: Callable[[Release], Sbom | None] | None = None
     _known: dict[Digest, Bill] = field(default_factory=dict)
     _unsigned: set[Digest] = field(default_factory=set)
 
@@ -86,7 +87,7 @@ class Bills:
         if bill.code:
             itself = SbomComponent(package_name(release.package), release.version, purl)
             return replace(ware, parts=(itself,), unseen=((bill.code, bill.why),))
-        parts = {one: None for sbom in bill.lists for one in sbom.components}
+        parts = {one: None for sbom in bill.lists for one in sbom.parts}
         faults = tuple(("bad-sbom", one) for sbom in bill.lists for one in sbom.faults)
         return replace(ware, parts=tuple(parts), listed_by=bill.by, unseen=faults)
 
@@ -127,9 +128,10 @@ class Bills:
         try:
             data = path.read_bytes()
         except OSError:
-            sbom = self.make(release)
+            sbom = None if self.make is None else self.make(release)
             data = b"" if sbom is None else encode_cyclonedx(sbom)
-            self._keep(path, data)
+            if self.make is not None:
+                self._keep(path, data)
         if data:
             sbom = decode_sbom(data, what=f"what Allod reads in {release.shown}")
             return Bill((sbom,), "Allod, from the payload")

@@ -69,7 +69,7 @@ def count_flaws(picture: Picture, scope: Scope | None = None) -> FlawCount | Non
 
     try:
         with advisories() as known:
-            looked = look_at(Fleet(picture).running(scope), known)
+            looked = look_at(Fleet(picture, fetch=False).running(scope), known)
     except AllodError as error:  # the rest of the status does not hang on it
         return FlawCount(trouble=error.message)
     counting = [line for line in looked.lines if line.finding.counts]

@@ -41,15 +41,18 @@ class Fleet:
 
     Args:
         picture: the fleet, verified.
+        fetch: whether payloads are fetched of releases that no signed SBOM lies beside.
     """
 
     picture: Picture
+    fetch: bool = True
 
     @cached_property
     def bills(self) -> Bills:
         """The SBOMs of its releases."""
         catalog = self.picture.catalog
-        return Bills(catalog, self._room / "bills", Payloads(catalog).list_of)
+        make = Payloads(catalog).list_of if self.fetch else None
+        return Bills(catalog, self._room / "bills", make)
 
     @property
     def _room(self) -> Path:
