@@ -15,9 +15,12 @@ from allod.cli.options import OPTIONS, Options
 from allod.cli.phrases import choices
 from allod.cli.picture import Picture
 from allod.cli.publish import INTENT, Change, Intent, publish, say
+from allod.cli.vulnerabilities.counting import flaws_say
 from allod.domain.desired import StateDocument
 from allod.domain.ids import Digest, Scope
 from allod.errors import AllodError, Conflict, InvalidInput
+
+WEIGHED = 20  #: devices of one import whose flaws the preview counts
 
 
 def import_(
@@ -128,6 +131,8 @@ def _change(picture: Picture, records: Records) -> Change:
             count = len(bill.sbom.components)
             parts = "1 part" if count == 1 else f"{count} parts"
             words[-1] += f" Its SBOM ({bill.sbom.format}) names {parts}."
+            if len(records.rows) <= WEIGHED and (flaws := flaws_say(bill.sbom)):
+                remarks.append(f"· {row.name}: {flaws}")
             remarks += [f"! {row.name}, SBOM: {fault}" for fault in bill.sbom.faults[:3]]
         elif foreign.sbom is None:
             remarks.append(f"! {row.name} has no SBOM: nothing is known of its software.")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from allod.advisories.finding import Level
     from allod.cli.picture import Picture
     from allod.domain.ids import Scope
+    from allod.domain.sbom import Sbom
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,20 @@ def count_flaws(picture: Picture, scope: Scope | None = None) -> FlawCount | Non
         len(looked.unknown) + sum(looked.unasked.values()),
         len(looked.running.blind),
     )
+
+
+def flaws_say(sbom: Sbom) -> str:
+    """What is known of an SBOM, in a sentence; empty where no advisories were ever imported."""
+    if not anything_known():
+        return ""
+    from allod.cli.vulnerabilities.files import ware_of_sbom
+    from allod.cli.vulnerabilities.found import look_at
+    from allod.cli.vulnerabilities.ware import alone
+    from allod.cli.vulnerabilities.words import summary_lines
+
+    try:
+        with advisories() as known:
+            looked = look_at(alone(ware_of_sbom("it", sbom, "it")), known)
+    except AllodError as error:
+        return f"Its flaws are not known: {error.message}"
+    return " ".join(summary_lines(looked))
