@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import pytest
 
 from allod.domain.ids import Digest, ProviderName, Purl, Version, sha256
+from allod.errors import AllodError
 from allod.testing.owner import key_from
-from allod.trust.evidence import make_mends, mended_by
+from allod.trust.evidence import make_mends, mended_by, verify_mends
 from allod.trust.keys import from_key
 from allod.trust.release import ReleaseIdentity
 from allod.trust.summary import Summary, make_summary
@@ -78,7 +80,9 @@ def summary(signer: Any = LAB, by: str = "lab", **changed: Any) -> bytes:
 def evidence(signer: Any = LAB, by: str = "lab", **changed: Any) -> bytes:
     """A verifier's word that the release mends the flaw that the older one has."""
     mended = Mended(
-        flaw=FLAW, component="pkg:pypi/waitress@2.1.1", sources=changed.get("sources", ["pypa"])
+        flaw=changed.get("flaw", FLAW),
+        component="pkg:pypi/waitress@2.1.1",
+        sources=changed.get("sources", ["pypa"]),
     )
     return make_mends(
         changed.get("fleet", FLEET),
@@ -87,9 +91,16 @@ def evidence(signer: Any = LAB, by: str = "lab", **changed: Any) -> bytes:
         changed.get("version", RELEASE.version),
         changed.get("release", NEW),
         {changed.get("old", OLD): [mended]},
-        AT,
+        changed.get("at", AT),
         [signer],
     )
+
+
+def why_not(envelope: bytes) -> str:
+    """The code with which evidence about the release is refused."""
+    with pytest.raises(AllodError) as caught:
+        verify_mends(envelope, HOUSE, TOASTER, RELEASE.version, NEW)
+    return caught.value.code
 
 
 def mends(*envelopes: bytes, house: FleetDocument = HOUSE) -> set[tuple[Digest, str, str]]:

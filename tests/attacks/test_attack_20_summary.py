@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import msgspec
 import pytest
 from tests.attacks.evidence_world import (
     ACME,
+    AT,
     FLEET,
     HOUSE,
     LAB,
@@ -19,10 +21,12 @@ from tests.attacks.evidence_world import (
     summary,
 )
 
+from allod.domain.ids import sha256
 from allod.errors import Untrusted
 from allod.testing.owner import key_from
 from allod.trust.dsse import decode_envelope, payload_of, sign_envelope
-from allod.trust.summary import verify_summary
+from allod.trust.summary import Summary, make_summary, verify_summary
+from allod.wire.codec import encode
 from allod.wire.envelope import IN_TOTO
 from allod.wire.trust import ProviderDocument
 
@@ -63,6 +67,32 @@ def test_attack_20_a_summary_that_does_not_cover_it_is_refused(
     with pytest.raises(Untrusted) as caught:
         verify_summary(make(), HOUSE.verifiers, PROVIDER, RELEASE)
     assert caught.value.code == code
+
+
+def test_attack_20_a_summary_is_what_others_can_read() -> None:
+    """A verification summary as SLSA has it: whoever made it, of what, by which policy, and how well."""
+    inputs = [sha256(b"provenance")]
+    said = Summary("lab", AT, 3)
+    raw = make_summary(PROVIDER, RELEASE, said, [LAB], inputs=inputs)
+    assert json.loads(payload_of(decode_envelope(raw))) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": RELEASE.package, "digest": {"sha256": RELEASE.digest[7:]}}],
+        "predicateType": "https://slsa.dev/verification_summary/v1",
+        "predicate": {
+            "verifier": {"id": f"allod:{FLEET}/lab"},
+            "timeVerified": "2026-05-01T12:00:00Z",
+            "resourceUri": RELEASE.package,
+            "policy": {
+                "uri": "providers/acme.json",
+                "digest": {"sha256": sha256(encode(POLICY))[7:]},
+            },
+            "inputAttestations": [{"digest": {"sha256": inputs[0][7:]}}],
+            "verificationResult": "PASSED",
+            "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+        },
+    }
+    no = json.loads(payload_of(decode_envelope(summary(passed=False))))["predicate"]
+    assert (no["verificationResult"], no.get("verifiedLevels", [])) == ("FAILED", [])
 
 
 def test_attack_20_a_summary_that_says_no_does_not_pass() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import msgspec
 import pytest
 from tests.attacks.evidence_world import (
     ACME,
+    AT,
     FLAW,
     HOUSE,
     LAB,
@@ -16,8 +20,10 @@ from tests.attacks.evidence_world import (
     evidence,
     mends,
     summary,
+    why_not,
 )
 
+from allod.domain.ids import Purl, Version
 from allod.errors import Untrusted
 from allod.testing.owner import key_from
 from allod.trust.summary import verify_summary
@@ -50,6 +56,39 @@ def test_attack_37_a_stolen_verifiers_key_goes_as_far_as_its_owner_let_it() -> N
     alone = msgspec.structs.replace(HOUSE, verifiers=HOUSE.verifiers[1:])
     assert mends(evidence(LAB), house=alone) == set()
     assert mends(evidence(LAB), house=FleetDocument(fleet=HOUSE.fleet, name="home")) == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("auth", {"signer": ACME}),
+        ("wrong-verifier", {"by": "other-lab"}),
+        ("wrong-fleet", {"fleet": "e" * 64}),
+        ("wrong-digest", {"release": OLD}),
+        ("wrong-release", {"package": Purl("pkg:generic/mallory/toaster")}),
+        ("wrong-release", {"version": Version("2.1.3")}),
+        ("bad-document", {"flaw": ""}),
+        ("bad-document", {"flaw": "CVE-\x1b[2J"}),
+        ("bad-name", {"sources": ["../pypa"]}),
+    ],
+)  # fmt: skip
+def test_attack_37_forged_evidence_is_refused_for_its_reason(
+    code: str, changed: dict[str, Any]
+) -> None:
+    """Each step of the check stops one forgery, and the refusal names it."""
+    assert why_not(evidence(**changed)) == code
+    assert mends(evidence(**changed)) == set()
+
+
+def test_attack_37_an_old_word_does_not_come_back() -> None:
+    """A verifier who found that it mends nothing after all is not overruled by their own older word,
+    in whatever order the registry shows them; two verifiers do not overtake each other.
+    """
+    older, newer = evidence(), evidence(old=RELEASE.digest, at=AT + timedelta(seconds=1))
+    for shown in ((older, newer), (newer, older), (newer, older, older)):
+        assert mends(*shown) == set()
+    other = evidence(OTHER_LAB, "other-lab")
+    assert mends(newer, other) == mends(other, newer) == {(OLD, "pypa", FLAW)}
 
 
 def test_attack_37_no_word_is_made_longer_by_repeating_it() -> None:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from allod.domain import edit, ids
-from allod.domain.desired import DeviceRecord, Settings, StateDocument
+from allod.domain.desired import (
+    DeviceRecord,
+    PackageEntry,
+    Restart,
+    Settings,
+    Software,
+    StateDocument,
+)
 from allod.domain.difference import differences
 from allod.domain.foreign import BillOfMaterials, Control, ForeignDevice, foreign_id
 from allod.domain.release import HealthCheck, ProbeKind
+from allod.domain.terms import Soak
 from allod.errors import InvalidInput
 from allod.wire.desired import decode_state, encode_state
 from allod.wire.foreign import FOREIGN_SBOM_CAP, ForeignSbom
 from allod.wire.sbom import SBOM_TYPES
 
 FLEET = ids.FleetId("f" * 64)
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
 BILL = BillOfMaterials(ids.sha256(b"x"), 1, SBOM_TYPES[0])
 DEVICE = ForeignDevice("Acme", "Imager 7", "4711", Control.VENDOR, BILL)
 SCOPE = ids.device_scope(foreign_id(FLEET, "mr-1"))
@@ -57,7 +67,11 @@ def described(**fields: Any) -> StateDocument:
         replace(DOCUMENT, fleet=ids.FleetId("e" * 64)),
         replace(DOCUMENT, hold="x"),
         replace(DOCUMENT, settings=Settings(health=(HealthCheck(ProbeKind.HTTP, url="http://a/"),))),
+        replace(DOCUMENT, packages={"pkg:generic/acme/toaster": PackageEntry(software=Software())}),
+        replace(DOCUMENT, restarts=(Restart("r", NOW, NOW),)),
+        replace(DOCUMENT, terms=(Soak(60),)),
         described(vendor=""),
+        described(model=""),
         described(model=" x"),
         described(serial="\x1b[31m"),
         described(vendor="x" * 101),
@@ -70,6 +84,16 @@ def test_a_record_that_breaks_a_rule_is_refused(document: StateDocument) -> None
     with pytest.raises(InvalidInput) as caught:
         decode_state(encode_state(document))
     assert caught.value.code == "bad-record"
+
+
+def test_the_longest_words_and_the_largest_sbom_are_taken() -> None:
+    """What the page allows is allowed."""
+    longest = described(
+        vendor="x" * 100, model="y" * 100, serial="z" * 100,
+        sbom=replace(BILL, size=8 * 1024 * 1024),
+    )  # fmt: skip
+    assert decode_state(encode_state(longest)) == longest
+    assert decode_state(encode_state(described(sbom=replace(BILL, size=1)))) is not None
 
 
 @pytest.mark.parametrize(
