@@ -15,6 +15,7 @@ from allod.advisories.intake_files import files_of
 from allod.advisories.intake_git import revision_of
 from allod.advisories.names import normalise
 from allod.advisories.reading import fault, read_json
+from allod.advisories.reading_yaml import read_yaml
 from allod.advisories.store import AdvisoryStore, RefusedFile, transaction
 from allod.advisories.store_writer import Seen, SourceWriter
 from allod.errors import InvalidInput
@@ -142,11 +143,12 @@ def _decode(
     if kind is Kind.EPSS or (kind is None and epss.is_epss(data)):
         writer.epss(number, list(epss.decode_epss(data, file=path)))
         return
-    if path.lower().endswith((".yaml", ".yml", ".csv")):
-        raise fault(
-            path, "only JSON is read, and the CSV of EPSS; the source offers JSON elsewhere"
-        )
-    value = read_json(data, cap=CAPS[kind], file=path)
+    if path.lower().endswith(".csv"):
+        raise fault(path, "it is CSV, and not that of EPSS")
+    if path.lower().endswith((".yaml", ".yml")):
+        value = read_yaml(data, file=path)
+    else:
+        value = read_json(data, cap=CAPS[kind], file=path)
     sort = kind or _sort_of(value, path)
     if sort is Kind.VEX:
         writer.statements(number, openvex.vex_of(value, source=source, file=path))

@@ -9,6 +9,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,21 @@ def test_kinds_are_seen_or_said(store: AdvisoryStore, tmp_path: Path) -> None:
     more = written(tmp_path / "epss.csv", scores + b"CVE-2026-1001,0.5,0.5\n")
     assert import_source(store, more, source="e", now=NOW).added in {1, 2}
     assert store.epss(["CVE-2026-1001"])["CVE-2026-1001"].at == "2026-05-01"
+
+
+def test_records_in_yaml(store: AdvisoryStore, tmp_path: Path) -> None:
+    """As some databases keep them: the same record as in JSON, each value as it is written."""
+    vectors = Path(__file__).parents[2] / "vectors" / "advisories"
+    place = directory(
+        tmp_path,
+        {
+            "a.yaml": (vectors / "yaml" / "PYSEC-2022-205.yaml").read_bytes(),
+            "b.json": (vectors / "osv" / "PYSEC-2022-205.json").read_bytes(),
+        },
+    )
+    assert take(store, place).refused == ()
+    yaml, json_ = store.records("PYSEC-2022-205")
+    assert replace(yaml, file="", summary="") == replace(json_, file="", summary="")
 
 
 def test_a_newer_reader_reads_everything_again(
