@@ -175,6 +175,26 @@ def test_a_statement_of_another_type_is_not_read() -> None:
     assert found.failed.code == "wrong-type"
 
 
+def test_a_summary_of_what_did_not_pass_is_refused() -> None:
+    """A verifier's good signature under 'FAILED' is a warning, and no recommendation."""
+    for result, good in (("PASSED", True), ("FAILED", False), ("passed", False)):
+        value = {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicateType": "https://slsa.dev/verification_summary/v1",
+            "subject": [{"name": "a", "digest": {"sha256": "a" * 64}}],
+            "predicate": {"verificationResult": result, "verifiedLevels": ["SLSA_BUILD_LEVEL_3"]},
+        }
+        payload = json.dumps(value).encode()
+        found = examine(
+            envelope(ED.sign(pae(IN_TOTO, payload)), payload=payload),
+            artifact_digests={"sha256": "a" * 64},
+            keys=[key_from_file(pem(ED))],
+            now=NOW,
+        )
+        assert found.good is good
+        assert (found.failed.code if found.failed else None) == (None if good else "not-passed")
+
+
 def test_keys_of_the_demands_count() -> None:
     """A policy's keys are keys that may sign."""
     raw = envelope(ED.sign(pae(IN_TOTO, PAYLOAD)))

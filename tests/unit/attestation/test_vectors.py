@@ -7,12 +7,13 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 from tests.unit.attestation.vectors import NOW, ROWS, vector
 
 from allod.attestation.bundle import read_bundle
 from allod.attestation.policy import Demands, Identity
-from allod.attestation.recorded import check_recorded
+from allod.attestation.recorded import check_recorded, read_recorded
 from allod.attestation.roots import read_root
 from allod.errors import InvalidInput, Untrusted
 
@@ -229,6 +230,18 @@ def test_an_entry_is_about_one_signature_under_one_key(name: str, other: str) ->
         with pytest.raises(Untrusted) as caught:
             check_recorded(entry, signed, verifier, one.digests)
         assert caught.value.code == "wrong-entry"
+
+
+def test_an_entry_of_a_kind_that_it_does_not_say_is_not_read() -> None:
+    """The kind beside an entry is nobody's word: it has to be what the log holds."""
+    entry = read_bundle(vector("conformance/managed-key-happy-path").raw).entries[0]
+    body = json.loads(base64.b64decode(entry.canonicalized_body)) | {"apiVersion": "0.0.2"}
+    other = msgspec.structs.replace(
+        entry, canonicalized_body=base64.b64encode(json.dumps(body).encode()).decode()
+    )
+    assert read_recorded(entry).algorithm == "sha256"
+    with pytest.raises(InvalidInput):
+        read_recorded(other)
 
 
 @pytest.mark.parametrize("name", ["npm/gundam-visor-cli-v1-tag", "sigstore-go/dsse"])
