@@ -89,6 +89,7 @@ VERBS: Final = (
     Verb("ceremony", "allod.cli.ceremony:app", "Root keys on separate machines.", _OWN),
     Verb("trust", "allod.cli.trust:app", "Where to ask; repairs; transfers.", _OWN),
     Verb("people", "allod.cli.people:app", "Who may speak to the server.", _OWN),
+    Verb("verifier", "allod.cli.verifier:app", "Whose word on releases devices take.", _OWN),
     Verb("token", "allod.cli.token:app", "Named tokens for programs.", _OWN),
 )
 

@@ -24,6 +24,12 @@ app.command(
     help="Match what runs again and again; say each new flaw once.",
 )
 
+app.command(
+    "allod.cli.vouch_mends:vouch",
+    name="vouch",
+    help="Say for devices which flaws releases mend.",
+)
+
 _SHOWN: Final = 10  #: refused files that are shown with an import; the rest with `refused`
 
 

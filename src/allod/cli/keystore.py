@@ -36,7 +36,7 @@ State = Literal["next", "current", "retired"]
 
 INDEX_CAP: Final = 1024 * 1024
 _ROLE: Final = re.compile(
-    r"root|targets|api|approval|spare-ca|(?:provider:|delegation-)[a-z0-9][a-z0-9._-]{0,62}"
+    r"root|targets|api|approval|verifier|spare-ca|(?:provider:|delegation-)[a-z0-9][a-z0-9._-]{0,62}"
 )
 
 
@@ -290,6 +290,6 @@ def _check_role(role: str) -> None:
     if _ROLE.fullmatch(role) is None:
         raise InvalidInput(
             "bad-role",
-            f"cannot keep a key for {role[:40]!r}: roles are root, targets, api, approval, spare-ca, "
-            "provider:NAME, delegation-NAME",
+            f"cannot keep a key for {role[:40]!r}: roles are root, targets, api, approval, verifier, "
+            "spare-ca, provider:NAME, delegation-NAME",
         )

@@ -35,6 +35,11 @@ app.command(
     help="Check a release from end to end, and what others attest of it or of a file.",
 )
 app.command(
+    "allod.cli.vouch:vouch",
+    name="vouch",
+    help="Say for devices that releases were built as their owner asks.",
+)
+app.command(
     "allod.cli.release_withdraw:withdraw",
     name="withdraw",
     help="Recall a release, or take that back.",

@@ -120,7 +120,7 @@ def _file(path: Path, asked: Asked, options: Options) -> int:
         path = beside
     elif asked.artifact is not None:
         digests = digests_named(asked.artifact)
-    looking = _looking(asked)
+    looking = looking_of(asked)
     found = Attestations([(one, looking.examine(one, digests)) for one in attestations_in(path)])
     data = {
         "reference": str(path),
@@ -147,7 +147,7 @@ def _release(reference: str, asked: Asked, options: Options) -> int:
     verdict = verify_found(found, providers, withdrawn)
     digests = spoken(found.digest)
     lying = attestations_beside(found)
-    looking = _looking(asked)
+    looking = looking_of(asked)
     looked = Attestations([(one, looking.examine(one, digests)) for one in lying])
     if verdict.known is not None:
         looked = _as_owner_demands(verdict, base(), looking, lying, looked)
@@ -247,7 +247,8 @@ def _says(attested: Attested) -> str:
     return f"built by {attested.builder} from {attested.source} at {attested.revision}, by {by}"
 
 
-def _looking(asked: Asked) -> Looking:
+def looking_of(asked: Asked) -> Looking:
+    """With what attestations are looked at. Raises InvalidInput."""
     import logging
 
     from allod.attestation.collected import Looking

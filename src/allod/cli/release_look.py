@@ -64,6 +64,15 @@ def look(reference: str, options: Options) -> Found:
     if path.is_dir():
         built = open_or_build(path, out=options.output)
         return in_layout(built.layout, built.digest)
+    return in_registry(*find(reference, options))
+
+
+def find(reference: str, options: Options) -> tuple[RegistryClient, Digest]:
+    """The repository of the fleet's registry and the digest of PROVIDER/PACKAGE@VERSION.
+
+    Raises:
+        InvalidInput: `no-such-release`, `ambiguous-release`, `bad-package`.
+    """
     from allod.cli.catalog import parse_package_version
 
     provider, slash, rest = reference.rpartition("/")
@@ -74,9 +83,7 @@ def look(reference: str, options: Options) -> Found:
             "no-such-release",
             f"cannot find {reference[:200]!r}: name a directory, or {named}@VERSION",
         )
-    return _in_registry(
-        options.open().client, provider if plain else None, named.name, named.version
-    )
+    return _find(options.open().client, provider if plain else None, named.name, named.version)
 
 
 def in_layout(layout: Layout, digest: Digest) -> Found:
@@ -91,7 +98,9 @@ def in_layout(layout: Layout, digest: Digest) -> Found:
     )
 
 
-def _in_registry(client: ApiClient, provider: str | None, name: str, version: str) -> Found:
+def _find(
+    client: ApiClient, provider: str | None, name: str, version: str
+) -> tuple[RegistryClient, Digest]:
     from allod.cli.registry_client import RegistryClient, repositories
 
     found = []
@@ -111,7 +120,7 @@ def _in_registry(client: ApiClient, provider: str | None, name: str, version: st
         raise InvalidInput(
             "ambiguous-release", f"cannot choose between {choices}; name one of them"
         )
-    return in_registry(*found[0])
+    return found[0]
 
 
 def in_registry(registry: RegistryClient, digest: Digest) -> Found:
