@@ -70,16 +70,19 @@ def bill_of(
         beside: lock files of the described directory where the tree is only a part of it.
 
     Raises:
-        InvalidInput: `bad-archive`, `too-large`: a layer is damaged or hostile.
+        InvalidInput: `bad-archive`, `too-large`: a layer is damaged, or has more than the release
+            says that it installs.
     """
+    said = tuple(releases)
     seen = _Seen(tops=dict(beside or {}))
+    cap = min(sum(one.installed_size for one in said), MAX_BYTES)
     for layer in layers:
-        for path, data in _files(layer, seen):
+        for path, data in _files(layer, seen, cap):
             _look(path, data, seen)
     _conclude(seen)
     if not seen.found and not seen.faults:
         return None
-    first = next(iter(releases))
+    first = said[0]
     own = SbomComponent(
         first.package.rpartition("/")[2],
         first.version,
@@ -94,23 +97,23 @@ def is_lock(path: str) -> bool:
     return "/" not in path and (path in _TOP_LOCKS or path.endswith((".txt", ".in")))
 
 
-def _files(layer: BinaryIO, seen: _Seen) -> Iterator[tuple[str, bytes]]:
-    """The files that are read, with their content."""
+def _files(layer: BinaryIO, seen: _Seen, cap: int) -> Iterator[tuple[str, bytes]]:
+    """The files that are read, with their content; of all together at most `cap` bytes."""
     total = count = 0
     try:
         with tarfile.open(fileobj=layer, mode="r|*") as tar:
             for info in tar:
                 total += info.size if info.isreg() else 0
                 count += 1
-                if total > MAX_BYTES or count > MAX_ENTRIES:
+                if total > cap or count > MAX_ENTRIES:
                     raise InvalidInput("too-large", "cannot list what a layer holds: it is a bomb")
                 path = info.name.removeprefix("./")
-                cap = _cap(path) if info.isreg() else 0
-                if cap and info.size > cap:
-                    seen.faults.append(f"{path[:200]}: larger than {cap} bytes, not looked into")
-                elif cap:
+                most = _cap(path) if info.isreg() else 0
+                if most and info.size > most:
+                    seen.faults.append(f"{path[:200]}: larger than {most} bytes, not looked into")
+                elif most:
                     file = tar.extractfile(info)
-                    yield path, b"" if file is None else file.read(cap)
+                    yield path, b"" if file is None else file.read(most)
     except _DAMAGED as error:
         raise InvalidInput("bad-archive", f"cannot list what a layer holds: {error}") from error
 

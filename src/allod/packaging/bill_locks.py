@@ -18,6 +18,7 @@ from allod.packaging.purl import purl
 from allod.wire.codec import parse_strict
 
 LOCK_CAP: Final = 32 * 1024 * 1024
+TOML_CAP: Final = 8 * 1024 * 1024  #: it is read slowly
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?P<rest>.*)"
 )
@@ -81,6 +82,8 @@ def _required(line: str) -> Iterator[SbomComponent]:
 
 def _toml(data: bytes) -> list[dict[str, Any]]:
     """The entries of `[[package]]`. Raises ValueError."""
+    if len(data) > TOML_CAP:
+        raise ValueError(f"it has more than {TOML_CAP} bytes")
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except RecursionError as error:

@@ -8,6 +8,7 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 import zstandard
@@ -19,7 +20,9 @@ from allod.errors import InvalidInput
 from allod.packaging.bill import bill_of
 from allod.packaging.purl import purl
 
-RELEASE = Release(Purl("pkg:generic/me/x"), Version("1"), parse_provider("me"), Kind.TREE)
+RELEASE = Release(
+    Purl("pkg:generic/me/x"), Version("1"), parse_provider("me"), Kind.TREE, installed_size=1 << 30
+)
 DEBIAN = b'PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="12"\n'
 CONTROL = b"Package: libssl3\nSource: openssl (3.0.9-1)\nVersion: 3.0.9-1+b1\nArchitecture: amd64\n"
 
@@ -189,6 +192,22 @@ def test_a_damaged_layer_is_refused() -> None:
         with pytest.raises(InvalidInput, match="cannot list") as refused:
             bill_of([io.BytesIO(data)], [RELEASE])
         assert refused.value.code == "bad-archive"
+
+
+def test_more_than_a_release_says_that_it_installs_is_refused() -> None:
+    """A layer that unpacks without end is given up where a device would give it up."""
+    small = replace(RELEASE, installed_size=10)
+    with pytest.raises(InvalidInput, match="bomb") as refused:
+        bill_of([io.BytesIO(tar({"a": b"x" * 11}))], [small])
+    assert refused.value.code == "too-large"
+
+
+def test_a_wheel_with_endless_names_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its list of files is not read when it is too long, or in the form for very large ones."""
+    monkeypatch.setattr("allod.packaging.bill_python.DIRECTORY_CAP", 100)
+    found = made({"a.whl": wheel("six", "1")})
+    assert found is not None
+    assert found.faults == ("a.whl: it lists too many files",)
 
 
 def test_a_control_archive_that_is_a_bomb_is_told() -> None:
