@@ -31,9 +31,7 @@ def loaded_by(statement: str) -> set[str]:
     return {module.partition(".")[0] for module in all_loaded_by(statement)}
 
 
-@pytest.mark.parametrize(
-    "module", ["allod.agent.main", "allod.agent.worker", "allod.agent.acquire"]
-)
+@pytest.mark.parametrize("module", ["allod.agent.main", "allod.agent.worker"])
 def test_agent_loads_nothing_of_the_server(module: str) -> None:
     """A device never needs, nor loads, what only a server or an owner's command needs: it holds no
     advisories, reads no SBOM, and takes Sigstore's word from a summary that its owner's side signed.
