@@ -17,7 +17,7 @@ from allod.attestation.verdict import Examined
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "provenance"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-_ARTIFACTS = ("artifact", "package.tgz")
+_ARTIFACTS = ("artifact", "package.tgz", "binary-linux-amd64")
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,22 @@ class Vector:
         return examine(other.pop("data", self.raw), **(given | other))
 
 
-def _rows() -> dict[str, dict[str, str]]:
-    with (VECTORS / "manifest.tsv").open(encoding="utf-8") as file:
+def rows(base: Path) -> dict[str, dict[str, str]]:
+    """File -> row of the manifest in a directory."""
+    with (base / "manifest.tsv").open(encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
 
 
-ROWS = _rows()
+ROWS = rows(VECTORS)
 
 
 @cache
-def vector(name: str) -> Vector:
+def vector(name: str, base: Path = VECTORS) -> Vector:
     """One by its directory: `npm/gundam-visor-cli-v1-tag`."""
-    file = next(one for one in ROWS if one.rpartition("/")[0] == name)
-    row = ROWS[file]
-    directory = VECTORS / name
+    known = rows(base)
+    file = next(one for one in known if one.rpartition("/")[0] == name)
+    row = known[file]
+    directory = base / name
     digests = dict([row["artifact_digest"].split(":")]) if row["artifact_digest"] else {}
     for artifact in _ARTIFACTS:
         if (directory / artifact).is_file():
@@ -72,15 +74,15 @@ def vector(name: str) -> Vector:
         row["expected"].startswith("valid"),
         digests,
         tuple(keys),
-        _root(row["trust_root"]),
+        _root(row["trust_root"], base),
         row["identity"],
-        (VECTORS / file).read_bytes(),
+        (base / file).read_bytes(),
     )
 
 
-def _root(name: str) -> TrustRoot | None:
+def _root(name: str, base: Path) -> TrustRoot | None:
     if name == "public-good":
         return public_good()
     if name == "staging":
-        return read_root((VECTORS / "trusted_roots/staging.trusted_root.json").read_bytes())
-    return None if name.endswith(".pem") else read_root((VECTORS / name).read_bytes())
+        return read_root((base / "trusted_roots/staging.trusted_root.json").read_bytes())
+    return None if name.endswith(".pem") else read_root((base / name).read_bytes())
