@@ -71,6 +71,7 @@ class _Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     said: str
     at: str
     envelope: str
+    lists: bool = False  #: it says what software the host has
 
 
 class Ledger:
@@ -189,6 +190,7 @@ class Ledger:
             said=what_is_said(report),
             at=report.at,
             envelope=base64.b64encode(signed).decode(),
+            lists=_has_lists(report),
         )
         durable.write_atomic(self._path(report.sequence), msgspec.json.encode(outgoing))
         durable.write_atomic(self._newest, signed)
@@ -208,13 +210,17 @@ class Ledger:
         )
 
     def _thin_out(self) -> None:
-        """Of heartbeats that nobody fetched, only the newest are kept."""
+        """Of heartbeats that nobody fetched, only the newest are kept, and the newest lists."""
         waiting = self.undelivered()
         if len(waiting) <= MAX_HEARTBEATS:
             return
-        beats = [sequence for sequence in waiting if self._read(sequence).kind == "heartbeat"]
-        for sequence in beats[:-MAX_HEARTBEATS]:
-            durable.remove_file(self._path(sequence))
+        read = {sequence: self._read(sequence) for sequence in waiting}
+        beats = [sequence for sequence in waiting if read[sequence].kind == "heartbeat"]
+        old = beats[:-MAX_HEARTBEATS]
+        listed = next((sequence for sequence in reversed(old) if read[sequence].lists), None)
+        for sequence in old:
+            if sequence != listed:
+                durable.remove_file(self._path(sequence))
 
     def undelivered(self) -> tuple[int, ...]:
         """The sequences in the outbox, oldest first."""
@@ -255,6 +261,11 @@ class Ledger:
 
     def _path(self, sequence: int) -> Path:
         return self._outbox / f"{sequence}.json"
+
+
+def _has_lists(report: Report) -> bool:
+    known = report.inventory
+    return known is not None and (known.dpkg is not None or known.pip is not None)
 
 
 def what_is_said(report: Report) -> str:

@@ -16,7 +16,7 @@ from allod.errors import Unavailable
 from allod.testing.faults import Faults, Killed, Strike, frail_disk
 from allod.testing.machine import START, FakeKey
 from allod.wire.codec import instant
-from allod.wire.report import Boot, ChangeReport, Report, TrustState
+from allod.wire.report import Boot, ChangeReport, HostPackage, Inventory, Report, TrustState
 
 PACKAGE = "pkg:generic/acme/toaster"
 
@@ -148,6 +148,19 @@ def test_heartbeats_that_nobody_fetches_do_not_fill_the_disk(tmp_path: Path) -> 
     waiting = ledger.undelivered()
     assert waiting[0] == 1
     assert len(waiting) <= MAX_HEARTBEATS + 2
+
+
+def test_the_newest_list_of_the_hosts_software_waits(tmp_path: Path) -> None:
+    """It is sent once, be it with a heartbeat: without it the owner would never know."""
+    ledger = ledger_at(tmp_path)
+    for version in ("1.0", "2.0"):
+        lists = Inventory(digest=version, dpkg=[HostPackage(name="bash", version=version)])
+        ledger.publish(draft(ledger, inventory=lists))
+    for _ in range(MAX_HEARTBEATS + 20):
+        ledger.publish(draft(ledger, inventory=Inventory(digest="2.0")))
+    waiting = ledger.undelivered()
+    assert waiting[0] == 2
+    assert len(waiting) == MAX_HEARTBEATS + 1
 
 
 def test_a_flipped_bit_in_one_copy_costs_nothing(tmp_path: Path) -> None:

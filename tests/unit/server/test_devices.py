@@ -14,7 +14,7 @@ from allod.testing.repository import key_from
 from allod.testing.server import ServerRig, SimulatedDevice
 from allod.wire.binding import BindingFile
 from allod.wire.codec import decode, encode
-from allod.wire.report import TrustState
+from allod.wire.report import HostPackage, Inventory, TrustState
 
 
 def codes(rig: ServerRig) -> list[str]:
@@ -271,6 +271,21 @@ def test_old_heartbeats_go_and_changes_stay(rig: ServerRig) -> None:
     files = list((rig.settings.layout.fleet(rig.fleet).root / "reports" / device.id).iterdir())
     assert len(files) == kept + 1
     assert listed[0].sequence == 1
+
+
+def test_the_newest_list_of_a_hosts_software_stays(rig: ServerRig) -> None:
+    """A device sends it once, be it with a heartbeat: it outlives the others until a newer one."""
+    device = rig.bound()
+    for version in ("1.0", "2.0"):
+        lists = Inventory(digest=version, dpkg=[HostPackage(name="bash", version=version)])
+        raw = device.report(kind="heartbeat", inventory=lists)
+        rig.server.receive_report(rig.fleet, device.id, raw)
+    for _ in range(rig.settings.heartbeats_kept + 5):
+        raw = device.report(kind="heartbeat", inventory=Inventory(digest="2.0"))
+        rig.server.receive_report(rig.fleet, device.id, raw)
+    listed = rig.server.listings.reports(rig.fleet, device.id, 0, 100).reports
+    assert listed[0].sequence == 2
+    assert len(listed) == rig.settings.heartbeats_kept + 1
 
 
 def test_a_device_may_report_so_often_and_no_more(rig: ServerRig) -> None:

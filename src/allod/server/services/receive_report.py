@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
 from allod.domain.ids import DeviceId, Digest, FleetId, sha256
-from allod.errors import Refused, Untrusted
+from allod.errors import AllodError, Refused, Untrusted
 from allod.server.events import AlarmRaised, Reported, ReportForgotten
 from allod.server.ports import Database, DeviceRow
 from allod.server.services.alarms import Alarms
@@ -20,6 +21,7 @@ from allod.server.services.logs import Logs
 from allod.server.services.publication import Stores
 from allod.server.services.refusals import STRANGERS, Refusals
 from allod.server.services.rollout_track import Taken
+from allod.trust.dsse import decode_envelope, payload_of
 from allod.trust.report import (
     ChainHead,
     Followed,
@@ -32,7 +34,7 @@ from allod.wire.api import ReportReceipt
 from allod.wire.codec import decode
 from allod.wire.envelope import PublicKey
 from allod.wire.log import ReportEntry
-from allod.wire.report import REPORT_CAP, TrustState
+from allod.wire.report import REPORT_CAP, Report, TrustState
 
 BODY_CAP = REPORT_CAP * 4 // 3 + 4096
 _ROOM_KIB = 64 * 1024  #: of one device in a day: a device that was taken over fills no disk
@@ -239,9 +241,27 @@ class ReceiveReport:
         )
 
     def _prune(self, fleet: FleetId, row: DeviceRow) -> None:
-        """Old heartbeats go; what carries changes stays for ever."""
+        """Old heartbeats go; what carries changes stays for ever, and the newest old lists of a host.
+
+        A device sends those lists only when they change, be it with a heartbeat.
+        """
         directory = self._stores.layout.fleet(fleet)
+        listed = False
         for old in self._stores.database.old_heartbeats(fleet, row.device, keep=self._keep):
             path = directory.report(old.device, old.epoch, old.sequence, old.digest)
+            if not listed and _has_lists(path):
+                listed = True
+                continue
             self._stores.files.remove(path)
             self._stores.database.apply(ReportForgotten(fleet, old.device, old.epoch, old.sequence))
+
+
+def _has_lists(path: Path) -> bool:
+    """Whether a report that was kept says what software its host has."""
+    try:
+        envelope = decode_envelope(path.read_bytes(), cap=BODY_CAP, what="a report")
+        report = decode(payload_of(envelope), Report, cap=REPORT_CAP, what="a report")
+    except (OSError, AllodError):
+        return False
+    inventory = report.inventory
+    return inventory is not None and (inventory.dpkg is not None or inventory.pip is not None)
