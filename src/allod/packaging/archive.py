@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 
 from allod.domain.ids import Digest
 from allod.errors import Conflict, InvalidInput
-from allod.packaging.extract import extract
+from allod.packaging.extract import CarefulInfo, extract
 from allod.packaging.ignore import Ignore, parse_ignore
 
 MAX_ENTRIES: Final = 200_000
@@ -269,7 +269,7 @@ def unpack(archive: BinaryIO, into: Path, *, cap: int = MAX_BYTES) -> None:
     """
     total = count = 0
     try:
-        with tarfile.open(fileobj=archive, mode="r|*") as tar:
+        with tarfile.open(fileobj=archive, mode="r|*", tarinfo=CarefulInfo) as tar:
             for info in tar:
                 total += info.size if info.isreg() else 0
                 count += 1

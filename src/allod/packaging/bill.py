@@ -22,6 +22,7 @@ from allod.packaging import bill_locks as locks
 from allod.packaging import bill_system as system
 from allod.packaging.archive import MAX_BYTES, MAX_ENTRIES
 from allod.packaging.bill_python import METADATA_CAP, is_metadata, read_metadata, read_wheel_file
+from allod.packaging.extract import CarefulInfo
 
 FILE_CAP: Final = 128 * 1024 * 1024  #: bytes of a wheel or .deb that is looked into
 FORMAT: Final = "CycloneDX 1.6"
@@ -101,7 +102,7 @@ def _files(layer: BinaryIO, seen: _Seen, cap: int) -> Iterator[tuple[str, bytes]
     """The files that are read, with their content; of all together at most `cap` bytes."""
     total = count = 0
     try:
-        with tarfile.open(fileobj=layer, mode="r|*") as tar:
+        with tarfile.open(fileobj=layer, mode="r|*", tarinfo=CarefulInfo) as tar:
             for info in tar:
                 total += info.size if info.isreg() else 0
                 count += 1

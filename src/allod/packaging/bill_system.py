@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from allod.domain.sbom import OPERATING_SYSTEM, SbomComponent
+from allod.packaging.extract import CarefulInfo
 from allod.packaging.purl import purl
 
 DPKG: Final = re.compile(r"(?P<root>(?:.*/)?)var/lib/dpkg/(?:status|status\.d/[^/]+)")
@@ -113,7 +114,7 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _control(name: str, content: bytes) -> dict[str, str]:
     raw = _decompressed(name, content)
-    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:", tarinfo=CarefulInfo) as tar:
         for member in tar:
             if member.isreg() and member.name in {"control", "./control"}:
                 file = tar.extractfile(member)

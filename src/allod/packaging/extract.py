@@ -14,7 +14,27 @@ from typing import Final
 
 from allod.errors import InvalidInput
 
+HEADER_CAP: Final = 1024 * 1024  #: bytes of one long name or other extension of a header
+_EXTENSIONS: Final = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
 _PERMITTED: Final = 0o755  #: of a file's mode; the owner may always read and write
+
+
+class CarefulInfo(tarfile.TarInfo):
+    """A member whose header does not fill the memory: Python reads its extensions whole."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENSIONS and self.size > HEADER_CAP:
+            raise tarfile.ReadError(f"a header has {self.size} bytes")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
 
 
 def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:

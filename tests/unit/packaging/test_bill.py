@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -17,6 +18,7 @@ from allod.domain.ids import Purl, Version, parse_provider
 from allod.domain.release import Kind, Release
 from allod.domain.sbom import Sbom, SbomComponent
 from allod.errors import InvalidInput
+from allod.packaging.archive import unpack
 from allod.packaging.bill import bill_of
 from allod.packaging.purl import purl
 
@@ -200,6 +202,20 @@ def test_more_than_a_release_says_that_it_installs_is_refused() -> None:
     with pytest.raises(InvalidInput, match="bomb") as refused:
         bill_of([io.BytesIO(tar({"a": b"x" * 11}))], [small])
     assert refused.value.code == "too-large"
+
+
+def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
+    """A name that says it is a gigabyte long is not read, here and when an archive is unpacked."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 30
+    data = info.tobuf(tarfile.USTAR_FORMAT) + b"1 path=x\n" * 100_000
+    for act in (
+        lambda: bill_of([io.BytesIO(data)], [RELEASE]),
+        lambda: unpack(io.BytesIO(data), tmp_path),
+    ):
+        with pytest.raises(InvalidInput, match="header has 1073741824") as refused:
+            act()
+        assert refused.value.code == "bad-archive"
 
 
 def test_a_wheel_with_endless_names_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
