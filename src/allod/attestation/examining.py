@@ -22,7 +22,7 @@ from allod.attestation.sigstore import Signed
 from allod.attestation.statement import Statement, decode_statement, matching_subject
 from allod.attestation.verdict import Attested, Examined, Steps
 from allod.errors import InvalidInput, Untrusted
-from allod.wire.codec import parse_strict
+from allod.wire.codec import instant, parse_strict
 from allod.wire.envelope import IN_TOTO
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def _bundled(
     keys: Sequence[PlainKey],
     now: datetime,
 ) -> Signed | None:
-    from allod.attestation import sigstore, uncovered
+    """Verify a bundle, by all of the trust root first and then by what of it counted at that time.
 
+    sigstore-python lets a certificate authority or a log count for ever, once it is trusted.
+    """
     if root is None and not bundle.managed:
         steps.said(
             "trust-root",
@@ -114,6 +116,32 @@ def _bundled(
             code="no-trust-root",
         )
         return None
+    signed = _verified(steps, bundle, digests, root, keys, now)
+    at = None if signed is None else signed.attested.logged_at
+    if root is None or at is None or root.at(at) is root:
+        return signed
+    if _verified(Steps(), bundle, digests, root.at(at), keys, now) is not None:
+        return signed
+    steps.said(
+        "trust-root",
+        f"cannot trust the signature: at {instant(at)} the certificate authority or the log that "
+        "vouches for it did not count any more, or not yet, by the trust root",
+        ok=False,
+        code="wrong-time",
+    )
+    return None
+
+
+def _verified(
+    steps: Steps,
+    bundle: Bundle,
+    digests: Mapping[str, str],
+    root: TrustRoot | None,
+    keys: Sequence[PlainKey],
+    now: datetime,
+) -> Signed | None:
+    from allod.attestation import sigstore, uncovered
+
     if root is not None and bundle.covered:
         return sigstore.verify_covered(steps, bundle, digests, root, now)
     return uncovered.verify_uncovered(steps, bundle, digests, root, keys, now)

@@ -8,6 +8,7 @@ file. Where a file comes from is for whoever gives it to know: it is taken at it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from allod.wire.codec import parse_strict
 
 if TYPE_CHECKING:
     from sigstore.models import TrustedRoot
+    from sigstore_models.common.v1 import TimeRange
 
 ROOT_CAP: Final = 4 * 1024 * 1024
 PUBLIC_GOOD: Final = "public-good.trusted_root.json"
@@ -36,6 +38,28 @@ class TrustRoot:
             if log.log_id.key_id == key_id:
                 return log.base_url.removeprefix("https://")
         return key_id.hex()[:16]
+
+    def at(self, moment: datetime) -> TrustRoot:
+        """Only with the authorities and logs that count at a time; itself if all of them do."""
+        from sigstore.models import TrustedRoot
+
+        inner = self.root._inner  # noqa: SLF001  # it has no other way to say so
+        counting: dict[str, list[Any]] = {
+            "certificate_authorities": [
+                one for one in inner.certificate_authorities if _within(one.valid_for, moment)
+            ],
+            "tlogs": [one for one in inner.tlogs if _within(one.public_key.valid_for, moment)],
+            "ctlogs": [one for one in inner.ctlogs if _within(one.public_key.valid_for, moment)],
+        }
+        if all(len(kept) == len(getattr(inner, name)) for name, kept in counting.items()):
+            return self
+        return TrustRoot(self.name, self.value, TrustedRoot(inner.model_copy(update=counting)))
+
+
+def _within(times: TimeRange | None, moment: datetime) -> bool:
+    if times is None:
+        return True
+    return times.start <= moment and (times.end is None or moment <= times.end)
 
 
 def read_root(data: bytes, *, name: str = "the given trust root") -> TrustRoot:

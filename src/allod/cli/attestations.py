@@ -133,7 +133,7 @@ def digests_named(artifact: str) -> dict[str, str]:
 def spoken(text: str) -> dict[str, str]:
     """`sha256:…` as algorithm -> value."""
     name, _, value = text.partition(":")
-    return {name: value}
+    return {name: value.lower() if name.startswith("sha") else value}
 
 
 def file_digests(path: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from allod.attestation.bundle import read_bundle
 from allod.attestation.policy import Demands, Identity
 from allod.attestation.recorded import check_recorded, read_recorded
 from allod.attestation.roots import read_root
+from allod.attestation.verdict import Examined
 from allod.errors import InvalidInput, Untrusted
 
 ALL = sorted(file.rpartition("/")[0] for file in ROWS)
@@ -216,6 +217,40 @@ def test_a_good_log_entry_about_something_else_is_seen() -> None:
     failed = one.examine(data=json.dumps(bundle).encode()).failed
     assert failed is not None
     assert (failed.name, failed.code) == ("entry", "wrong-entry")
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "window"),
+    [
+        ("github-attestation/MODULE.bazel", "tlogs", {"end": "2025-03-01T00:00:00Z"}),
+        ("github-attestation/MODULE.bazel", "ctlogs", {"end": "2025-03-01T00:00:00Z"}),
+        (
+            "github-attestation/MODULE.bazel",
+            "certificateAuthorities",
+            {"end": "2025-03-01T00:00:00Z"},
+        ),
+        ("npm/gundam-visor-cli-v1-tag", "tlogs", {"start": "2025-01-01T00:00:00Z"}),
+        ("conformance/managed-key-happy-path", "tlogs", {"end": "2025-12-01T00:00:00Z"}),
+    ],
+)
+def test_authorities_and_logs_count_only_for_their_time(
+    name: str, part: str, window: dict[str, str]
+) -> None:
+    """Whose key was retired vouches for nothing later, and what it vouched for before holds on."""
+    one = vector(name)
+    assert one.root is not None
+
+    def look(window: dict[str, str]) -> Examined:
+        value = json.loads(json.dumps(one.root.value)) if one.root else {}
+        for instance in value[part]:
+            where = instance if part == "certificateAuthorities" else instance["publicKey"]
+            where["validFor"] |= window
+        return one.examine(trust_root=read_root(json.dumps(value).encode()))
+
+    failed = look(window).failed
+    assert failed is not None
+    assert (failed.name, failed.code) == ("trust-root", "wrong-time")
+    assert look({"start": "2020-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}).good
 
 
 @pytest.mark.parametrize(
