@@ -109,6 +109,8 @@ def _of_scope(
     if second.status == "retired" and (first is None or first.status != "retired"):
         on_record = second.foreign is not None
         yield Remark("retired", _LET_GO if on_record else _RETIRED)
+    if second.foreign is not None:
+        return
     if second.groups is not None and (first is None or first.groups != second.groups):
         yield Remark(
             "moved", "packages that only its former groups name stay on the device as they are"

@@ -327,9 +327,11 @@ def _device(
     yield from simple(subject, "epoch", "binding", first.epoch or None, second.epoch or None)
     yield from simple(subject, "status", "status", first.status, second.status)
     yield from simple(subject, "label", "label", first.label or None, second.label or None)
-    if first.groups != second.groups:
+    recorded = second.foreign is not None  # it has no invite
+    if first.groups != second.groups and (second.groups or old is not None or not recorded):
+        unsaid = "none" if recorded else "the invite's"
         before, after = (
-            "the invite's" if groups is None else ", ".join(groups) or "none"
+            unsaid if groups is None else ", ".join(groups) or "none"
             for groups in (first.groups, second.groups)
         )
         yield plain(subject, "groups", "groups", before, after)

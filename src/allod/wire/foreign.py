@@ -11,7 +11,7 @@ from allod.errors import InvalidInput
 from allod.wire.codec import Document, convert
 
 #: A bill of materials is uploaded with the change that names it.
-FOREIGN_SBOM_CAP: Final = 8 * 1024 * 1024
+FOREIGN_SBOM_CAP: Final = 32 * 1024 * 1024
 _TEXT: Final = 100
 
 

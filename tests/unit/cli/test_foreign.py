@@ -50,6 +50,8 @@ def test_a_device_goes_on_record_is_corrected_and_let_go(begun: Owner, tmp_path:
     )  # fmt: skip
     assert "the vendor controls it" in done["remarks"][0]
     assert "names 1 part." in done["remarks"][0]
+    assert not any("invite" in one["says"] for one in done["differences"])
+    assert done["consequences"] == []
     said = on_record(begun)["mr-1"]
     assert said["device"] == foreign_id(begun.fleet().id, "mr-1")
     assert (said["vendor"], said["model"], said["groups"]) == ("Acme", "MR 7", ["radiology"])

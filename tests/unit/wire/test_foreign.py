@@ -90,7 +90,7 @@ def test_the_longest_words_and_the_largest_sbom_are_taken() -> None:
     """What the page allows is allowed."""
     longest = described(
         vendor="x" * 100, model="y" * 100, serial="z" * 100,
-        sbom=replace(BILL, size=8 * 1024 * 1024),
+        sbom=replace(BILL, size=32 * 1024 * 1024),
     )  # fmt: skip
     assert decode_state(encode_state(longest)) == longest
     assert decode_state(encode_state(described(sbom=replace(BILL, size=1)))) is not None
