@@ -104,8 +104,7 @@ class Judge:
 
     def _order_for(self, version: str) -> Order | None:
         """The order in which a version can be compared with those of the record."""
-        kinds = {meant.kind for meant in self._ranges} or {RangeKind.ECOSYSTEM}
-        for kind in sorted(kinds):
+        for kind in sorted({meant.kind for meant in self._ranges}):
             for order in self._orders(kind):
                 if key_of(order, version) is not None:
                     return order
@@ -167,7 +166,7 @@ def _placed(order: Order, spans: Spans, version: str) -> Answer:
     span = spans.surely_hold(place)
     if span is not None:
         return Answer(str(span))
-    if (spans.unread or spans.other_limits) and spans.perhaps_hold(place):
+    if spans.unread and spans.perhaps_hold(place):
         names = ", ".join(repr(one[:60]) for one in spans.unread[:3])
         return Answer(code="bad-range", why=f"{order.name} cannot order {names}")
     return NOT_MEANT

@@ -86,6 +86,9 @@ def test_semver_ranges_are_read_as_semver_in_every_ecosystem() -> None:
     loose = versions("introduced 1.0", "fixed 1.0.post2", kind=SEMVER)
     assert says("PyPI", "1.0.post1", loose) == "hit"
     assert says("PyPI", "1.0.post2", loose) == ""
+    # semver reads the version, and not all of the range: the order that reads both decides
+    assert [says("PyPI", one, loose) for one in ("1.0", "1.0.1")] == ["hit", ""]
+    assert says("npm", "1.0", loose) == "bad-range"
 
 
 def test_enumerated_versions_are_meant_however_they_are_written() -> None:
@@ -96,6 +99,8 @@ def test_enumerated_versions_are_meant_however_they_are_written() -> None:
     assert says("PyPI", "1.0.1", enumerated=["1.0.0"]) == ""
     assert says("PyPI", "5", versions("introduced 1", "fixed 2"), enumerated=["5.0"]) == "hit"
     assert says("PyPI", "1.0", enumerated=["not a version", "1.0"]) == "hit"
+    assert says("PyPI", "1.1", enumerated=["1.01"]) == "hit"
+    assert says("PyPI", "not a version", enumerated=["1.0"]) == ""
 
 
 def test_several_ranges_add_up() -> None:
@@ -118,6 +123,7 @@ def test_a_record_that_names_no_versions_leaves_the_question_open() -> None:
     assert says("PyPI", "1.0", Range(RangeKind.ECOSYSTEM, ())) == "bad-range"
     assert says("PyPI", "1.0", versions("fixed 2")) == "bad-range"
     assert says("PyPI", "1.0", Range(RangeKind.ECOSYSTEM, ()), enumerated=["2.0"]) == ""
+    assert says("PyPI", "1.0", versions("fixed 2"), enumerated=["2.0"]) == "bad-range"
     assert says("PyPI", "1.0", Range(RangeKind.OTHER, events("introduced 0"))) == "bad-range"
 
 
@@ -138,6 +144,11 @@ def test_a_record_that_names_no_versions_leaves_the_question_open() -> None:
         ("1.5", ["introduced 1", "limit ???"], "bad-range"),
         ("1.5", ["introduced 1", "limit ???", "limit 2"], "hit"),
         ("0.5", ["introduced 1", "limit ???"], ""),
+        ("2", ["introduced 1", "fixed ???", "limit 2"], ""),
+        ("3", ["introduced 1", "fixed ???", "limit 2", "limit 4"], "bad-range"),
+        ("3", ["introduced 1", "fixed ???", "limit 2", "limit ???"], "bad-range"),
+        ("3", ["introduced 1", "fixed *"], "bad-range"),
+        ("3", ["introduced 1", "last_affected 0"], "hit"),
     ],
 )
 def test_a_version_that_cannot_be_ordered_matters_only_where_it_does(version, said, answer) -> None:
@@ -163,6 +174,9 @@ def test_a_hit_says_what_matched_and_what_mends_it() -> None:
     judge = Judge(about("PyPI", "thing", versions("introduced 1"), enumerated=["0.5.0"]))
     assert judge.judge("2").matched == "introduced 1, no fix named"
     assert judge.judge("0.5").matched == "version 0.5, enumerated"
+    nothing = Judge(about("PyPI", "thing", versions("introduced 0", "fixed 0"), enumerated=["1"]))
+    assert nothing.judge("1").matched, "a list counts beside a range that means nothing"
+    assert nothing.fixed("1") == ()
     last = Judge(about("PyPI", "thing", versions("introduced 0", "last_affected 3")))
     assert last.judge("2").matched == "introduced 0, last affected 3"
     assert last.fixed("2") == ()
@@ -173,6 +187,23 @@ def test_withdrawn_records_mean_nothing() -> None:
     affected = about("PyPI", "thing", versions("introduced 0"))
     withdrawn = record("X-1", withdrawn="2026-01-01T00:00:00Z")
     assert match(part("PyPI", "thing", "1"), [Candidate(withdrawn, affected)]) == ((), ())
+
+
+def test_an_open_question_says_why() -> None:
+    """People read it: what cannot be ordered, by whom, and what is missing."""
+
+    def why(ecosystem, *ranges):
+        return Judge(about(ecosystem, "thing", *ranges)).judge("1.0").why
+
+    unread = versions("introduced 0", "fixed a!", "fixed b!", "fixed c!", "fixed d!")
+    assert why("PyPI", unread) == "pep440 cannot order 'a!', 'b!', 'c!'"
+    assert why("Nobodys", unread) == "nobody knows how Nobodys orders 1.0"
+    assert why("", unread) == "nobody knows how no ecosystem orders 1.0"
+    assert why("PyPI", GIT) == "the record knows commits, and no versions"
+    assert why("PyPI") == "the record names the package, and no versions of it"
+    assert why("PyPI", versions("fixed 1")) == "a range does not say where it begins"
+    other = Range(RangeKind.OTHER, ())
+    assert why("PyPI", other, unread) == "a range is of a kind that nobody here knows"
 
 
 def test_a_long_list_of_events_is_walked_quickly() -> None:

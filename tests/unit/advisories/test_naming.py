@@ -89,6 +89,8 @@ def test_a_flaw_is_called_by_its_lowest_cve() -> None:
     """Numbers are compared as numbers; without a CVE a GHSA leads, then any other name."""
     assert called(["PYSEC-1", "CVE-2024-10000", "CVE-2024-9999", "GHSA-1"])[0] == "CVE-2024-9999"
     assert called(["PYSEC-1", "GHSA-1"]) == ("GHSA-1", ("PYSEC-1",))
+    assert called(["GHSA-1", "ALSA-1"])[0] == "GHSA-1"
+    assert called(["GHSA-1", "CVE-2026-0001", "CVE-2025-0002"])[0] == "CVE-2025-0002"
     assert called(["PYSEC-1", "OSV-1", "PYSEC-1"]) == ("OSV-1", ("PYSEC-1",))
 
 
