@@ -56,7 +56,7 @@ def provenance_among(examined: Sequence[Examined]) -> Examined:
     """The provenance that holds in every step.
 
     Raises:
-        Unavailable: `no-provenance`: there is none.
+        Unavailable: `nothing-attested`: there is none.
         Untrusted: the fault of the one that came furthest, with its code.
     """
     return _of_kind(examined, "provenance", _is_provenance)
@@ -94,4 +94,4 @@ def _of_kind(examined: Sequence[Examined], kind: str, fits: Callable[[Examined],
             raise Untrusted(fault.code or "auth", fault.says)
     lacking = next((one.missing[0] for one in (*found, *silent) if one.missing), None)
     why = lacking.says if lacking is not None else f"cannot find {kind[:200]} of it"
-    raise Unavailable("no-provenance", why)
+    raise Unavailable("nothing-attested", why)

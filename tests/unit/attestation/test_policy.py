@@ -223,7 +223,7 @@ def test_one_good_attestation_among_bad_ones_is_enough() -> None:
     assert caught.value.code == "wrong-builder"
     with pytest.raises(Unavailable) as missing:
         provenance_among([])
-    assert missing.value.code == "no-provenance"
+    assert missing.value.code == "nothing-attested"
     other = look(provenance(kind="https://example.org/review"))
     assert statement_among(other, "https://example.org/review").good
     assert any_among(other).good
