@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,8 @@ class Store:
     picture: Picture
     bills: Bills
     known: Advisories
-    _releases: dict[tuple[ProviderName, Purl], tuple[Release, ...]] = field(default_factory=dict)
+    _tags: dict[tuple[ProviderName, Purl], list[str]] = field(default_factory=dict)
+    _releases: dict[tuple[ProviderName, Purl, str], Release | None] = field(default_factory=dict)
     _assessed: dict[Release, Assessment | None] = field(default_factory=dict)
 
     def mending(self, looked: Looked) -> Looked:
@@ -52,40 +54,38 @@ class Store:
         }
         return replace(line, releases=tuple(found))
 
-    def _newer(self, release: Release) -> tuple[Release, ...]:
+    def _newer(self, release: Release) -> Iterator[Release]:
         """Those after it, oldest first; where versions have no order, all others."""
-        known = self.releases(release.provider, release.package)
+        key = (release.provider, release.package)
+        if key not in self._tags:
+            tags = self.picture.catalog.versions(release.provider, package_name(release.package))
+            self._tags[key] = sorted(tags, key=_by_version)
         place = place_of(release.version)
-        return tuple(
-            one
-            for one in known
-            if one.digest != release.digest
-            and (place is None or (there := place_of(one.version)) is None or there > place)
-        )
+        newer = [
+            tag
+            for tag in self._tags[key]
+            if tag != release.version
+            and (place is None or (there := place_of(tag)) is None or there > place)
+        ]
+        for tag in newer[-LOOKED_AT:]:
+            found = self._named(release.provider, release.package, tag)
+            if found is not None and found.digest != release.digest:
+                yield found
 
-    def releases(self, provider: ProviderName, package: Purl) -> tuple[Release, ...]:
-        """The newest releases of a package that its provider signed and nobody recalled."""
-        key = (provider, package)
+    def _named(self, provider: ProviderName, package: Purl, tag: str) -> Release | None:
+        """The release that its provider signed under that version, unless it was recalled."""
+        key = (provider, package, tag)
         if key not in self._releases:
-            self._releases[key] = tuple(self._listed(provider, package))
-        return self._releases[key]
-
-    def _listed(self, provider: ProviderName, package: Purl) -> list[Release]:
-        catalog = self.picture.catalog
-        tags = sorted(
-            catalog.versions(provider, package_name(package)),
-            key=lambda tag: (place_of(tag) is not None, place_of(tag) or (), tag),
-        )
-        found: list[Release] = []
-        for tag in tags[-LOOKED_AT:]:
             try:
                 version = parse_version(tag)
-                named = catalog.resolve(PackageVersion(package, version), provider)
-            except AllodError:
-                continue  # nobody whose word counts says that it is a release
-            if named.digest not in self.picture.base.withdrawn:
-                found.append(Release(provider, package, version, named.digest))
-        return found
+                named = self.picture.catalog.resolve(PackageVersion(package, version), provider)
+            except AllodError:  # nobody whose word counts says that it is a release
+                self._releases[key] = None
+            else:
+                recalled = named.digest in self.picture.base.withdrawn
+                found = Release(provider, package, version, named.digest)
+                self._releases[key] = None if recalled else found
+        return self._releases[key]
 
     def mends(self, release: Release, finding: Finding) -> bool:
         """Whether a release has a flaw no more."""
@@ -106,6 +106,11 @@ class Store:
             ware = self.bills.ware(release)
             self._assessed[release] = None if ware.unseen else assess(wares_of(ware), self.known)
         return self._assessed[release]
+
+
+def _by_version(tag: str) -> tuple[bool, object, str]:
+    place = place_of(tag)
+    return (place is not None, place or (), tag)
 
 
 def still_has(has: Assessment, finding: Finding) -> bool:

@@ -16,6 +16,7 @@ from allod.wire.codec import instant
 
 if TYPE_CHECKING:
     from allod.advisories.store import AdvisoryStore
+    from allod.cli.fleet import LocalFleet
     from allod.cli.picture import Picture
     from allod.cli.vulnerabilities.found import Looked
     from allod.cli.vulnerabilities.running import Fleet
@@ -69,10 +70,13 @@ class About:
     kind: str
     name: str
     looked: Looked
+    as_of: str = ""  #: when what runs was seen; empty: now
 
     def data(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"about": {"kind": self.kind, "name": self.name}, "at": instant(clock())}
+        at = instant(clock())
+        about = {"kind": self.kind, "name": self.name}
+        return {"about": about, "at": at, "asOf": self.as_of or at}
 
 
 def _about(what: str | None, options: Options, known: AdvisoryStore) -> About:
@@ -89,8 +93,27 @@ def _about(what: str | None, options: Options, known: AdvisoryStore) -> About:
         raise InvalidInput("no-sbom-file", f"cannot read {path}: there is no such file")
     from allod.cli.picture import take
 
-    picture = take(options.open(), reading=True)
+    fleet = options.open()
+    try:
+        picture = take(fleet, reading=True)
+    except Unavailable as error:
+        found = None if what is not None else _last_seen(fleet, known)
+        if found is None:
+            raise
+        options.output.say(f"! What runs was last seen {found.as_of}: {error.message}")
+        return found
     return _of_fleet(what, picture, known)
+
+
+def _last_seen(fleet: LocalFleet, known: AdvisoryStore) -> About | None:
+    """By what ran when this machine last looked; None: it never did."""
+    from allod.cli.vulnerabilities.found import look_at
+    from allod.cli.vulnerabilities.snapshot import load_snapshot
+
+    snapshot = load_snapshot(fleet.directory, fleet.id)
+    if snapshot is None:
+        return None
+    return About("fleet", fleet.name, look_at(snapshot.running, known), snapshot.at)
 
 
 def _is_release(path: Path) -> bool:
