@@ -17,10 +17,11 @@ from allod.advisories.names import normalise
 from allod.advisories.reading import fault, read_json
 from allod.advisories.reading_yaml import read_yaml
 from allod.advisories.store import AdvisoryStore, RefusedFile, transaction
-from allod.advisories.store_writer import Seen, SourceWriter
-from allod.errors import InvalidInput
+from allod.advisories.store_writer import Counts, Seen, SourceWriter
+from allod.errors import InvalidInput, Refused
 from allod.wire.codec import instant
 
+_FEW: Final = 20  #: entries that may go unasked, however few are left
 _STEP: Final = 250  #: files between two signs of progress
 
 
@@ -63,6 +64,7 @@ def import_source(
     now: datetime,
     licence: str | None = None,
     kind: Kind | None = None,
+    shrink: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Intake:
     """Let the store hold what `path` says now, under the name `source`; all of it or nothing.
@@ -74,10 +76,12 @@ def import_source(
         now: for the record.
         licence: of the source; None: as it was.
         kind: what all its files are; None: each as it looks.
+        shrink: most of what it held may go.
         progress: called with numbers of files.
 
     Raises:
         InvalidInput: `bad-archive`, `too-large`, `not-found`, `bad-name`; `nothing-there`.
+        Refused: `source-shrinks`: it looks like another source.
         Conflict: `advisories-busy`.
         Unavailable: `local-io`.
     """
@@ -105,6 +109,8 @@ def import_source(
             licence=licence,
             ignored=ignored.files,
         )
+        if not shrink:
+            _check_shrinking(writer.counts, path, source)
     progress(files % _STEP)
     counts = writer.counts
     return Intake(
@@ -116,6 +122,18 @@ def import_source(
         ignored.files,
         revision_of(path),
     )
+
+
+def _check_shrinking(counts: Counts, path: Path, source: str) -> None:
+    """Another source under the same name would silently take away what is known."""
+    left = counts.changed + counts.unchanged
+    if counts.removed > max(left, _FEW):
+        raise Refused(
+            "source-shrinks",
+            f"cannot import {path} as {source}: {counts.removed} of the {counts.removed + left} "
+            "entries that it held are not there; give it a name of its own, or --shrink if they "
+            "are to go",
+        )
 
 
 def _take(

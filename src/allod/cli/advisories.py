@@ -47,6 +47,7 @@ def import_(
     source: str,
     licence: str | None = None,
     kind: Literal["osv", "kev", "epss", "vex"] | None = None,
+    shrink: bool = False,
     options: Options = OPTIONS,
 ) -> None:
     """Take in a source as it is now: what is no longer in it goes, all of it or nothing.
@@ -56,6 +57,7 @@ def import_(
         source: What you call it; the same name again brings it up to date.
         licence: Under which it is published.
         kind: What its files are; else each is taken for what it looks like.
+        shrink: Most of what it held may go.
         options: Options of every verb.
     """
     from allod.advisories.intake import Kind, import_source
@@ -73,6 +75,7 @@ def import_(
                 now=now(),
                 licence=licence,
                 kind=None if kind is None else Kind(kind),
+                shrink=shrink,
                 progress=advance,
             )
         mark = store.mark()

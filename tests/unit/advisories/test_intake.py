@@ -21,7 +21,7 @@ from allod.advisories import intake_archives, tables
 from allod.advisories.intake import Intake, Kind, import_source
 from allod.advisories.intake_git import revision_of
 from allod.advisories.store import AdvisoryStore
-from allod.errors import InvalidInput
+from allod.errors import InvalidInput, Refused
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -176,6 +176,24 @@ def test_nothing_readable_is_no_new_state(store: AdvisoryStore, tmp_path: Path) 
     with pytest.raises(InvalidInput, match="it is not there"):
         take(store, tmp_path / "absent")
     assert len(content(store)) == 2
+
+
+def test_another_source_under_the_same_name_is_refused(
+    store: AdvisoryStore, tmp_path: Path
+) -> None:
+    """What lacks most of what was there looks like another source: it goes only if that is said."""
+    place = directory(tmp_path, {f"{number}.json": record(f"N{number}") for number in range(60)})
+    take(store, place)
+    for number in range(30):
+        (place / f"{number}.json").unlink()
+    assert take(store, place).removed == 30
+    other = directory(tmp_path / "other", GOOD)
+    with pytest.raises(Refused, match="30 of the 30 entries") as caught:
+        take(store, other)
+    assert caught.value.code == "source-shrinks"
+    assert len(content(store)) == 30
+    assert take(store, other, shrink=True).removed == 30
+    assert sorted(content(store).values()) == ["A", "B"]
 
 
 def test_kinds_are_seen_or_said(store: AdvisoryStore, tmp_path: Path) -> None:
