@@ -83,7 +83,7 @@ class _Voucher:
                 continue
             tags = catalog.versions(parse_provider(provider), name)
             places = {tag: place for tag in tags if (place := place_of(tag)) is not None}
-            ordered = sorted(places, key=lambda tag: places[tag], reverse=True)  # noqa: B023 - used at once
+            ordered = sorted(places, key=lambda tag: places[tag], reverse=True)
             for tag in ordered:
                 try:
                     yield catalog.resolve(
