@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from allod.cli.options import OPTIONS, Options, Sure
 from allod.domain.ids import parse_name
@@ -47,7 +47,7 @@ def import_(
     source: str,
     licence: str | None = None,
     kind: Literal["osv", "kev", "epss", "vex"] | None = None,
-    shrink: bool = False,
+    shrink: Annotated[bool, Parameter(negative="")] = False,
     options: Options = OPTIONS,
 ) -> None:
     """Take in a source as it is now: what is no longer in it goes, all of it or nothing.
