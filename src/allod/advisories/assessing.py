@@ -99,7 +99,7 @@ def lines(found: Iterable[tuple[Component, Sequence[Hit]]], known: Advisories) -
 
 def _line(component: Component, names: Sequence[str], hits: Sequence[Hit]) -> Finding:
     """A flaw, from its names and the records that say that the component has it."""
-    first, aliases = called((*names, *(hit.advisory.id for hit in hits)))
+    first, aliases = called(names)
     scores = judged(one for hit in hits for one in (hit.affected.severity or hit.advisory.severity))
     summary = next((hit.advisory.summary for hit in hits if hit.advisory.summary), "")
     return Finding(

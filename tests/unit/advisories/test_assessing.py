@@ -148,7 +148,8 @@ def test_an_update_for_two_flaws_makes_two_lines() -> None:
     )
     lines = found(said, wares=Wares((debian,))).findings
     assert [line.id for line in lines] == ["CVE-2026-0001", "CVE-2026-0002"]
-    assert {line.aliases for line in lines} == {("DSA-1",)}
+    assert {line.aliases for line in lines} == {()}, "an update is no other name of a flaw"
+    assert {line.hits[0].advisory.id for line in lines} == {"DSA-1"}
     assert lines[0].fixed == ("3.0.11-1~deb12u2",)
 
 

@@ -118,7 +118,8 @@ def still_has(has: Assessment, finding: Finding) -> bool:
     if any(one.counts and finding.names & one.names for one in has.findings):
         return True
     names = finding.names
-    open_ = ((one.advisory.id, *one.advisory.aliases) for one in has.undecided)
+    records = (one.advisory for one in has.undecided)
+    open_ = ((one.id, *one.aliases, *one.upstream) for one in records)
     if any(not names.isdisjoint(one) for one in open_):
         return True
     part = {finding.component.name, finding.component.said.name}
