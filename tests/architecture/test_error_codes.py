@@ -36,12 +36,14 @@ COMPUTED = {
     "trust/metadata.py": "the fault of what was read",
     "tlog/lines.py": "the caller names the format that is read",
     "domain/ids.py": "the caller names the kind of identity",
+    "trust/policy.py": "what of the owner's policy is not met, or the fault of what came nearest",
+    "server/services/vetting.py": "what of the owner's policy is not met, told with the document",
     "attestation/collected.py": "the fault of the attestation that came furthest",
 }
 #: Codes that reach `AllodError` through a table or a parameter.
 THROUGH_TABLES = {
     "bad-request": (2,), "not-admitted": (6,), "bad-device": (2,), "bad-provider": (2,),
-    "bad-version": (2,),
+    "bad-version": (2,), "no-provenance": (5,),
 }  # fmt: skip
 
 
