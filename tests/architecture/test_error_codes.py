@@ -43,7 +43,8 @@ COMPUTED = {
 #: Codes that reach `AllodError` through a table or a parameter.
 THROUGH_TABLES = {
     "bad-request": (2,), "not-admitted": (6,), "bad-device": (2,), "bad-provider": (2,),
-    "bad-version": (2,), "no-provenance": (5,),
+    "bad-version": (2,), "no-provenance": (5,), "no-attestation": (5,),
+    "no-summary": (5,), "summary-failed": (5,),
 }  # fmt: skip
 
 
