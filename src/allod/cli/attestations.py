@@ -42,14 +42,19 @@ _SPOKEN: Final = re.compile(r"(?P<name>[A-Za-z0-9_]{1,40}):(?P<value>[A-Za-z0-9]
 
 def attestations_beside(found: Found) -> list[Lying]:
     """What lies beside a release, but for its provider's statement, which has its own check."""
+    return attestations_about(found.beside, found.digest)
+
+
+def attestations_about(source: Beside, digest: Digest) -> list[Lying]:
+    """The same of any artifact."""
     lying: list[Lying] = []
-    for where, manifest in _manifests(found.beside, found.digest):
+    for where, manifest in _manifests(source, digest):
         if manifest.artifact_type == oci.STATEMENT:
             continue
         for layer in manifest.layers[:MAX_LOOKED_AT]:
             if layer.media_type in _TYPES and 0 <= layer.size <= ENVELOPE_CAP:
                 with contextlib.suppress(AllodError):  # it is not there: nothing is lost by that
-                    content = found.beside.get(layer.digest, cap=ENVELOPE_CAP)
+                    content = source.get(layer.digest, cap=ENVELOPE_CAP)
                     kind = manifest.artifact_type or ""
                     lying.append(Lying(where, content, layer.annotations or {}, kind))
     return list({(one.content, tuple(one.annotations.items())): one for one in lying}.values())

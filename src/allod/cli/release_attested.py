@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,6 +88,8 @@ class Attestations:
             return "Good: all that was asked holds."
         if self.exit_status == Untrusted.branch.exit:
             return "Not to be trusted."
+        if not self.looked:
+            return "Nothing is attested of it."
         return "Incomplete: something is missing, so nothing can be said for sure."
 
 
@@ -96,17 +98,22 @@ def verify(reference: str, *, asked: Asked = ASKED, options: Options = OPTIONS) 
 
     Of a release: manifest, description, payload, the provider's signature, the provenance that the
     owner demands; and, step by step, every attestation beside it. Of a file: the attestations in
-    it, or beside it (FILE.sigstore.json and the like). Nothing is asked on the net but the fleet's
-    registry. Exit status 0: good; 5: not to be trusted; 6: something is missing.
+    it, or beside it (FILE.sigstore.json and the like); of somebody's image, those beside it.
+    Nothing is asked on the net but that registry. Exit status 0: good; 5: not to be trusted; 6: something is missing.
 
     Args:
-        reference: PACKAGE@VERSION in the fleet's registry, a directory, an OCI image layout, or a
-            file: a Sigstore bundle, a DSSE envelope, several of them one a line, or an artifact.
+        reference: PACKAGE@VERSION in the fleet's registry, a directory, an OCI image layout; a
+            file: a Sigstore bundle, a DSSE envelope, several of them one a line, or an artifact; or
+            somebody's image: docker://HOST/NAME:TAG.
         asked: What has to hold of attestations.
         options: Options of every verb.
     """
+    from allod.cli.image_attested import is_image, verify_image
+
     if Path(reference).is_file():
         return _file(Path(reference), asked, options)
+    if is_image(reference):
+        return verify_image(reference, asked, options)
     return _release(reference, asked, options)
 
 
@@ -122,8 +129,13 @@ def _file(path: Path, asked: Asked, options: Options) -> int:
         digests = digests_named(asked.artifact)
     looking = looking_of(asked)
     found = Attestations([(one, looking.examine(one, digests)) for one in attestations_in(path)])
+    return tell(str(path), digests, found, options)
+
+
+def tell(reference: str, digests: Mapping[str, str], found: Attestations, options: Options) -> int:
+    """Show attestations of something that is no release; the exit status."""
     data = {
-        "reference": str(path),
+        "reference": reference,
         "artifact": digests,
         "verdict": found.says,
         "good": found.good,

@@ -273,3 +273,45 @@ def test_attestations_are_found_wherever_tools_lay_them(tmp_path: Path) -> None:
     found = attestations_beside(in_layout(Layout(layout.directory), built.digest))
     assert [one.content for one in found] == parts[:3]
     assert [one.where.partition(" ")[0] for one in found] == ["referrer", "tag", "tag"]
+
+
+def image(layout: Layout, statement_about: str | None = None) -> str:
+    """Somebody's image in a layout, attested as cosign 3 does."""
+    layout.create()
+    layout.put(oci.EMPTY_BLOB)
+    raw = oci.encode_document(
+        oci.Manifest(
+            schema_version=2,
+            media_type=oci.MANIFEST,
+            artifact_type="application/vnd.example",
+            config=oci.EMPTY_DESCRIPTOR,
+            layers=[],
+        )
+    )
+    digest = layout.put(raw)
+    about = oci.Descriptor(media_type=oci.MANIFEST, digest=digest, size=len(raw))
+    envelope = sign_envelope(encode(statement(statement_about or digest)), IN_TOTO, [CI])
+    layout.put(envelope)
+    layout.write_index([about])
+    layout.attach(oci.statement_manifest(envelope, about, kind=oci.PROVENANCE))
+    return digest
+
+
+def test_somebodys_image_is_verified_before_it_is_imported(
+    capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    """A layout without an Allod release: what lies beside the image, against the image's digest."""
+    key = nowhere / "ci.pem"
+    key.write_bytes(pem(CI))
+    digest = image(Layout(nowhere / "image"))
+    words = ("--key", key, "--builder", "https://ci.example", "--source", SOURCE)
+    status, said = run(capsys, nowhere / "image", *words)
+    assert (status, said["good"]) == (0, True)
+    assert said["artifact"] == {"sha256": digest.removeprefix("sha256:")}
+    assert run(capsys, nowhere / "image")[0] == 6
+    image(Layout(nowhere / "other"), "0" * 64)
+    assert run(capsys, nowhere / "other", *words)[0] == 5
+    empty = Layout(nowhere / "empty")
+    empty.create()
+    assert main(["release", "verify", str(nowhere / "empty")]) == 2
+    assert "cannot find an image" in capsys.readouterr().err
