@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allod.cli.fleet import home_directory
-from allod.errors import Unavailable
+from allod.errors import AllodError, Unavailable
 
 if TYPE_CHECKING:
     from allod.advisories.store import AdvisoryStore
@@ -20,13 +20,16 @@ def advisories_path() -> Path:
 
 
 def anything_known() -> bool:
-    """Whether there are advisories here, and any of them count."""
+    """Whether there are advisories here, and any of them count; damaged ones are, and say so."""
     if not advisories_path().exists():
         return False
     from allod.advisories.store import AdvisoryStore
 
-    with AdvisoryStore(advisories_path()) as store:
-        return _counts(store)
+    try:
+        with AdvisoryStore(advisories_path()) as store:
+            return _counts(store)
+    except AllodError:
+        return True  # whoever looks something up is told why it cannot be
 
 
 def _counts(store: AdvisoryStore) -> bool:

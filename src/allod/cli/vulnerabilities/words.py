@@ -279,6 +279,9 @@ def summary_lines(looked: Looked) -> Iterator[str]:
     open_ = len(looked.unknown)
     unasked = sum(looked.unasked.values())
     known = looked.parts - open_ - unasked
+    if not looked.parts and not looked.running.blind:
+        yield "There is nothing to look at: nothing is known to run there."
+        return
     if counted:
         yield f"Flaws: {counted}; {_parts(known)} looked at."
     else:

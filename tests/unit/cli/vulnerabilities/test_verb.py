@@ -12,6 +12,9 @@ from tests.unit.cli.vulnerabilities.shop import FLAW, sbom, waitress
 
 from allod.advisories.intake import import_source
 from allod.advisories.store import AdvisoryStore
+from allod.cli.vulnerabilities.counting import count_flaws, flaws_say
+from allod.cli.vulnerabilities.known import anything_known
+from allod.domain.sbom import Sbom
 from allod.program import main
 
 ADVISORIES = Path(__file__).resolve().parents[4] / "demo" / "advisories"
@@ -132,3 +135,14 @@ def test_without_advisories_there_is_no_answer(
     status, _, said = run(home / "a.cdx.json", capsys=capsys)
     assert status == 6
     assert "[no-advisories]" in said
+
+
+def test_damaged_advisories_stop_the_look_and_nothing_else(bill: Path) -> None:
+    """The status and previews go on, and say why flaws are not known."""
+    store = bill.parent / "home" / "advisories" / "advisories.sqlite3"
+    store.write_bytes(b"no database" * 1000)
+    assert anything_known()
+    counted = count_flaws(None)  # type: ignore[arg-type] — it does not come to the fleet
+    assert counted is not None
+    assert counted.says().startswith("! flaws: cannot use ")
+    assert "cannot use " in flaws_say(Sbom("CycloneDX 1.6", ()))
