@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from allod.cli.foreseen import REFUSED, Outlook, foreseen
 from allod.cli.moves import LOSES, of_move
+from allod.cli.policy_met import UNMET
 from allod.cli.scopes import touched
 from allod.domain.access import new_access
 from allod.domain.desired import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 #: Codes of consequences that the owner must not overlook.
 GRAVE = frozenset(
     {"not-accepted", "one-way", "withdrawn", "constraint", "deleted", "release-unknown", "retired"}
-    | {"data-back", "data-unreadable", "brings-flaws", LOSES, REFUSED}
+    | {"data-back", "data-unreadable", "brings-flaws", LOSES, REFUSED, UNMET}
 )
 
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from allod.cli.policy_met import evidence_in
 from allod.domain.delegation import Delegate
-from allod.domain.desired import StateDocument
-from allod.domain.foresight import Describe, Foreseen, Known, Words, foresee
+from allod.domain.desired import ReleaseOrder, StateDocument
+from allod.domain.foresight import Describe, Evidence, Foreseen, Known, Words, foresee
 from allod.domain.ids import Digest, ProviderName, Purl, Scope, package_name
 from allod.domain.judgement import ProviderLimits
 from allod.domain.release import Release
@@ -81,6 +82,7 @@ def foreseen(
             outlook.witnessed,
             {digest: entry.why for digest, entry in withdrawn.items()},
             {name: _limits(one) for name, one in outlook.providers.items()},
+            _evidence(catalog, outlook.fleet),
         ),
     )
     for one in found:
@@ -117,6 +119,14 @@ def _describing(catalog: Catalog) -> Describe:
             return None  # it is not known here
 
     return describe
+
+
+def _evidence(catalog: Catalog, fleet: FleetDocument | None) -> Evidence:
+    @cache
+    def evidence(package: Purl, order: ReleaseOrder) -> Mapping[Digest, frozenset[tuple[str, str]]]:
+        return {} if fleet is None else evidence_in(catalog, fleet, package, order)
+
+    return evidence
 
 
 def _limits(provider: ProviderDocument) -> ProviderLimits:

@@ -12,6 +12,7 @@ from allod.cli.foreign import foreign_members
 from allod.cli.foreseen import REFUSED
 from allod.cli.output import Output
 from allod.cli.phrases import choices
+from allod.cli.policy_met import policy_of_change
 from allod.cli.preview import Reading
 from allod.cli.scopes import show_scope, touched
 from allod.cli.vulnerabilities.known import anything_known
@@ -62,6 +63,7 @@ class Summary:
             before, after = (_approved(picture, side) for side in (reading.before, reading.after))
             following = (
                 *consequences(before, after, picture.surroundings),
+                *policy_of_change(picture, before, after),
                 *_flaws(picture, before, after),
             )
         return cls(

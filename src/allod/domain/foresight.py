@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Final
 
 from allod.domain.delegation import Delegate
-from allod.domain.desired import OWNER, Level, StateDocument
+from allod.domain.desired import OWNER, Level, ReleaseOrder, StateDocument
 from allod.domain.ids import DeviceId, Digest, ProviderName, Purl, Scope
 from allod.domain.judgement import ProviderLimits
-from allod.domain.observed import Observed, Running
+from allod.domain.observed import Grounds, Observed, Running
 from allod.domain.plan import make_plan
 from allod.domain.release import Release
 from allod.domain.reported import ActualPackage, Member
@@ -30,10 +30,13 @@ from allod.domain.resolution import (
 )
 from allod.domain.rollout import Progress, Rollout
 from allod.domain.surroundings import Surroundings
+from allod.domain.terms import Versions
 
 #: What only the device itself knows.
 _UNKNOWN: Final = frozenset({"wrong-hardware", "wrong-architecture"})
 
+#: What verifiers say that an ordered release mends: older release -> (source, flaw).
+Evidence = Callable[[Purl, ReleaseOrder], Mapping[Digest, frozenset[tuple[str, str]]]]
 #: A release's description by package, digest and, as far as orders name one, provider.
 Describe = Callable[[Purl, Digest, ProviderName | None], Release | None]
 
@@ -69,6 +72,7 @@ class Known:
     providers: Mapping[ProviderName, ProviderLimits] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    evidence: Evidence = lambda *_: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ def _of_package(
         withdrawn=known.withdrawn,
         providers=known.providers,
         documents=frozenset(_documents(wanted)),
+        grounds={package: Grounds(mends=_mends(wanted, observed, known))},
         witnessed=known.witnessed,
     )
     refusals = make_plan(alone, {package: observed}, around).refusals
@@ -174,6 +179,22 @@ def _of_package(
     for wait in () if refusals else make_plan(alone, {package: ready}, around).waiting:
         if wait.codes:
             yield package, wait.codes, wait.waits_for, True
+
+
+def _mends(
+    wanted: ResolvedPackage, observed: Observed, known: Known
+) -> dict[Digest, frozenset[tuple[str, str]]]:
+    """What verifiers say of what is ordered over what runs, where a term asks them."""
+    software, running = wanted.software, observed.running
+    if not isinstance(software, ResolvedSoftware) or running is None:
+        return {}
+    if not any(isinstance(term, Versions) and term.asks_verifiers for term in software.terms):
+        return {}
+    return {
+        order.digest: known.evidence(wanted.package, order).get(running.digest, frozenset())
+        for order in software.releases
+        if order.digest != running.digest
+    }
 
 
 def _observed(wanted: ResolvedPackage, has: ActualPackage, known: Known) -> Observed:
