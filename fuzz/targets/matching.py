@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from allod.advisories.advisory import Advisory
 from allod.advisories.assessing import assess
 from allod.advisories.component import Component
@@ -40,4 +42,4 @@ def target(data: bytes) -> None:
     record = decode_advisory(data, source="s", file="f")
     parts = parts_of(record)
     found = assess(Wares(tuple(parts)), MemoryAdvisories([record]))
-    encode_vex(found, at="2026-01-01T00:00:00Z", clean=parts)
+    encode_vex(found, at=datetime(2026, 1, 1, tzinfo=UTC))

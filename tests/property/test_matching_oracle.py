@@ -173,7 +173,9 @@ def test_findings_are_those_of_every_record_asked_about_every_part(world) -> Non
     found = assess(Wares(tuple(components)), MemoryAdvisories(records))
     assert {(one.component, one.names) for one in found.findings} == expected
     assert len(found.findings) == len(expected)
-    assert found.clean == len(components) - len({one for one, _ in expected})
+    clean = len(components) - len({one for one, _ in expected})
+    assert found.clean == (clean if records else 0)
+    assert len(found.unmatchable) == (0 if records else len(components))
 
 
 @given(worlds(), st.data())

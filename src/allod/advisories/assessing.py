@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from allod.advisories.advisory import Severity
-from allod.advisories.component import Component
+from allod.advisories.component import Component, Unmatchable
 from allod.advisories.finding import (
     Advisories,
     Assessment,
@@ -23,6 +23,7 @@ from allod.advisories.finding import (
     Wares,
 )
 from allod.advisories.matching import Judge, key_of, match
+from allod.advisories.names import asked
 from allod.advisories.naming import called, flaws_of, is_cve, names_in
 from allod.advisories.orders import order_of
 from allod.advisories.severity import Judged, judged, rank
@@ -54,7 +55,7 @@ def assess(
         known: the advisories that count.
         authors: whose VEX counts; nothing: everybody's in a source that counts.
     """
-    components = tuple(dict.fromkeys(wares.components))
+    components, unasked = _asked(dict.fromkeys(wares.components), known)
     about = candidates_for(components, known)
     hits: list[tuple[Component, Sequence[Hit]]] = []
     undecided: list[Undecided] = []
@@ -69,7 +70,24 @@ def assess(
     besides = known_besides(bare, known)
     findings = [enriched(one, besides, wares.products, authors) for one in bare]
     findings.sort(key=worst_first)
-    return Assessment(tuple(findings), wares.unmatchable, tuple(undecided), clean)
+    unmatchable = (*wares.unmatchable, *unasked)
+    return Assessment(tuple(findings), unmatchable, tuple(undecided), clean)
+
+
+def _asked(
+    components: Iterable[Component], known: Advisories
+) -> tuple[list[Component], list[Unmatchable]]:
+    """The components that any source can know of, and the others: nothing is known of those."""
+    components = list(components)
+    scopes = {one.ecosystem: asked(one.ecosystem) for one in components}
+    told = known.told_of({scope for several in scopes.values() for scope in several})
+    silent = {name for name, several in scopes.items() if told.isdisjoint(several)}
+    unasked = [
+        Unmatchable(one.said, "unknown-ecosystem", f"no source here knows of {one.ecosystem}")
+        for one in components
+        if one.ecosystem in silent
+    ]
+    return [one for one in components if one.ecosystem not in silent], unasked
 
 
 def candidates_for(

@@ -138,6 +138,18 @@ def test_what_nobody_can_tell_is_never_clean() -> None:
     assert not assessment.findings
 
 
+def test_what_no_source_knows_of_is_unknown_and_not_clean() -> None:
+    """Without any record about an ecosystem nothing is known of its packages."""
+    debian = part("Debian:12", "openssl", "3.0.11-1")
+    other = record("DSA-1", about("Debian:11", "openssl", versions("introduced 0")))
+    assessment = found(PYSEC, other, wares=Wares((WAITRESS, debian)))
+    assert [one.said for one in assessment.unmatchable] == [debian.said]
+    assert assessment.unmatchable[0].code == "unknown-ecosystem"
+    assert assessment.clean == 0
+    assert [one.component for one in assessment.findings] == [WAITRESS]
+    assert found(wares=Wares((SOUND,))).clean == 0, "without any records nothing is clean"
+
+
 def test_an_update_for_two_flaws_makes_two_lines() -> None:
     """A distribution's advisory stands in the line of each flaw that it mends."""
     debian = part("Debian:12", "openssl", "3.0.11-1~deb12u1")

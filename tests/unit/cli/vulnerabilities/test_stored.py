@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from tests.unit.cli.vulnerabilities.shop import FLAW, Shop, known, sbom, waitress
 
+from allod.advisories.advisory import Advisory
+from allod.advisories.assessing import assess
+from allod.advisories.finding import Wares
 from allod.cli.vulnerabilities.found import look_at
-from allod.cli.vulnerabilities.stored import Store
+from allod.cli.vulnerabilities.stored import Store, still_has
 from allod.cli.vulnerabilities.ware import Release, alone
+from allod.testing.advisories import MemoryAdvisories, about, part, record, versions
 
 
 @pytest.fixture
@@ -67,3 +71,27 @@ def test_withdrawn_releases_mend_nothing(shop: Shop) -> None:
     running = shop.push("2.1.1", sbom(waitress("2.1.1")))
     mended = shop.push("2.1.2", sbom(waitress("2.1.2")))
     assert mending(shop, running, **{mended.digest: object()}) == []
+
+
+@pytest.mark.parametrize(
+    ("newer", "hidden"),
+    [
+        # nobody can tell whether the update that mends it means the newer part
+        (record("DSA-1", about("PyPI", "waitress"), upstream=(FLAW, "CVE-2026-9999")), True),
+        (record("DSA-1", about("PyPI", "waitress"), upstream=("CVE-2026-9999",)), False),
+        # nothing is known of the newer part's ecosystem
+        (None, True),
+    ],
+)
+def test_what_is_open_about_the_newer_one_may_hide_the_flaw(
+    newer: Advisory | None, *, hidden: bool
+) -> None:
+    """Undecided records, and ecosystems that no source knows, mend nothing."""
+    fixed = versions("introduced 2.1.0", "fixed 2.1.2")
+    flawed = MemoryAdvisories([record(FLAW, about("PyPI", "waitress", fixed))])
+    (finding,) = assess(Wares((part("PyPI", "waitress", "2.1.1"),)), flawed).findings
+    if newer is not None:
+        flawed.add(newer)
+    ecosystem = "PyPI" if newer is not None else "Debian:12"
+    becomes = assess(Wares((part(ecosystem, "waitress", "2.1.2"),)), flawed)
+    assert still_has(becomes, finding) is hidden
