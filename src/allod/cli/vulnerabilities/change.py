@@ -16,7 +16,13 @@ from allod.cli.vulnerabilities.ware import Release
 from allod.cli.vulnerabilities.words import level_says
 from allod.domain.desired import OWNER, ReleaseOrder, StateDocument
 from allod.domain.ids import Purl, Scope, is_pattern
-from allod.domain.reported import Remark
+from allod.domain.reported import Member, Remark
+from allod.domain.resolution import (
+    ResolvedPackage,
+    ResolvedSoftware,
+    resolve,
+    scopes_of,
+)
 from allod.errors import AllodError
 
 if TYPE_CHECKING:
@@ -39,7 +45,7 @@ class Step:
 
 def flaws_of_change(picture: Picture, before: _Documents, after: _Documents) -> tuple[Remark, ...]:
     """What follows for flaws, by the advisories that were imported here."""
-    steps = list(dict.fromkeys(_steps(picture, before, after)))
+    steps = list(dict.fromkeys(steps_of(picture, before, after)))
     if not steps:
         return ()
     try:
@@ -52,7 +58,8 @@ def flaws_of_change(picture: Picture, before: _Documents, after: _Documents) -> 
         return (Remark(UNSEEN, f"which flaws it mends or brings is not known: {error.message}"),)
 
 
-def _steps(picture: Picture, before: _Documents, after: _Documents) -> Iterator[Step]:
+def steps_of(picture: Picture, before: _Documents, after: _Documents) -> Iterator[Step]:
+    """Which packages are to run another release: by what documents say, and by moves."""
     for scope in sorted(after):
         old = before.get(scope)
         for key, entry in after[scope].packages.items():
@@ -63,23 +70,49 @@ def _steps(picture: Picture, before: _Documents, after: _Documents) -> Iterator[
             was = None if had is None or had.software is None else had.software.active
             order = software.active
             if order is not None and (was is None or was.digest != order.digest):
-                package = Purl(key)
-                former = tuple(_former(picture, scope, package, was, order))
-                yield Step(package, former, _release(package, order))
+                members = touched(scope, picture.devices)
+                yield _step(Purl(key), was, order, members)
+        yield from _moved(picture, scope, old, after[scope])
 
 
-def _former(
-    picture: Picture, scope: Scope, package: Purl, was: ReleaseOrder | None, order: ReleaseOrder
-) -> Iterator[Release]:
-    """The releases that would be replaced, each once."""
+def _moved(
+    picture: Picture, scope: Scope, old: StateDocument | None, new: StateDocument
+) -> Iterator[Step]:
+    """What a device of other groups is to run instead."""
+    had, has = (None if one is None or one.device is None else one.device for one in (old, new))
+    member = next((one for one in picture.devices if one.device == scope.name), None)
+    if member is None or has is None or has.groups is None:
+        return
+    if has.groups == (member.groups if had is None or had.groups is None else had.groups):
+        return
+    documents = picture.members.documents()
+    before = resolve(member.scopes, documents).packages
+    scopes = scopes_of(member.device, has.groups)
+    for package, wanted in sorted(resolve(scopes, {**documents, scope: new}).packages.items()):
+        order = _active(wanted)
+        was = _active(before.get(package))
+        if order is not None and (was is None or was.digest != order.digest):
+            yield _step(package, was, order, [member])
+
+
+def _active(wanted: ResolvedPackage | None) -> ReleaseOrder | None:
+    software = None if wanted is None else wanted.software
+    return software.active if isinstance(software, ResolvedSoftware) else None
+
+
+def _step(
+    package: Purl, was: ReleaseOrder | None, order: ReleaseOrder, members: Iterable[Member]
+) -> Step:
+    """From what was wanted, and what devices report that they run."""
     found = {} if was is None else {was.digest: _release(package, was)}
-    for member in touched(scope, picture.devices):
+    for member in members:
         has = None if member.actual is None else member.actual.packages.get(package)
         active = None if has is None else has.active
         if active is not None and active.digest not in found:
             provider = order.provider if was is None else was.provider
             found[active.digest] = Release(provider, package, active.version, active.digest)
-    yield from (one for one in found.values() if one.digest != order.digest)
+    former = tuple(one for one in found.values() if one.digest != order.digest)
+    return Step(package, former, _release(package, order))
 
 
 def _release(package: Purl, order: ReleaseOrder) -> Release:
