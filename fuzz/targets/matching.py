@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from dataclasses import replace
 
-from allod.advisories.advisory import Advisory
+from allod.advisories.advisory import Advisory, Affected
 from allod.advisories.assessing import assess
 from allod.advisories.component import Component
 from allod.advisories.cyclonedx_vex import encode_vex
 from allod.advisories.finding import Wares
+from allod.advisories.matching import Judge
 from allod.advisories.names import normalise
 from allod.advisories.orders import order_of
 from allod.advisories.osv import decode_advisory
@@ -17,6 +19,22 @@ from allod.errors import InvalidInput
 from allod.testing.advisories import MemoryAdvisories
 
 PARTS = 40  #: that are asked about
+PACKAGES = 4  #: whose events are turned round
+PROBES = ("0", "1.0", "2.1.1", "1:2.3-4", "1.2.3-r4", "99999999999999999999", "~", "-")
+
+
+def target(data: bytes) -> None:
+    """Every part gets one answer, in whichever order events stand, that can be written down."""
+    record = decode_advisory(data, source="s", file="f")
+    for affected in record.affected[:PACKAGES]:
+        turn_round(affected)
+    parts = parts_of(record)
+    found = assess(Wares(tuple(parts)), MemoryAdvisories([record, sibling(record)]))
+    answered = {one.component for one in found.findings}
+    answered |= {one.component for one in found.undecided}
+    if found.clean + len(answered) + len(found.unmatchable) != len(set(parts)):
+        raise RuntimeError("a part got no answer, or two")
+    json.loads(encode_vex(found, at="2026-01-01T00:00:00Z", clean=parts))
 
 
 def parts_of(record: Advisory) -> list[Component]:
@@ -37,9 +55,16 @@ def parts_of(record: Advisory) -> list[Component]:
     return found[:PARTS]
 
 
-def target(data: bytes) -> None:
-    """Each is found to have it or not, and the answer can be written as CycloneDX."""
-    record = decode_advisory(data, source="s", file="f")
-    parts = parts_of(record)
-    found = assess(Wares(tuple(parts)), MemoryAdvisories([record]))
-    encode_vex(found, at=datetime(2026, 1, 1, tzinfo=UTC))
+def turn_round(affected: Affected) -> None:
+    """Events from the last to the first mean the same."""
+    ranges = tuple(replace(one, events=one.events[::-1]) for one in affected.ranges)
+    judges = Judge(affected), Judge(replace(affected, ranges=ranges))
+    for version in PROBES:
+        first, second = (judge.judge(version) for judge in judges)
+        if (bool(first.matched), first.code) != (bool(second.matched), second.code):
+            raise RuntimeError(f"the order of events decides about {version}")
+
+
+def sibling(record: Advisory) -> Advisory:
+    """Another record of the same flaw, with its names turned round."""
+    return replace(record, id="CVE-2026-0001", aliases=(record.id,), upstream=record.related)
