@@ -60,7 +60,7 @@ class Looked:
     lines: tuple[Line, ...] = ()  #: worst first
     unknown: tuple[Unknown, ...] = ()
     undecided: tuple[Undecided, ...] = ()
-    components: tuple[Component, ...] = ()  #: that were asked about
+    components: tuple[Component, ...] = ()  #: all that have an ecosystem, name and version
     clean: int = 0  #: different parts that were asked about and have none
     parts: int = 0  #: different parts, those that nothing is known of among them
     unasked: Mapping[str, int] = field(default_factory=dict)  #: ecosystem that no source knows
@@ -68,9 +68,19 @@ class Looked:
     @property
     def assessment(self) -> Assessment:
         """All of it as one, whatever has it."""
-        unmatchable = (Unmatchable(one.said, one.code, one.why) for one in self.unknown)
+        unmatchable = [Unmatchable(one.said, one.code, one.why) for one in self.unknown]
+        unmatchable += [
+            Unmatchable(one.said, "unknown-ecosystem", f"no source here knows of {one.ecosystem}")
+            for one in self.components
+            if one.ecosystem in self.unasked
+        ]
         findings = (line.finding for line in self.lines)
         return Assessment(tuple(findings), tuple(unmatchable), self.undecided, self.clean)
+
+    @property
+    def asked(self) -> tuple[Component, ...]:
+        """The components that any source that counts could know of."""
+        return tuple(one for one in self.components if one.ecosystem not in self.unasked)
 
     @property
     def by_level(self) -> dict[Level, int]:

@@ -194,9 +194,7 @@ def _write(path: Path, about: About) -> None:
 
     looked = about.looked
     subject = SbomComponent(about.name, kind="application")
-    data = encode_vex(
-        looked.assessment, at=instant(clock()), subject=subject, clean=looked.components
-    )
+    data = encode_vex(looked.assessment, at=instant(clock()), subject=subject, clean=looked.asked)
     try:
         write_atomic(path, data, mode=0o644)
     except OSError as error:

@@ -108,7 +108,9 @@ def test_other_tools_get_cyclonedx(bill: Path, capsys: pytest.CaptureFixture[str
     assert run(bill, "--cyclonedx", bill.parent / "vex.json", capsys=capsys)[0] == 0
     written = json.loads((bill.parent / "vex.json").read_bytes())
     assert [one["id"] for one in written["vulnerabilities"]] == [FLAW]
-    assert {one["name"] for one in written["components"]} == {"waitress", "blob", "left-pad"}
+    unknown = {one["name"] for one in written["components"] if one.get("properties")}
+    assert unknown == {"blob", "left-pad"}  # said to be unknown, and not clean
+    assert len(written["components"]) == 3
 
 
 @pytest.mark.parametrize(
