@@ -56,14 +56,10 @@ class Store:
 
     def _newer(self, release: Release) -> Iterator[Release]:
         """Those after it, oldest first; where versions have no order, all others."""
-        key = (release.provider, release.package)
-        if key not in self._tags:
-            tags = self.picture.catalog.versions(release.provider, package_name(release.package))
-            self._tags[key] = sorted(tags, key=_by_version)
         place = place_of(release.version)
         newer = [
             tag
-            for tag in self._tags[key]
+            for tag in self._versions(release.provider, release.package)
             if tag != release.version
             and (place is None or (there := place_of(tag)) is None or there > place)
         ]
@@ -71,6 +67,19 @@ class Store:
             found = self._named(release.provider, release.package, tag)
             if found is not None and found.digest != release.digest:
                 yield found
+
+    def releases(self, provider: ProviderName, package: Purl) -> tuple[Release, ...]:
+        """The newest releases of a package that nobody recalled, oldest first."""
+        tags = self._versions(provider, package)[-LOOKED_AT:]
+        found = (self._named(provider, package, tag) for tag in tags)
+        return tuple(one for one in found if one is not None)
+
+    def _versions(self, provider: ProviderName, package: Purl) -> list[str]:
+        key = (provider, package)
+        if key not in self._tags:
+            tags = self.picture.catalog.versions(provider, package_name(package))
+            self._tags[key] = sorted(tags, key=_by_version)
+        return self._tags[key]
 
     def _named(self, provider: ProviderName, package: Purl, tag: str) -> Release | None:
         """The release that its provider signed under that version, unless it was recalled."""
