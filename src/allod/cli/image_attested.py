@@ -1,24 +1,35 @@
-"""`allod release verify` of somebody's OCI image: what others attest of it, before it is imported."""
+"""`allod release verify` of somebody's OCI image: what others attest of it, before it is imported.
+
+And after: of an import they attest the original, whose manifest lies beside the release.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from allod.attestation.verdict import Check
 from allod.cli.attestations import attestations_about, spoken
 from allod.cli.release_attested import Asked, Attestations, looking_of, tell
 from allod.cli.release_import import REGISTRY
 from allod.domain.ids import Digest, parse_digest
-from allod.errors import InvalidInput
+from allod.errors import AllodError, InvalidInput
 from allod.packaging.layout import REF_NAME, Layout
 from allod.wire import oci
+from allod.wire.oci import Manifest
 
 if TYPE_CHECKING:
+    from allod.attestation.collected import Looking, Lying
+    from allod.attestation.verdict import Examined
     from allod.cli.options import Options
+    from allod.cli.release_look import Found
     from allod.wire.oci import Descriptor
 
-_TAGS_OF_TOOLS = "sha256-"  #: before what hangs on a tag of a digest
+_TAGS_OF_TOOLS: Final = "sha256-"  #: before what hangs on a tag of a digest
+_MOST: Final = 8  #: originals that are looked at
 
 
 def is_image(reference: str) -> bool:
@@ -56,6 +67,38 @@ def verify_image(reference: str, asked: Asked, options: Options) -> int:
             options.output.say(note)
         above = [] if pulled.index is None else [parse_digest(pulled.index.digest)]
         return _look(reference, layout, above, asked, options)
+
+
+def of_originals(found: Found, looking: Looking) -> list[tuple[Lying, Examined]]:
+    """What others attest of what a release was made of, if it is an import.
+
+    Anybody can lay an original beside a release: it counts only if the release's layers are its.
+    """
+    looked: list[tuple[Lying, Examined]] = []
+    mine = {layer.digest for one in found.releases() for layer in one.layers}
+    for _, manifest in found.beside.referrers(found.digest, oci.ORIGIN)[:_MOST]:
+        for part in manifest.layers[:_MOST]:
+            with contextlib.suppress(AllodError):  # it is not there, or is none: nothing is told
+                digest = parse_digest(part.digest)
+                same = _layers(found.beside.get(digest)) == mine
+                for one in attestations_about(found.beside, digest):
+                    examined = looking.examine(one, spoken(digest))
+                    said = _original(digest, len(examined.checks) + 1, same=same)
+                    about = replace(one, where=f"{one.where}, about the original")
+                    looked.append((about, replace(examined, checks=(*examined.checks, said))))
+    return looked
+
+
+def _layers(raw: bytes) -> set[str]:
+    document = oci.decode_document(raw)
+    return {one.digest for one in document.layers} if isinstance(document, Manifest) else set()
+
+
+def _original(digest: Digest, number: int, *, same: bool) -> Check:
+    if same:
+        return Check(number, "original", ok=True, says=f"it has the payload of {digest}")
+    says = f"cannot tell that it is {digest}: its payload was packed anew by who imported it"
+    return Check(number, "original", ok=None, says=says, code="nothing-to-compare")
 
 
 def _look(

@@ -148,6 +148,7 @@ def tell(reference: str, digests: Mapping[str, str], found: Attestations, option
 
 def _release(reference: str, asked: Asked, options: Options) -> int:
     from allod.cli.attestations import attestations_beside, spoken
+    from allod.cli.image_attested import of_originals
     from allod.cli.release_look import look
     from allod.cli.release_verify import newest_once, owner_says, verify_found
 
@@ -163,6 +164,7 @@ def _release(reference: str, asked: Asked, options: Options) -> int:
     looked = Attestations([(one, looking.examine(one, digests)) for one in lying])
     if verdict.known is not None:
         looked = _as_owner_demands(verdict, base(), looking, lying, looked)
+        looked.looked += of_originals(found, looking)
     if asked.demands_anything:
         verdict.check("asked", lambda: _asked([one for _, one in looked.looked], asked))
     data = {

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,11 +18,15 @@ from tests.unit.cli.test_provider_built import CI, DESCRIPTION, SOURCE, demand
 from tests.unit.cli.test_registry_client import ME, Broken, api, server, stack
 
 from allod.cli.attestations import attestations_beside
+from allod.cli.image_attested import of_originals
 from allod.cli.registry_client import RegistryClient
+from allod.cli.release_attested import Asked, looking_of
 from allod.cli.release_look import in_layout, in_registry
 from allod.cli.release_push import publish_release
-from allod.packaging.build import open_built
+from allod.packaging.build import build_directory, open_built
+from allod.packaging.foreign import adopt
 from allod.packaging.layout import REF_NAME, Layout
+from allod.packaging.origin import keep_origin
 from allod.program import main
 from allod.trust.dsse import sign_envelope
 from allod.wire import oci
@@ -227,8 +232,6 @@ def test_attestations_are_found_in_the_fleets_registry(api: Broken, tmp_path: Pa
 
 def test_attestations_are_found_wherever_tools_lay_them(tmp_path: Path) -> None:
     """As referrers, in an index under the fallback tag, and under cosign's older tags."""
-    from allod.packaging.build import build_directory
-
     built = build_directory(application(tmp_path / "toaster"), None)
     layout = built.layout
     tag = built.digest.replace(":", "-")
@@ -250,8 +253,6 @@ def test_attestations_are_found_wherever_tools_lay_them(tmp_path: Path) -> None:
         return oci.Descriptor(media_type=oci.MANIFEST, digest=layout.put(raw), size=len(raw))
 
     def named(descriptor: oci.Descriptor, name: str) -> oci.Descriptor:
-        import msgspec
-
         return msgspec.structs.replace(descriptor, annotations={REF_NAME: name})
 
     listed = oci.encode_document(
@@ -315,3 +316,40 @@ def test_somebodys_image_is_verified_before_it_is_imported(
     empty.create()
     assert main(["release", "verify", str(nowhere / "empty")]) == 2
     assert "cannot find an image" in capsys.readouterr().err
+
+
+def test_of_an_import_the_attestations_of_the_original_are_told(tmp_path: Path) -> None:
+    """They count if the release has the original's payload; anybody could lay another beside it."""
+    original = build_directory(application(tmp_path / "toaster"), None)
+    envelope = sign_envelope(encode(statement(original.digest)), IN_TOTO, [CI])
+    original.layout.put(oci.EMPTY_BLOB)
+    original.layout.put(envelope)
+    about = oci.statement_manifest(envelope, original.descriptor, kind=oci.PROVENANCE)
+    beside = original.layout.attach(about)
+    ours = adopt(
+        original.layout, original.descriptor, tmp_path / "ours", provider="me", version="1.0-ours"
+    )
+    assert ours.digest != original.digest
+    keep_origin(original.layout, [original.descriptor], ours)
+    looking = looking_of(Asked(key=(written(tmp_path / "ci.pem", pem(CI)),)))
+    [(one, examined)] = of_originals(in_layout(ours.layout, ours.digest), looking)
+    assert examined.good, examined.checks
+    assert one.where == f"referrer {beside.digest}, about the original"
+    (tmp_path / "toaster" / "run").write_text("y")
+    other = build_directory(tmp_path / "toaster", tmp_path / "other")
+    for kept in (
+        *ours.layout.referrers(ours.digest, oci.ORIGIN),
+        *ours.layout.referrers(original.digest, None),
+    ):
+        for blob in (kept[1].config, *kept[1].layers):
+            other.layout.put(ours.layout.get(blob.digest))
+        subject = other.descriptor if kept[1].artifact_type == oci.ORIGIN else original.descriptor
+        other.layout.attach(msgspec.structs.replace(kept[1], subject=subject))
+    [(_, examined)] = of_originals(in_layout(other.layout, other.digest), looking)
+    assert [check.code for check in examined.checks if not check.ok] == ["nothing-to-compare"]
+
+
+def written(path: Path, data: bytes) -> Path:
+    """A file."""
+    path.write_bytes(data)
+    return path
