@@ -80,7 +80,7 @@ def of_originals(found: Found, looking: Looking) -> list[tuple[Lying, Examined]]
         for part in manifest.layers[:_MOST]:
             with contextlib.suppress(AllodError):  # it is not there, or is none: nothing is told
                 digest = parse_digest(part.digest)
-                same = _layers(found.beside.get(digest)) == mine
+                same = bool(mine) and _layers(found.beside.get(digest)) == mine
                 for one in attestations_about(found.beside, digest):
                     examined = looking.examine(one, spoken(digest))
                     said = _original(digest, len(examined.checks) + 1, same=same)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from allod.packaging.foreign import adopt
 from allod.packaging.layout import REF_NAME, Layout
 from allod.packaging.origin import keep_origin
 from allod.program import main
+from allod.testing.local_server import Request, local_server
 from allod.trust.dsse import sign_envelope
 from allod.wire import oci
 from allod.wire.codec import encode
@@ -316,6 +318,35 @@ def test_somebodys_image_is_verified_before_it_is_imported(
     empty.create()
     assert main(["release", "verify", str(nowhere / "empty")]) == 2
     assert "cannot find an image" in capsys.readouterr().err
+
+
+def test_an_image_is_looked_at_in_its_registry(
+    capsys: pytest.CaptureFixture[str], nowhere: Path, stack: ExitStack
+) -> None:
+    """Pulled with what refers to it, into nowhere that stays; by tag, and against what came."""
+    layout = Layout(nowhere / "image")
+    digest = image(layout)
+    listed = layout.read_index()
+
+    def act(request: Request) -> None:
+        name = request.path.rpartition("/")[2]
+        if "/referrers/" in request.path:
+            about = listed.manifests[1:] if name == digest else []
+            answer = oci.encode_document(msgspec.structs.replace(listed, manifests=about))
+            request.answer(200, answer, Content_Type=oci.INDEX)
+        elif name.startswith("sha256-"):
+            request.answer(404, b"{}")
+        else:
+            wanted = digest if name == "1.0" else name
+            request.answer(200, layout.path(wanted).read_bytes(), Content_Type=oci.MANIFEST)
+
+    host = stack.enter_context(local_server(act)).url.removeprefix("http://")
+    key = written(nowhere / "ci.pem", pem(CI))
+    image_ = f"docker://{host}/acme/tool:1.0"
+    status, said = run(capsys, image_, "--key", key, "--builder", "https://ci.example")
+    assert (status, said["good"]) == (0, True)
+    assert said["artifact"] == {"sha256": digest.removeprefix("sha256:")}
+    assert run(capsys, image_, "--key", key, "--builder", "https://evil.example")[0] == 5
 
 
 def test_of_an_import_the_attestations_of_the_original_are_told(tmp_path: Path) -> None:
