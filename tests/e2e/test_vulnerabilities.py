@@ -147,10 +147,14 @@ def test_a_device_on_record_is_matched_and_a_hook_hears_once(home: Home, tmp_pat
     assert line["where"][0]["kind"] == "foreign"
     assert [one["name"] for one in home.do("vulnerabilities", "mr-1")["unknown"]] == ["firmware"]
     assert watched(home, hook, 0) == []  # the import told it; the hook hears it now
+    kev = tmp_path / "kev.json"
+    entry = {"cveID": FLAW, "dateAdded": "2026-01-01"}
+    kev.write_text(json.dumps({"catalogVersion": "1", "vulnerabilities": [entry]}))
+    home.do("advisories", "import", kev, "--source", "kev", "--on-finding", hook)
     home.do("device", "retire", "mr-1", "--yes")
     assert watched(home, hook, 0) == ["flaw-gone"]
     assert watched(home, hook, 0) == []
-    assert taken.read_text().split() == ["new-flaw", "flaw-gone"]
+    assert taken.read_text().split() == ["new-flaw", "flaw-exploited", "flaw-gone"]
 
 
 def test_a_build_can_fail_on_a_flaw(home: Home, tmp_path: Path) -> None:

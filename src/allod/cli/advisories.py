@@ -48,9 +48,14 @@ def import_(
     licence: str | None = None,
     kind: Literal["osv", "kev", "epss", "vex"] | None = None,
     shrink: Annotated[bool, Parameter(negative="")] = False,
+    on_finding: str | None = None,
+    webhook: str | None = None,
     options: Options = OPTIONS,
-) -> None:
+) -> int:
     """Take in a source as it is now: what is no longer in it goes, all of it or nothing.
+
+    What it is for what your devices ran when they were last looked at is said at once, and brought
+    to hooks; the exit status is 6 if one did not take it.
 
     Args:
         path: A directory, a git checkout, a zip, tar, tar.gz or tar.zst, or one file.
@@ -58,13 +63,17 @@ def import_(
         licence: Under which it is published.
         kind: What its files are; else each is taken for what it looks like.
         shrink: Most of what it held may go.
+        on_finding: A command that gets each event as JSON, as with 'advisories watch'.
+        webhook: An address that each event is posted to, as JSON.
         options: Options of every verb.
     """
     from allod.advisories.intake import Kind, import_source
+    from allod.cli.audit.watch import UNDELIVERED, hooks_of
     from allod.cli.options import now
     from allod.cli.vulnerabilities.rounds import after_import
     from allod.cli.vulnerabilities.watch import import_data, import_lines
 
+    hooks = hooks_of(on_finding, webhook)
     name = parse_name(source, "a source")
     with _store() as store:
         with options.output.progress(f"Reading {path}") as advance:
@@ -79,11 +88,12 @@ def import_(
                 progress=advance,
             )
         mark = store.mark()
-        news = after_import(store, now())
+        news = after_import(store, now(), hooks)
     options.output.result(
         {"source": name, "mark": mark, **_told(done), "news": import_data(news)},
         "\n".join((_words(name, done), *import_lines(news))),
     )
+    return UNDELIVERED if any(one.undelivered for one in news) else 0
 
 
 def _told(done: Intake) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from allod.errors import AllodError, Unavailable
 
 if TYPE_CHECKING:
     from allod.advisories.store import AdvisoryStore
+    from allod.cli.audit.hooks import Hook
     from allod.cli.fleet import LocalFleet
     from allod.cli.vulnerabilities.stored import Store
 
@@ -88,12 +89,20 @@ class FleetNews:
     events: tuple[FlawEvent, ...] = ()
     as_of: str = ""
     trouble: str = ""
+    undelivered: tuple[str, ...] = ()  #: why hooks did not take it
 
 
-def after_import(known: AdvisoryStore, now: datetime) -> tuple[FleetNews, ...]:
+def after_import(
+    known: AdvisoryStore, now: datetime, hooks: Sequence[Hook] = ()
+) -> tuple[FleetNews, ...]:
     """Match what came in against what every fleet of this machine ran when it was last seen.
 
     It asks no server and no passphrase; hooks of watchers hear of what is new at their next look.
+
+    Args:
+        known: what is known now.
+        now: when.
+        hooks: that hear of it at once.
     """
     from allod.cli.fleet import LocalFleet, fleet_names, home_directory
 
@@ -101,10 +110,20 @@ def after_import(known: AdvisoryStore, now: datetime) -> tuple[FleetNews, ...]:
     for name in fleet_names():
         try:
             fleet = LocalFleet.at(home_directory() / "fleets" / name)
-            done = look_offline(fleet, known, now)
+            done = look_offline(fleet, known, now, hooks=[hook.name for hook in hooks])
+            failed = bring(fleet, hooks)
         except AllodError as error:
             found.append(FleetNews(name, trouble=error.message))
             continue
         if done is not None:
-            found.append(FleetNews(name, done.events, done.as_of))
+            found.append(FleetNews(name, done.events, done.as_of, undelivered=failed))
     return tuple(found)
+
+
+def bring(fleet: LocalFleet, hooks: Sequence[Hook]) -> tuple[str, ...]:
+    """Bring what waits to hooks; why some could not be, in words."""
+    if not hooks:
+        return ()
+    news = news_of(fleet.directory, fleet.id)
+    with news.alone():
+        return news.deliver(hooks)

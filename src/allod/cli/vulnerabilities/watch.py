@@ -69,8 +69,7 @@ def watch(
 def _look(fleet: LocalFleet, hooks: Sequence[Hook], output: Output, *, once: bool) -> int:
     """One look, told and delivered; what fails does not end a watcher."""
     from allod.cli.vulnerabilities.known import advisories
-    from allod.cli.vulnerabilities.monitor import news_of
-    from allod.cli.vulnerabilities.rounds import look_again
+    from allod.cli.vulnerabilities.rounds import bring, look_again
 
     try:
         with advisories() as known:
@@ -81,9 +80,7 @@ def _look(fleet: LocalFleet, hooks: Sequence[Hook], output: Output, *, once: boo
         output.say(f"! {error.message} [{error.code}]; the next look tries again")
         return UNDELIVERED
     _tell(output, found, once=once)
-    news = news_of(fleet.directory, fleet.id)
-    with news.alone():
-        failures = news.deliver(hooks)
+    failures = bring(fleet, hooks)
     for why in failures:
         output.say(f"! {why}; it is tried again at the next look")
     new = any(one.event != "gone" for one in found.events)
@@ -139,6 +136,7 @@ def import_lines(found: Sequence[FleetNews]) -> Iterator[str]:
             f"For what runs in {fleet.fleet} (as of {fleet.as_of}): {len(new)} new, {gone} gone."
         )
         yield from (f"  ! {one.says}" for one in new[:_SHOWN])
+        yield from (f"  ! {why}; the next import or look tries again" for why in fleet.undelivered)
         if len(new) > _SHOWN:
             yield f"  … 'allod vulnerabilities --fleet {fleet.fleet}' shows all."
 
@@ -151,6 +149,7 @@ def import_data(found: Sequence[FleetNews]) -> list[dict[str, Any]]:
             "asOf": one.as_of,
             "events": list(one.events),
             "trouble": one.trouble,
+            "undelivered": list(one.undelivered),
         }
         for one in found
     ]
