@@ -79,7 +79,8 @@ def test_a_flaw_is_found_weighed_and_mended(home: Home, kitchen: Device, tmp_pat
     assert [one["device"] for one in line["devices"]] == [kitchen.id]
     assert line["releases"] == []
     home.do("release", "push", toaster(home, "2.1.2", "2.1.2"))
-    assert home.do("vulnerabilities", "toaster@2.1.2")["findings"] == []
+    for name in ("toaster", "me/toaster", "pkg:generic/me/toaster"):
+        assert home.do("vulnerabilities", f"{name}@2.1.2")["findings"] == []
     (line,) = home.do("vulnerabilities")["findings"]
     assert [one["version"] for one in line["releases"]] == ["2.1.2"]
     assert home.do("status")["vulnerabilities"]["devices"] == 1

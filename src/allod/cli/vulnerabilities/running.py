@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +46,7 @@ class Fleet:
 
     picture: Picture
     fetch: bool = True
+    _hosts: dict[str, Ware] = field(default_factory=dict)  #: what hosts of equal software share
 
     @cached_property
     def bills(self) -> Bills:
@@ -127,17 +128,20 @@ class Fleet:
         if found is None:
             return unread
         distribution = report.facts.get(OS_FACT, "")
-        left = f"{found.left_out} packages had no room in its report"
-        lists = encode([found.dpkg or [], found.pip or [], distribution])
-        return Ware(
-            f"host {sha256(lists)}",
-            Kind.HOST,
-            "the host",
-            tuple(parts_of(found, report.facts)),
-            distribution,
-            listed_by="the device",
-            unseen=(("left-out", left),) if found.left_out else (),
-        )
+        lists = encode([found.dpkg or [], found.pip or [], found.left_out, distribution])
+        key = f"host {sha256(lists)}"
+        if key not in self._hosts:
+            left = (("left-out", f"{found.left_out} packages had no room in its report"),)
+            self._hosts[key] = Ware(
+                key,
+                Kind.HOST,
+                "the host",
+                tuple(parts_of(found, report.facts)),
+                distribution,
+                listed_by="the device",
+                unseen=left if found.left_out else (),
+            )
+        return self._hosts[key]
 
 
 def _named(scope: Scope | None, scopes: Sequence[Scope]) -> bool:

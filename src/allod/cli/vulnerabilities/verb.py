@@ -41,7 +41,7 @@ def vulnerabilities(
     it is never clean.
 
     Args:
-        what: A group, a device, a release (PACKAGE@VERSION, or its directory) or the file of an
+        what: A group, a device, a release ([PROVIDER/]PACKAGE@VERSION, or its directory) or the file of an
             SBOM; all devices unless given.
         fail_on: End with status 7 if there is a flaw of this severity or worse, or one that nobody
             scored.
@@ -150,8 +150,14 @@ def _release(what: str, picture: Picture, fleet: Fleet) -> Running:
     """One release, and the devices that run it."""
     from allod.cli.catalog import parse_package_version
     from allod.cli.vulnerabilities.ware import Place, Release, gathered
+    from allod.domain.ids import parse_provider
 
-    named = picture.catalog.resolve(parse_package_version(what))
+    owner, slash, name = what.rpartition("/")
+    if slash and not what.startswith("pkg:"):  # acme/toaster@2.1.2
+        found = parse_package_version(name)
+        named = picture.catalog.resolve(found, parse_provider(owner))
+    else:
+        named = picture.catalog.resolve(parse_package_version(what))
     ware = fleet.bills.ware(Release(named.provider, named.package, named.version, named.digest))
     places = [
         Place(one.device, one.shown)
