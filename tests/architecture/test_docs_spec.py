@@ -36,6 +36,8 @@ PAGES: dict[str, str] = {
     "delegation": "DelegationDocument Follow Versions NewAccess Soak Windows Rate Approvals Lease Until",
     "channel": "ChannelDocument ChannelRelease",
     "approval": "ApprovalStatement",
+    "evidence": "EvidenceSubject Mended MendsPredicate MendsStatement SummarySubject SummaryVerifier"
+    " SummaryPolicy SummaryInput SummaryPredicate SummaryStatement",
     "trust": "FleetDocument Defaults Person ProviderDocument WithdrawnDocument Withdrawal"
     " TrustStatement Location Log Witnesses Repair Transfer FloorsFile",
     "provenance": "ProvenancePolicy TrustedBuilder SigstoreIdentity",
