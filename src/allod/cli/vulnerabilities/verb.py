@@ -30,7 +30,7 @@ def vulnerabilities(
     what: str | None = None,
     *,
     fail_on: Literal["low", "medium", "high", "critical"] | None = None,
-    unknown: Annotated[bool, Parameter(negative="")] = False,
+    whole: Annotated[bool, Parameter(name="--all", negative="")] = False,
     cyclonedx: Path | None = None,
     options: Options = OPTIONS,
 ) -> int:
@@ -45,7 +45,7 @@ def vulnerabilities(
             SBOM; all devices unless given.
         fail_on: End with status 7 if there is a flaw of this severity or worse, or one that nobody
             scored.
-        unknown: Name every part of which nothing is known.
+        whole: Show every flaw on a terminal, too, and name every part of which nothing is known.
         cyclonedx: Also write what was found to this file, as CycloneDX 1.6 with VEX.
         options: Options of every verb.
     """
@@ -58,7 +58,7 @@ def vulnerabilities(
             _write(cyclonedx, about)
         options.output.result(
             {**about.data(), **looked_data(about.looked), "sources": _sources(known)},
-            lambda console: show(console, about.looked, whole=unknown),
+            lambda console: show(console, about.looked, whole=whole),
         )
     return FOUND if fail_on is not None and _fails(about.looked, Level(fail_on)) else 0
 

@@ -14,6 +14,7 @@ from allod.cli.vulnerabilities.ware import Release, Ware
 if TYPE_CHECKING:
     from rich.console import Console
 
+_LINES: Final = 50  #: flaws that are shown on a terminal
 _NAMED: Final = 6  #: unknown parts that are named one by one
 _SUMMARY: Final = 120  #: characters of what a flaw is
 _COLOURS: Final = {
@@ -178,16 +179,19 @@ def show(console: Console, looked: Looked, *, whole: bool = False) -> None:
     Args:
         console: where.
         looked: what was found.
-        whole: every part that nothing is known of is named.
+        whole: every flaw is shown, and every part that nothing is known of is named.
     """
     from rich.text import Text
 
-    for line in looked.lines:
+    shown = looked.lines if whole or not console.is_terminal else looked.lines[:_LINES]
+    for line in shown:
         head, *more = line_lines(line)
         style = _COLOURS.get(line.finding.level, "") if line.finding.counts else "dim"
         console.print(Text(printable(head), style=style))
         for one in more:
             console.print(Text(f"  {printable(one)}"))
+    if len(shown) < len(looked.lines):
+        console.print(f"… and {len(looked.lines) - len(shown)} more: --all shows them")
     for says in (*_unknown_lines(looked, whole=whole), *summary_lines(looked)):
         console.print(Text(printable(says)))
 

@@ -93,7 +93,7 @@ def test_people_read_the_worst_first_and_what_is_unknown_last(
     ):
         assert line in out, out
     assert out.startswith(f"{FLAW} (severity unknown) waitress 2.1.1: ")
-    assert "? blob, in toaster.cdx.json: " in run(bill, "--unknown", capsys=capsys)[1]
+    assert "? blob, in toaster.cdx.json: " in run(bill, "--all", capsys=capsys)[1]
 
 
 def test_a_build_can_fail(bill: Path, capsys: pytest.CaptureFixture[str]) -> None:
