@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from allod.attestation.examining import examine, split
+from allod.attestation.examining import examine
 from allod.attestation.policy import Demands, Identity
+from allod.attestation.published import split
 from allod.attestation.roots import public_good
 
 #: Of the artifacts of the seeds.

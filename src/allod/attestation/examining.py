@@ -21,7 +21,7 @@ from allod.attestation.policy import NO_DEMANDS, Demands, check_demands, signer_
 from allod.attestation.sigstore import Signed
 from allod.attestation.statement import Statement, decode_statement, matching_subject
 from allod.attestation.verdict import Attested, Examined, Steps
-from allod.errors import InvalidInput, Untrusted
+from allod.errors import Untrusted
 from allod.wire.codec import instant, parse_strict
 from allod.wire.envelope import IN_TOTO
 
@@ -208,22 +208,3 @@ def _subject(statement: Statement, digests: Mapping[str, str]) -> Callable[[], s
         return f"{found.name or 'the artifact'} is {algorithm}:{digests[algorithm]}"
 
     return act
-
-
-def split(data: bytes) -> list[bytes]:
-    """The attestations in a file: one, or one a line (.jsonl).
-
-    Raises:
-        InvalidInput: `too-large`.
-    """
-    if len(data) > 4 * ENVELOPE_CAP:
-        raise InvalidInput("too-large", "cannot read the attestations: more than 32 MiB")
-    lines = [line for line in data.splitlines() if line.strip()]
-    if len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines):
-        try:
-            for line in lines:
-                parse_strict(line, cap=ENVELOPE_CAP)
-        except InvalidInput:
-            return [data]  # one document over many lines
-        return lines
-    return [data]

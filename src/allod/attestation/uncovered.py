@@ -308,7 +308,8 @@ def _logged(bundle: Bundle, root: TrustRoot, watched: Watched) -> str:
         raise Untrusted("not-logged", says) from error
     _note(seen, root, watched)
     attested = attested_of(watched)
-    return f"{said_of('log', attested, watched)}, {said_of('time', attested, watched)}"
+    at = said_of("time", attested, watched) if watched.times else "signed at an unknown time"
+    return f"{said_of('log', attested, watched)}, {at}"
 
 
 def _signed(bundle: Bundle, attested: Attested) -> Signed:

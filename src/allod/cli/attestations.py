@@ -18,7 +18,7 @@ from allod.attestation.bundle import VERSIONS
 from allod.attestation.collected import Lying
 from allod.attestation.cosign import SIMPLE_SIGNING
 from allod.attestation.envelope import ENVELOPE_CAP
-from allod.attestation.examining import split
+from allod.attestation.published import FILE_CAP, split
 from allod.domain.ids import Digest
 from allod.errors import AllodError, InvalidInput
 from allod.packaging.layout import REF_NAME, Layout
@@ -35,6 +35,7 @@ _TYPES: Final = frozenset({*VERSIONS, oci.ENVELOPE, IN_TOTO, SIMPLE_SIGNING})
 #: What stands after a file's name where its attestation lies beside it.
 SUFFIXES: Final = (
     ".sigstore.json", ".sigstore", ".intoto.jsonl", ".intoto.json", ".bundle.json", ".jsonl",
+    ".provenance", ".publish.attestation",
 )  # fmt: skip
 _PIECE: Final = 1024 * 1024
 _SPOKEN: Final = re.compile(r"(?P<name>[A-Za-z0-9_]{1,40}):(?P<value>[A-Za-z0-9]{1,200})")
@@ -92,11 +93,11 @@ def _tagged(source: Beside, name: str) -> bytes | None:
 
 
 def attestations_in(path: Path) -> list[Lying]:
-    """The attestations in a file: one, or one a line. Raises InvalidInput."""
-    parts = split(read(path, cap=4 * ENVELOPE_CAP))
+    """The attestations in a file: one or several. Raises InvalidInput."""
+    parts = split(read(path, cap=FILE_CAP))
     if len(parts) == 1:
         return [Lying(str(path), parts[0])]
-    return [Lying(f"{path}, line {number}", part) for number, part in enumerate(parts, 1)]
+    return [Lying(f"{path}, number {number}", part) for number, part in enumerate(parts, 1)]
 
 
 def read(path: Path, *, cap: int) -> bytes:

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.attestation.vectors import NOW
 
 from allod.attestation.envelope import digests_of, key_from_file, key_of, read_envelope, signers
-from allod.attestation.examining import examine, split
+from allod.attestation.examining import examine
 from allod.attestation.policy import Demands
+from allod.attestation.published import split
 from allod.errors import InvalidInput, Unavailable, Untrusted
 from allod.trust.dsse import pae
 from allod.wire.envelope import IN_TOTO, KeyValue, PublicKey
