@@ -65,10 +65,12 @@ def _observe(bench: Bench, package: Purl, ordered: Iterable[Digest], work: Work 
     described: dict[Digest, Release] = {}
     for digest in digests:
         release = bench.world.source.described(package, digest)
-        runs = running is not None and digest == running.digest
-        # What runs stays lawful; all else is looked at again when the owner asks for more.
-        if release is not None and (runs or bench.world.source.vetted(package, digest)):
+        if release is not None:
             described[digest] = release
+    # What runs stays lawful; all else is looked at again when the owner asks for more.
+    runs = {running.digest} if running is not None else set()
+    vetted = bench.world.source.vetted
+    unvetted = frozenset(one for one in described if one not in runs and not vetted(package, one))
     return Observed(
         package,
         held=held,
@@ -80,6 +82,7 @@ def _observe(bench: Bench, package: Purl, ordered: Iterable[Digest], work: Work 
         snapshots=_snapshots(bench, package, journal),
         armed=_armed(package, work),
         stuck=_stuck(work),
+        unvetted=unvetted,
     )
 
 

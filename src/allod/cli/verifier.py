@@ -201,10 +201,9 @@ def acting(document: FleetDocument, what: Vouches, options: Options) -> tuple[Ve
 
     Raises:
         Refused: `no-verifier`: the owner lets none of the keys here vouch for that.
-        Unavailable: `no-keys`.
     """
     keys = _store(options)
-    held = keys.records(ROLE)
+    held = keys.records(ROLE) if (keys.directory / "index.json").exists() else ()
     for verifier in document.verifiers:
         for record in held:
             if record.public == verifier.key and what in verifier.vouches:

@@ -56,6 +56,8 @@ class Observed:
     snapshots: Mapping[int, int] = field(default_factory=dict)  #: number -> schema
     armed: Armed | None = None
     stuck: str = ""  #: why an earlier piece of work could not be brought to its end yet
+    #: Described, and not yet found to meet what the owner asks of its provider now.
+    unvetted: frozenset[Digest] = frozenset()
 
     @property
     def running_release(self) -> Release | None:

@@ -4,8 +4,8 @@ Rules, in the order in which they are applied to each package:
 
 1. Work that could not be brought to its end comes first: nothing else is planned for its unit.
 2. What nobody's word decides stays as it is.
-3. An order is judged as soon as its release's description is known, before its payload is
-   fetched: not withdrawn, the device's hardware, constraints, access and one-way data accepted,
+3. An order is judged as soon as its release's description is known and meets what the owner asks
+   of its provider now, before its payload is fetched: not withdrawn, the device's hardware, constraints, access and one-way data accepted,
    and every term in force for each step that is left. What needs no description is judged before.
 4. What was refused is not done; the half of a package that was signed apart from it is.
 5. What waits for the next restart is taken back if it is not wanted any more, refused by now, or
@@ -211,7 +211,7 @@ class _Planner:
         self.telling.refusals.extend(standing.refusals)
         if standing.refusals:
             return False
-        if order.digest not in has.described:
+        if order.digest not in has.described or order.digest in has.unvetted:
             self._do(Describe(package, order), "describe", order)
             return False
         document = target.configuration if order.level is Level.ACTIVE else None

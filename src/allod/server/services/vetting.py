@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from allod.domain.desired import ReleaseOrder, StateDocument
+from allod.domain.desired import Level, ReleaseOrder, StateDocument
 from allod.domain.ids import (
     Digest,
     FleetId,
@@ -27,6 +27,7 @@ from allod.trust.release import ReleaseIdentity
 from allod.wire import oci
 from allod.wire.trust import ProviderDocument, Verifier
 
+_LEVELS: Final = (Level.TRANSFERRED, Level.INSTALLED, Level.ACTIVE)
 MOST: Final = 64  #: statements beside a release that are looked at
 
 
@@ -78,21 +79,25 @@ class Vet:
     ) -> None:
         """Check every release that a document orders and the one before it did not.
 
-        What stands there already is left alone, so that a demand that was made since stops no
+        What stands there already, at that level or a higher one, is left alone, so that a demand that was made since stops no
         other change; devices hold it to the demand all the same. A release that is not here can
         be had from nobody yet, and devices look once it is.
 
         Raises:
             Untrusted: as `check_policy`, naming the document.
         """
-        known = set(_ordered(before)) if before is not None else set()
+        known = {
+            (package, order.provider, order.digest): _LEVELS.index(order.level)
+            for package, order in (() if before is None else _ordered(before))
+        }
         store = self._stores(fleet)
         for package, order in _ordered(after):
             provider = providers.get(order.provider)
             if provider is None or provider.provenance is None or store is None:
                 continue
             repository = Repository(order.provider, package_name(package))
-            if (package, order) in known or _absent(store, repository, order.digest):
+            so_far = known.get((package, order.provider, order.digest), -1)
+            if so_far >= _LEVELS.index(order.level) or _absent(store, repository, order.digest):
                 continue
             release = ReleaseIdentity(order.provider, package, order.version, order.digest)
             try:
