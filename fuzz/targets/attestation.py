@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 from allod.attestation.examining import examine
@@ -20,6 +21,8 @@ _BAZEL = "https://github.com/bazel-contrib/publish-to-bcr/.github/workflows/publ
 _NPM = "https://github.com/ramonpetgrave64/gundam-visor/.github/workflows/npm-publish.yml"
 SIGNERS = frozenset({f"{_BAZEL}@refs/tags/v0.0.1", f"{_NPM}@refs/tags/v1.0.1"})
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+logging.getLogger("sigstore").setLevel(logging.ERROR)  # it warns of certificates that nobody trusts
 
 
 def target(data: bytes) -> None:

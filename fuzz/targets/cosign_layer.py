@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,6 +15,9 @@ from allod.wire.codec import decode
 class _Layer(msgspec.Struct):
     content: str
     annotations: dict[str, str]
+
+
+logging.getLogger("sigstore").setLevel(logging.ERROR)  # it warns of certificates that nobody trusts
 
 
 def target(data: bytes) -> None:
