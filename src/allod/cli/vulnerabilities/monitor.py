@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from allod.cli.vulnerabilities.found import Looked
     from allod.domain.ids import FleetId
 
+WAITING: Final = 10_000  #: events that are kept for a hook that never comes
 _CAP: Final = 512 * 1024 * 1024
 
 
@@ -97,7 +98,7 @@ class News:
                 at=instant(now),
                 hooks=names,
                 known=known,
-                waiting=[*file.waiting, *waiting],
+                waiting=[*file.waiting, *waiting][-WAITING:],
             )
         )
         return events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,15 +12,15 @@ from cyclopts import Parameter
 
 from allod.cli.options import OPTIONS, Options
 from allod.cli.options import now as clock
+from allod.cli.output import Output
 from allod.cli.phrases import parse_span
+from allod.cli.vulnerabilities.news import FlawEvent
 from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import encode, instant
 
 if TYPE_CHECKING:
-    from allod.cli.audit.hooks import Hook
+    from allod.cli.audit.hooks import Hook, Told
     from allod.cli.fleet import LocalFleet
-    from allod.cli.output import Output
-    from allod.cli.vulnerabilities.news import FlawEvent
     from allod.cli.vulnerabilities.rounds import FleetNews, Round
 
 FOUND: Final = 7  #: exit status of --once: a flaw is new
@@ -57,6 +58,8 @@ def watch(
         raise InvalidInput("bad-span", f"cannot look every {every}: at least 5s")
     fleet = options.open()
     hooks = hooks_of(on_finding, webhook)
+    if not once:
+        hooks = (*hooks, Spoken(options.output))
     with stopped() as stop:
         while True:
             status = _look(fleet, hooks, options.output, once=once)
@@ -64,6 +67,25 @@ def watch(
                 return status
             if stop.wait(pause.total_seconds()):
                 return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A watcher's own output, as a hook: it hears what imports found meanwhile, too."""
+
+    output: Output
+    name: str = "output"
+
+    def take(self, event: Told) -> str:
+        """See the port."""
+        if not isinstance(event, FlawEvent):
+            raise TypeError("a watcher of flaws tells of flaws")
+        if self.output.json:
+            sys.stdout.write(encode(event).decode() + "\n")
+            sys.stdout.flush()
+        else:
+            self.output.result(None, "\n".join(event_lines(event)))
+        return ""
 
 
 def _look(fleet: LocalFleet, hooks: Sequence[Hook], output: Output, *, once: bool) -> int:
@@ -74,37 +96,32 @@ def _look(fleet: LocalFleet, hooks: Sequence[Hook], output: Output, *, once: boo
     try:
         with advisories() as known:
             found = look_again(fleet, known, clock(), hooks=[hook.name for hook in hooks])
+        if found.why:
+            output.say(f"! What runs was last seen {found.as_of}: {found.why}")
+        if once:
+            _answer(output, found)
+        failures = bring(fleet, hooks)
     except AllodError as error:
         if once:
             raise
         output.say(f"! {error.message} [{error.code}]; the next look tries again")
         return UNDELIVERED
-    _tell(output, found, once=once)
-    failures = bring(fleet, hooks)
     for why in failures:
         output.say(f"! {why}; it is tried again at the next look")
     new = any(one.event != "gone" for one in found.events)
     return FOUND if new else UNDELIVERED if failures else 0
 
 
-def _tell(output: Output, found: Round, *, once: bool) -> None:
-    if found.why:
-        output.say(f"! What runs was last seen {found.as_of}: {found.why}")
-    if once:
-        data: dict[str, Any] = {
-            "at": instant(clock()),
-            "asOf": found.as_of or instant(clock()),
-            "events": list(found.events),
-        }
-        lines = [line for one in found.events for line in event_lines(one)]
-        output.result(data, "\n".join(lines) or "Nothing is new.")
-        return
-    for one in found.events:
-        if output.json:
-            sys.stdout.write(encode(one).decode() + "\n")
-            sys.stdout.flush()
-        else:
-            output.result(None, "\n".join(event_lines(one)))
+def _answer(output: Output, found: Round) -> None:
+    """What one look came to."""
+    at = instant(clock())
+    data: dict[str, Any] = {
+        "at": at,
+        "asOf": found.as_of or at,
+        "events": list(found.events),
+    }
+    lines = [line for one in found.events for line in event_lines(one)]
+    output.result(data, "\n".join(lines) or "Nothing is new.")
 
 
 def event_lines(one: FlawEvent) -> Iterator[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from allod.advisories.finding import Exploited
+from allod.cli.output import Output
 from allod.cli.vulnerabilities.found import Looked, look_at
 from allod.cli.vulnerabilities.monitor import News
 from allod.cli.vulnerabilities.news import TOLD, FlawEvent
 from allod.cli.vulnerabilities.ware import Kind, Place, Ware, gathered
+from allod.cli.vulnerabilities.watch import Spoken
 from allod.domain.ids import FleetId
 from allod.domain.sbom import SbomComponent
 from allod.errors import AllodError
@@ -130,3 +132,27 @@ def test_a_damaged_memory_is_no_first_look(news: News) -> None:
     news.path.write_bytes(news.path.read_bytes()[:-5])
     with pytest.raises(AllodError):
         news.take(seen(flaws(FIRST), (ware("1.0"), HERE)), NOW)
+
+
+def test_a_watchers_output_hears_what_an_import_found(
+    news: News, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between two looks an import was told of a flaw: the watcher prints it as well, once."""
+    spoken = Spoken(Output())
+    news.take(seen(MemoryAdvisories(), (ware("1.0"), HERE)), NOW, hooks=[spoken.name])
+    news.take(seen(flaws(FIRST), (ware("1.0"), HERE)), NOW)  # the import
+    for _ in range(2):
+        assert news.deliver([spoken]) == ()
+    says = f"! {FIRST} (severity unknown) is in lib 1.0 on 1 device"
+    assert capsys.readouterr().out.splitlines() == [says]
+
+
+def test_events_do_not_wait_for_ever(news: News, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a hook that was given once and never again, the newest are kept."""
+    monkeypatch.setattr("allod.cli.vulnerabilities.monitor.WAITING", 2)
+    for number in range(3):
+        known = flaws(f"CVE-2030-{number:04}")
+        news.take(seen(known, (ware("1.0"), HERE)), NOW, hooks=["command"])
+    hook = Taker()
+    news.deliver([hook])
+    assert [one.event for one in hook.taken] == ["found", "gone"]
