@@ -150,6 +150,18 @@ def test_attack_20_a_policy_that_comes_later_holds_for_what_is_here(tmp_path: Pa
     assert world.refused() == "no-summary"
 
 
+def test_attack_20_a_provider_who_is_named_no_more_has_met_nothing(world: World) -> None:
+    """With the provider's document gone, what met its demands is not run on the quiet."""
+    world.vouch()
+    assert world.taken()
+    source = world.device()
+    source._providers = {}
+    assert not source.vetted(PACKAGE, world.order.digest)
+    with pytest.raises(AllodError) as caught:
+        source.describe(PACKAGE, world.order)
+    assert caught.value.code == "unknown-provider"
+
+
 def test_attack_20_a_verifier_who_is_named_no_more_vouched_for_nothing(world: World) -> None:
     """With a stolen verifier's key taken off the list, what it let in is looked at again."""
     world.vouch()

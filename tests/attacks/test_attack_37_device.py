@@ -128,6 +128,26 @@ def test_attack_37_nobody_elses_word_counts_on_the_device(world: World) -> None:
     assert world.heard() == {OLD: frozenset()}
 
 
+def test_attack_37_a_server_that_answers_nonsense_stops_nothing(world: World) -> None:
+    """A list that cannot be read, names nonsense or things that are not there: what came before
+    holds, and no run ends by it.
+    """
+    world.say()
+    assert world.heard() == SAID
+    place = f"{world.acme.repository(TOASTER)}/referrers/{world.order.digest}"
+    files = world.acme.transport.files
+    good = files[place]
+    for nonsense in (b"", b"[]", b"{", b"\xff", b'{"schemaVersion":2,"manifests":7}', good[:-9]):
+        files[place] = nonsense
+        assert world.heard() == SAID
+    files[place] = good.replace(b"sha256:", b"sha512:")
+    assert world.heard() == SAID
+    for path in [one for one in files if "/manifests/" in one and world.order.digest not in one]:
+        del files[path]
+    files[place] = good
+    assert world.heard() == SAID
+
+
 @pytest.fixture
 def device(tmp_path: Path) -> FakeDevice:
     """An empty device."""

@@ -128,7 +128,7 @@ class RegistrySource(RegistryFiles):
             return False
         provider = self._providers.get(ProviderName(record.provider))
         if provider is None:
-            return True  # nobody's policy: an order of an unknown provider is refused as such
+            return not record.policy  # what met a demand that is not to be read any more: ask again
         return record.policy == policy_mark(provider, self._house.verifiers)
 
     def _provider(self, package: Purl, order: ReleaseOrder) -> ProviderDocument:
@@ -232,7 +232,8 @@ class RegistrySource(RegistryFiles):
         kept = self._evidence_kept(package, order.digest)
         if self._transport is not None and (package, order.digest) not in self._looked:
             self._looked.add((package, order.digest))
-            with contextlib.suppress(Unavailable):
+            # Whatever a server answers here, what is known holds and all other work goes on.
+            with contextlib.suppress(Unavailable, Untrusted, InvalidInput):
                 kept = self._look_for_evidence(package, order, kept)
         return mended_by(kept, self._house, package, order.version, order.digest)
 
