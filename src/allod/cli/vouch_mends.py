@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from allod.cli.options import OPTIONS, Options
 from allod.domain.ids import Digest, package_name, parse_provider
 from allod.domain.terms import PROVIDER
-from allod.errors import AllodError, Unavailable
+from allod.errors import AllodError, Refused, Unavailable
 from allod.wire import oci
 from allod.wire.evidence import Mended
 
@@ -49,7 +49,7 @@ def vouch(*reference: str, options: Options = OPTIONS) -> int:
     picture = take(options.open(), reading=True)
     verifier, signer = acting(picture.base.fleet_document, "mends", options)
     with advisories() as known:
-        store = Store(picture, Fleet(picture).bills, known)
+        store = Store(picture, Fleet(picture).bills, known, recalled=True)
         voucher = _Voucher(picture, store, verifier, signer)
         named = [picture.catalog.resolve(parse_package_version(one)) for one in reference]
         done = [voucher.look(one) for one in named or voucher.newest()]
@@ -128,10 +128,14 @@ class _Voucher:
         """Each other release of the package that is known, with what only it has.
 
         Raises:
+            Refused: `withdrawn`: the release was recalled, so it mends nothing for anybody.
             Unavailable: `flaws-unknown`: what the release is made of is not known.
         """
         from allod.cli.vulnerabilities.stored import still_has
 
+        recalled = self.picture.base.withdrawn.get(release.digest)
+        if recalled is not None:
+            raise Refused("withdrawn", f"cannot vouch for it: it was recalled: {recalled.why}")
         has = self.store.assessed(release)
         if has is None:
             why = self.store.bills.bill(release).why or "its SBOM is not whole"

@@ -30,11 +30,13 @@ class Store:
         picture: the fleet, verified.
         bills: their SBOMs.
         known: what is known of advisories.
+        recalled: whether releases that were recalled are looked at too: devices may run them.
     """
 
     picture: Picture
     bills: Bills
     known: Advisories
+    recalled: bool = False
     _tags: dict[tuple[ProviderName, Purl], list[str]] = field(default_factory=dict)
     _releases: dict[tuple[ProviderName, Purl, str], Release | None] = field(default_factory=dict)
     _assessed: dict[Release, Assessment | None] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class Store:
             except AllodError:  # nobody whose word counts says that it is a release
                 self._releases[key] = None
             else:
-                recalled = named.digest in self.picture.base.withdrawn
+                recalled = not self.recalled and named.digest in self.picture.base.withdrawn
                 found = Release(provider, package, version, named.digest)
                 self._releases[key] = None if recalled else found
         return self._releases[key]
