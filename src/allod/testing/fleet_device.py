@@ -37,7 +37,7 @@ from allod.trust.floors import Floors
 from allod.wire.trust import ProviderDocument
 
 _SPARED: Final = frozenset(
-    {"now", "monotonic", "sleep", "boot_id", "name", "enforces_access", "facts", "uptime"}
+    {"now", "monotonic", "sleep", "boot_id", "name", "enforces_access", "facts", "uptime", "vetted"}
 )
 
 #: kind, package, digest -> whoever wants to know what just happened.
