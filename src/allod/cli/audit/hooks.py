@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -51,6 +51,45 @@ class Hook(Protocol):
     def take(self, event: Told) -> str:
         """Bring one there; why it failed, in words, or nothing."""
         ...
+
+
+class Waits(Protocol):
+    """Something that some hooks have not taken yet."""
+
+    @property
+    def event(self) -> Told:
+        """What is to be brought."""
+        ...
+
+    @property
+    def hooks(self) -> list[str]:
+        """Names of those that it is still to be brought to."""
+        ...
+
+
+def bring(
+    waiting: Sequence[Waits], hooks: Sequence[Hook], taken: Callable[[Told, str], None]
+) -> Mapping[str, str]:
+    """Bring what waits to hooks, oldest first; name -> why it failed, in words.
+
+    A hook that fails is not asked again this time; what it lacks stays.
+
+    Args:
+        waiting: what is to be brought.
+        hooks: those that are there now.
+        taken: notes, durably, that one of them, by name, has taken an event.
+    """
+    failed: dict[str, str] = {}
+    for one in waiting:
+        for hook in hooks:
+            if hook.name not in one.hooks or hook.name in failed:
+                continue
+            why = hook.take(one.event)
+            if why:
+                failed[hook.name] = why
+            else:
+                taken(one.event, hook.name)
+    return failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from allod.audit.alarms import Event, Known, Sight, Source, standing, step
+from allod.cli.audit.hooks import bring
 from allod.durable import make_directory, write_atomic
 from allod.errors import Conflict
 from allod.wire.codec import Document, decode, encode, instant
@@ -20,7 +21,7 @@ from allod.wire.codec import Document, decode, encode, instant
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from allod.cli.audit.hooks import Hook
+    from allod.cli.audit.hooks import Hook, Told
     from allod.domain.ids import FleetId
 
 _CAP: Final = 256 * 1024 * 1024
@@ -102,23 +103,11 @@ class Monitor:
         return events
 
     def deliver(self) -> tuple[str, ...]:
-        """Bring what waits to the hooks, oldest first; why some could not be, in words.
-
-        A hook that fails is not asked again in this look; what it lacks stays.
-        """
-        failed: dict[str, str] = {}
-        for one in self._file.waiting:
-            for hook in self.hooks:
-                if hook.name not in one.hooks or hook.name in failed:
-                    continue
-                why = hook.take(one.event)
-                if why:
-                    failed[hook.name] = why
-                else:
-                    self._taken(one.event, hook.name)
+        """Bring what waits to the hooks, oldest first; why some could not be, in words."""
+        failed = bring(self._file.waiting, self.hooks, self._taken)
         return tuple(f"the {name} did not take an alarm: {why}" for name, why in failed.items())
 
-    def _taken(self, event: Event, hook: str) -> None:
+    def _taken(self, event: Told, hook: str) -> None:
         left = []
         for one in self._file.waiting:
             if one.event == event:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from allod.cli.audit.hooks import bring
 from allod.cli.vulnerabilities.news import FlawEvent, Known, step
 from allod.durable import make_directory, write_atomic
 from allod.wire.codec import Document, decode, encode, instant
@@ -19,7 +20,7 @@ from allod.wire.codec import Document, decode, encode, instant
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from allod.cli.audit.hooks import Hook
+    from allod.cli.audit.hooks import Hook, Told
     from allod.cli.vulnerabilities.found import Looked
     from allod.domain.ids import FleetId
 
@@ -104,24 +105,17 @@ class News:
         return events
 
     def deliver(self, hooks: Sequence[Hook]) -> tuple[str, ...]:
-        """Bring what waits to hooks, oldest first; why some could not be, in words.
-
-        A hook that fails is not asked again this time; what it lacks stays.
-        """
-        failed: dict[str, str] = {}
+        """Bring what waits to hooks, oldest first; why some could not be, in words."""
         file = self.load()
-        for one in file.waiting:
-            for hook in hooks:
-                if hook.name not in one.hooks or hook.name in failed:
-                    continue
-                why = hook.take(one.event)
-                if why:
-                    failed[hook.name] = why
-                else:
-                    file = self._taken(file, one.event, hook.name)
+
+        def taken(event: Told, hook: str) -> None:
+            nonlocal file
+            file = self._taken(file, event, hook)
+
+        failed = bring(file.waiting, hooks, taken)
         return tuple(f"the {name} did not take the news: {why}" for name, why in failed.items())
 
-    def _taken(self, file: NewsFile, event: FlawEvent, hook: str) -> NewsFile:
+    def _taken(self, file: NewsFile, event: Told, hook: str) -> NewsFile:
         left = []
         for one in file.waiting:
             names = [name for name in one.hooks if one.event != event or name != hook]
