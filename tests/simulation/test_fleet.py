@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from allod.testing.fleet import play_alone
+from allod.testing.fleet_oracle import Oracle
+from allod.testing.fleet_scenes import begin
+from allod.testing.fleet_watch import PACKAGES, Watcher
+from allod.testing.fleet_world import FleetWorld
 
 QUICK = 12  #: seeds of the default suite
 ALL = 1_000
@@ -51,3 +56,23 @@ def test_a_seed_replays_exactly() -> None:
     one, again, other = play_alone(11), play_alone(11), play_alone(12)
     assert one.trace == again.trace
     assert one.digest == again.digest != other.digest
+
+
+@pytest.mark.parametrize(("fails", "blamed"), [(True, 0), (False, 1)])
+def test_what_a_failing_run_takes_back_is_no_deletion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool, blamed: int
+) -> None:
+    """Staging that failed after it took effect is undone; without a fault it would be a deletion."""
+    world = FleetWorld(0, tmp_path)
+    watcher = Watcher(world)
+    begin(watcher)
+    name, member = next((n, m) for n, m in world.members.items() if m.memory.known is not None)
+    monkeypatch.setattr(Oracle, "may_have", lambda *_: [])
+    monkeypatch.setattr(Oracle, "may_delete", lambda *_: ["wanted"])
+    monkeypatch.setattr(type(member.device), "runs", lambda _: {})
+    monkeypatch.setattr(Watcher, "_stopped", lambda *_: None)
+    if fails:
+        watcher._rough.add(name)
+    watcher._told(name, "installed", PACKAGES[0], "sha256:new")
+    watcher._told(name, "removed", PACKAGES[0], "sha256:new")
+    assert len(watcher.violations) == blamed

@@ -111,9 +111,9 @@ class Watcher:
                 member.memory.begun.setdefault(package, set()).update(found)
                 if trial is not None:
                     member.memory.begun[package].add(trial)
-            self._removable[name] = {
+            self._removable.setdefault(name, set()).update(
                 one for one in self._stored[name] if not oracle.may_delete(*one)
-            }
+            )
         self._check_floors(name, member)
 
     def _oracle(self, memory: Memory) -> Oracle:
@@ -284,6 +284,8 @@ class Watcher:
             if place in self._stored[name]:
                 return
             self._stored[name].add(place)
+            if name in self._rough:  # what comes while something fails may be taken back
+                self._removable.setdefault(name, set()).add(place)
         if member.memory.known is None:
             self.blame(name, f"{kind} {self._shown(digest)} before it knew anything")
             return
