@@ -163,8 +163,10 @@ def _release(reference: str, asked: Asked, options: Options) -> int:
     looking = looking_of(asked)
     looked = Attestations([(one, looking.examine(one, digests)) for one in lying])
     if verdict.known is not None:
-        looked = _as_owner_demands(verdict, base(), looking, lying, looked)
-        looked.looked += of_originals(found, looking)
+        owners = _as_owner_demands(verdict, base(), looking, lying)
+        # What was asked is answered by what was asked: the provider's own keys are not among that.
+        shown = looked if asked.demands_anything else owners
+        looked = Attestations([*shown.looked, *of_originals(found, looking)])
     if asked.demands_anything:
         verdict.check("asked", lambda: _asked([one for _, one in looked.looked], asked))
     data = {
@@ -187,17 +189,12 @@ def _release(reference: str, asked: Asked, options: Options) -> int:
 
 
 def _as_owner_demands(
-    verdict: Verdict,
-    base: Base,
-    looking: Looking,
-    lying: Sequence[Lying],
-    asked: Attestations,
+    verdict: Verdict, base: Base, looking: Looking, lying: Sequence[Lying]
 ) -> Attestations:
     """Steps for what the owner demands of this provider; returns the attestations so looked at.
 
     `policy` is the judgement of devices and servers, by plain keys or a verifier's word;
-    `provenance` is ours, of all that lies here. Where something else was asked on the command
-    line, attestations are shown as they answer that.
+    `provenance` is ours, of all that lies here. The provider's own keys may sign what lies here.
     """
     from dataclasses import replace
 
@@ -208,22 +205,22 @@ def _as_owner_demands(
     from allod.wire import oci
 
     known = verdict.known
-    if known is None:
-        return asked
-    provider = base.providers[known.provider]
+    provider = None if known is None else base.providers.get(known.provider)
+    if known is None or provider is None:
+        return Attestations()
     policy = provider.provenance
-    if policy is None:
-        return asked
-    verifiers = base.fleet_document.verifiers
-    envelopes = [one.content for one in lying if one.artifact_type == oci.PROVENANCE]
-    verdict.check("policy", lambda: _met(check_policy(provider, verifiers, known, envelopes)))
+    demands = NO_DEMANDS if policy is None else demands_of(policy)
     keys = (*looking.keys, *(key_of(key) for key in provider.keys))
-    owners = replace(looking, demands=demands_of(policy), keys=keys)
+    owners = replace(looking, demands=demands, keys=keys)
     digests = spoken(known.digest)
     looked = Attestations([(one, owners.examine(one, digests)) for one in lying])
-    if policy.asks_provenance:
-        verdict.check("provenance", lambda: _provenance([one for _, one in looked.looked]))
-    return asked if looking.demands != NO_DEMANDS else looked
+    if policy is not None:
+        verifiers = base.fleet_document.verifiers
+        envelopes = [one.content for one in lying if one.artifact_type == oci.PROVENANCE]
+        verdict.check("policy", lambda: _met(check_policy(provider, verifiers, known, envelopes)))
+        if policy.asks_provenance:
+            verdict.check("provenance", lambda: _provenance([one for _, one in looked.looked]))
+    return looked
 
 
 def _met(met: Met) -> str:

@@ -203,6 +203,9 @@ def test_a_release_is_verified_with_the_provenance_that_the_owner_demands(
     status, said = verified(*words, "--level", "3")
     assert (status, step(said, "asked")["ok"]) == (5, False)
     assert step(said, "provenance")["ok"]  # what the owner demands still holds
+    key.write_bytes(pem(ME))  # by a key that signed nothing, whatever the owner's own keys signed
+    status, said = verified("--key", str(key))
+    assert (status, step(said, "asked")["ok"]) == (5, False)
 
 
 def pem(signer: Any) -> bytes:
