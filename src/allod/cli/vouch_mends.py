@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from allod.cli.options import OPTIONS, Options
-from allod.domain.ids import Digest, package_name, parse_provider
+from allod.domain.ids import Digest, Purl, package_name, parse_provider
 from allod.domain.terms import PROVIDER
 from allod.errors import AllodError, Refused, Unavailable
 from allod.wire import oci
@@ -35,8 +35,8 @@ def vouch(*reference: str, options: Options = OPTIONS) -> int:
     Exit status 6: of some release too little is known.
 
     Args:
-        reference: PACKAGE@VERSION in the fleet's registry; the newest release of every package
-            unless given.
+        reference: PACKAGE@VERSION in the fleet's registry; unless given, the newest release of
+            every package, and those that are to run or stand in a channel that is followed.
         options: Options of every verb.
     """
     from allod.cli.catalog import parse_package_version
@@ -52,7 +52,7 @@ def vouch(*reference: str, options: Options = OPTIONS) -> int:
         store = Store(picture, Fleet(picture).bills, known, recalled=True)
         voucher = _Voucher(picture, store, verifier, signer)
         named = [picture.catalog.resolve(parse_package_version(one)) for one in reference]
-        done = [voucher.look(one) for one in named or voucher.newest()]
+        done = [voucher.look(one) for one in named or voucher.unasked()]
     lines = [
         f"{'ok     ' if one['ok'] else 'missing'} {one['release']}: {one['says']}" for one in done
     ]
@@ -68,6 +68,40 @@ class _Voucher:
     store: Store
     verifier: Verifier
     signer: Signer
+
+    def unasked(self) -> Iterator[Resolved]:
+        """The newest release of each package, and what devices are to run; each once."""
+        seen: set[Digest] = set()
+        for one in (*self.newest(), *self.ordered()):
+            if one.digest not in seen:
+                seen.add(one.digest)
+                yield one
+
+    def ordered(self) -> Iterator[Resolved]:
+        """What is to run by anybody's word or stands in a channel, where its provider signed it."""
+        from allod.cli.catalog import PackageVersion
+
+        delegates = self.picture.delegates.values()
+        documents = [
+            *self.picture.base.states.values(),
+            *(one for delegate in delegates for one in delegate.documents.values()),
+        ]
+        wanted = {
+            (order.provider, Purl(package), order.version)
+            for document in documents
+            for package, entry in document.packages.items()
+            if entry.software is not None and (order := entry.software.active) is not None
+        }
+        for channel in (one.channel for one in delegates if one.channel is not None):
+            wanted |= {
+                (channel.provider, package, one.version)
+                for package, one in channel.packages.items()
+            }
+        for provider, package, version in sorted(wanted):
+            try:
+                yield self.picture.catalog.resolve(PackageVersion(package, version), provider)
+            except AllodError:
+                continue  # it is gone, or its provider is: no device takes it
 
     def newest(self) -> Iterator[Resolved]:
         """The newest release of each package in the registry."""
