@@ -127,9 +127,17 @@ def _file(path: Path, asked: Asked, options: Options) -> int:
         path = beside
     elif asked.artifact is not None:
         digests = digests_named(asked.artifact)
+    elif not _may_attest(path):
+        return tell(str(path), file_digests(path), Attestations(), options)
     looking = looking_of(asked)
     found = Attestations([(one, looking.examine(one, digests)) for one in attestations_in(path)])
     return tell(str(path), digests, found, options)
+
+
+def _may_attest(path: Path) -> bool:
+    """Whether a file begins like JSON; what does not is an artifact, and nothing lies beside it."""
+    with path.open("rb") as file:
+        return file.read(1024).lstrip().startswith((b"{", b"["))
 
 
 def tell(reference: str, digests: Mapping[str, str], found: Attestations, options: Options) -> int:

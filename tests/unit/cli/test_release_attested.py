@@ -122,6 +122,8 @@ def test_an_artifact_finds_its_attestation_beside_it(
     who = ("--identity", vector("npm/gundam-visor-cli-v1-tag").identity)
     package = nowhere / "package.tgz"
     shutil.copy(NPM / "package.tgz", package)
+    status, said = run(capsys, package, *who)
+    assert (status, said["verdict"]) == (6, "Nothing is attested of it.")
     bad = VECTORS / "npm/gundam-visor-cli-v1-tag-invalidsigprov/bundle.sigstore.json"
     both = [json.dumps(json.loads(one.read_bytes())) for one in (bad, NPM / "bundle.sigstore.json")]
     (nowhere / "package.tgz.intoto.jsonl").write_text("\n".join(both))
