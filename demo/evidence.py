@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def built(stage: Stage) -> None:
 
     The release that mends the flaw was: its provenance is laid beside it.
     """
-    trusted = Builder.new(BUILDER)
+    trusted = stage.builder = Builder.new(BUILDER)
     key = trusted.publish_key(stage.root / "builder.pub")
     stage.owner.run(
         "provider", "built", "acme", "--builder", BUILDER, "--key", key, "--source", SOURCE,
@@ -80,11 +81,15 @@ def mend(stage: Stage) -> None:
 
 
 def elsewhere(stage: Stage) -> None:
-    """The next one has good provenance, signed and whole: by another builder. Refused."""
+    """The next one has good provenance, signed and whole: by another builder. Refused.
+
+    It is one of the same company, under the same key: what builds there is not all the same.
+    """
     version = "2.1.7"
     directory = source(stage, version, wheel(stage, "2.1.2"))
     stage.provider.run("release", "sign", directory, "--version", version)
-    attest(stage, directory, version, Builder.new("https://builds.example/rented"), "no-provenance")
+    rented = replace(stage.builder, id="https://builds.example/rented")
+    attest(stage, directory, version, rented, "wrong-builder")
 
 
 ACTS: tuple[Callable[[Stage], None], ...] = (built, mend, elsewhere)  # `learn` comes earlier

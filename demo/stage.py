@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from demo.builder import Builder
+
 BIN = Path(sys.executable).parent
 POWER = Path(__file__).resolve().parent / "power.py"
 PASSPHRASE = "a demonstration is no secret"
@@ -234,6 +236,7 @@ class Stage:
     witness: subprocess.Popen[bytes] | None = None
     registry: subprocess.Popen[bytes] | None = None  #: the provider's
     registry_url: str = ""
+    builder: Builder = field(default_factory=lambda: Builder.new(""))
     witness_key: str = ""
     witness_url: str = ""
     changes: dict[str, str] = field(default_factory=dict)  #: numbers of changes, by what they were

@@ -6,7 +6,7 @@ Pure: the present moment is handed in. Every refusal shows what would have been 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -154,3 +154,9 @@ def choices(names: Sequence[str], *, most: int = 12) -> str:
     """Names for a message, cut where there are too many."""
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def mending(releases: Iterable[str]) -> str:
+    """Releases that mend something: `a mends it`, `a, b mend it`."""
+    names = list(releases)
+    return f"{', '.join(names)} {'mends' if len(names) == 1 else 'mend'} it"

@@ -11,8 +11,9 @@ from allod.cli.output import Output
 from allod.domain.ids import Digest, Purl, Version, package_name
 from allod.domain.release import Release
 from allod.durable import make_directory
-from allod.errors import Conflict, InvalidInput, Unavailable
+from allod.errors import Conflict, InvalidInput, Unavailable, Untrusted
 from allod.packaging.build import Built, build_directory, open_built
+from allod.packaging.description import ME
 from allod.packaging.layout import REF_NAME, Layout
 from allod.packaging.origin import said_of_origin
 from allod.packaging.statement import check_statements, sign_release, statements_in
@@ -123,6 +124,8 @@ def push_built(
             built=built.digest,
         )
     _sign(built, signers, providers)
+    if providers is not None:
+        _check_built(built, providers)
     push_layout(built, registry, out)
     return PublishedRelease(
         release.package, release.version, built.digest, release, built.releases, present is None
@@ -138,6 +141,42 @@ def _sign(built: Built, signers: Signers, providers: Providers | None) -> None:
         if error.code != "key-elsewhere" or not signed or providers is None:
             raise
         check_statements(signed, built.release, built.digest, providers(built.release.provider))
+
+
+def _check_built(built: Built, providers: Providers) -> None:
+    """Provenance that comes along has to fit what the owner asks of the provider.
+
+    Without any it may come in: somebody else can still lay it beside the release, or vouch. Where the
+    owner named identities, only a verifier can tell.
+
+    Raises:
+        Untrusted: why what the builder says does not fit.
+    """
+    from allod.trust.policy import ATTESTATION_CAP, check_policy
+    from allod.trust.release import ReleaseIdentity
+
+    release = built.release
+    beside = built.layout.referrers(built.digest, oci.PROVENANCE)
+    if not beside or release.provider == ME:
+        return
+    try:
+        document = providers(release.provider)
+    except Unavailable:
+        return  # nobody whom the owner named yet
+    policy = document.provenance
+    if policy is None or policy.identities:
+        return
+    envelopes = [
+        built.layout.get(layer.digest, cap=ATTESTATION_CAP)
+        for _, manifest in beside
+        for layer in manifest.layers[:1]
+    ]
+    known = ReleaseIdentity(release.provider, release.package, release.version, built.digest)
+    try:
+        check_policy(document, (), known, envelopes)
+    except Untrusted as error:
+        if not error.code.startswith("no-"):
+            raise
 
 
 class Target(Protocol):

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from allod.cli.options import OPTIONS, Options
 from allod.cli.options import now as clock
 from allod.cli.output import Output
-from allod.cli.phrases import parse_span
+from allod.cli.phrases import mending, parse_span
 from allod.cli.vulnerabilities.news import FlawEvent
 from allod.errors import AllodError, InvalidInput
 from allod.wire.codec import encode, instant
@@ -133,7 +133,7 @@ def event_lines(one: FlawEvent) -> Iterator[str]:
     if one.aliases:
         yield f"  also {', '.join(one.aliases)}"
     if one.releases:
-        yield f"  in the store: {', '.join(one.releases)} mends it"
+        yield f"  in the store: {mending(one.releases)}"
     elif one.fixed:
         yield f"  fixed in {', '.join(one.fixed)}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from allod.advisories.finding import Finding, Level
 from allod.cli.output import printable
-from allod.cli.phrases import choices
+from allod.cli.phrases import choices, mending
 from allod.cli.vulnerabilities.found import Line, Looked, Unknown
 from allod.cli.vulnerabilities.ware import Release, Ware
 
@@ -240,7 +240,7 @@ def _devices(line: Line) -> str:
 def _mended(line: Line) -> str:
     fixed = f"fixed in {', '.join(line.finding.fixed)}" if line.finding.fixed else "no fix is known"
     if line.releases:
-        return f"{fixed}; in the store: {', '.join(one.shown for one in line.releases)} mends it"
+        return f"{fixed}; in the store: {mending(one.shown for one in line.releases)}"
     if any(ware.release is not None for ware in line.wares):
         return f"{fixed}; no release in the store mends it"
     controls = dict.fromkeys(_controlled(one) for one in line.wares if one.control is not None)
