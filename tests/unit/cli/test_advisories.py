@@ -21,6 +21,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Exit status, standard output and error of a verb on an empty machine."""
     monkeypatch.setenv("ALLOD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal breaks long cells
 
     def act(*words: str | Path) -> tuple[int, str, str]:
         status = main(["advisories", *map(str, words)])
