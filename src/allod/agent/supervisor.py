@@ -30,9 +30,10 @@ EXIT_HANDED_OVER = 10  #: a new agent is in place: start again at once, from `cu
 FIRST_DELAY = 2.0
 LAST_DELAY = 300.0
 STOP_SECONDS = 10.0
-FIRST_GAP = 0.5  #: between two runs for news; after BURST of them doubled while more is found
-BURST = 6  #: an owner at work is followed at once
-LAST_GAP = 60.0
+FIRST_GAP = 0.5  #: between two runs for news
+BURST = 6  #: so many runs for news follow at once, as an owner at work wants it
+PACE = 15.0  #: after each such time there may be one more: a server that goes on counting gets no more
+CALM = 60.0  #: after a time without news the first run waits for nothing
 EARLY = 15.0  #: the next question to a server that answers 'nothing' at once
 TICK = 1.0  #: how often inhibitors are looked at while some are held
 
@@ -86,7 +87,7 @@ class Supervisor:
         self._seen_next = -1
         self._news_run = float("-inf")
         self._gap = FIRST_GAP
-        self._in_a_row = 0
+        self._left = float(BURST)  #: runs for news that may follow at once
         self._held = False
         self._guests: InhibitorSocket | None = None
         self._pipe = os.pipe()
@@ -303,9 +304,10 @@ class Supervisor:
 
     def _gap_before(self, now: float) -> float:
         """How long a run for news waits: no server keeps the processor busy with its count."""
-        calm = now - self._news_run > LAST_GAP
-        self._in_a_row = 0 if calm else self._in_a_row + 1
-        self._gap = FIRST_GAP if self._in_a_row < BURST else min(self._gap * 2, LAST_GAP)
+        calm = now - self._news_run > CALM
+        self._left = min(float(BURST), self._left + (now - self._news_run) / PACE)
+        self._gap = max(FIRST_GAP, (1.0 - self._left) * PACE)
+        self._left -= 1.0
         self._news_run = now
         spread = self._spread * int.from_bytes(os.urandom(2), "big") / 65536
         return spread + (0.0 if calm else self._gap)

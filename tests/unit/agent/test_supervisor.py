@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from allod.agent.supervisor import BURST, FIRST_GAP, Supervisor, poke
+from allod.agent.supervisor import BURST, FIRST_GAP, PACE, Supervisor, poke
 from allod.agent.supervisor_services import look
 from allod.agent.supervisor_worker import INSTALLED, TRIALS, Choice, mark_verified
 from allod.testing.local_server import Request, local_server, make_authority, server_context
@@ -159,7 +159,7 @@ def test_news_start_the_worker_over_tls_with_the_token(place: Place, tmp_path: P
 
 @pytest.mark.slow
 def test_a_server_that_cries_news_without_end_is_slowed_down(place: Place) -> None:
-    """After a few, each run for news waits longer than the one before: no busy loop at its will."""
+    """After a few, runs for news come at a fixed pace: no busy loop at its will."""
     count = [0]
 
     def act(request: Request) -> None:
@@ -177,9 +177,15 @@ def test_a_server_that_cries_news_without_end_is_slowed_down(place: Place) -> No
 def test_an_owner_at_work_is_followed_at_once(place: Place) -> None:
     """A few changes within a minute come as quickly as the first; only a flood is spaced out."""
     one = Supervisor(str(place.root))
-    gaps = [one._gap_before(now) for now in range(BURST + 3)]
-    assert gaps == [0.0] + [FIRST_GAP] * (BURST - 1) + [1.0, 2.0, 4.0]
-    assert one._gap_before(1000.0) == 0.0
+    gaps = [one._gap_before(1000.0) for _ in range(BURST)]
+    assert gaps == [0.0] + [FIRST_GAP] * (BURST - 1)
+    now, waited = 1000.0, []
+    for _ in range(4):
+        waited.append(one._gap_before(now))
+        now += waited[-1]
+    assert waited == [PACE] * 4
+    assert one._gap_before(now + PACE) == FIRST_GAP  # nobody waits for what was long ago
+    assert one._gap_before(now + 1000.0) == 0.0
     os.close(one._pipe[0])
     os.close(one._pipe[1])
 
