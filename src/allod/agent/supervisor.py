@@ -32,7 +32,9 @@ LAST_DELAY = 300.0
 STOP_SECONDS = 10.0
 FIRST_GAP = 0.5  #: between two runs for news
 BURST = 6  #: so many runs for news follow at once, as an owner at work wants it
-PACE = 15.0  #: after each such time there may be one more: a server that goes on counting gets no more
+PACE = (
+    15.0  #: after each such time there may be one more: a server that goes on counting gets no more
+)
 CALM = 60.0  #: after a time without news the first run waits for nothing
 EARLY = 15.0  #: the next question to a server that answers 'nothing' at once
 TICK = 1.0  #: how often inhibitors are looked at while some are held
