@@ -189,10 +189,14 @@ def covered(keys: Sequence[str], package: Purl, new: Release | None, old: Releas
 
 
 def newer(term: Versions, new: Release, old: Release | None, fact: ChangeFacts) -> bool:
-    """A patch, or a fix that somebody vouches for; never older."""
+    """A patch, or a fix that somebody vouches for and that opens nothing; never older."""
     if old is None:
         return False
-    mends = any(source in term.evidence for source, _ in fact.mends)
+    opens = any(
+        name not in old.access and name.split(":", maxsplit=1)[0] not in old.access
+        for name in new.access
+    )
+    mends = not opens and any(source in term.evidence for source, _ in fact.mends)
     if new.version == old.version:
         return term.rule.value == "same-minor" or mends
     if "edge" in (new.version, old.version):
