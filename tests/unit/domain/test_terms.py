@@ -193,6 +193,26 @@ def test_security_is_what_a_named_source_says() -> None:
     assert Versions(VersionRule.SAME_MINOR).says == "only patches of the same minor version"
 
 
+def test_what_opens_something_new_is_no_mere_fix() -> None:
+    """Whatever it mends: the owner let fixes in, not a microphone."""
+    term = Versions(VersionRule.SECURITY, frozenset({PROVIDER}))
+    step = change(release=release("2.0.2", "audio:in", "net:out"))
+    found = told(term, step, running=release("2.0.1", "net:out"), mends=MENDS)
+    assert found == ("version-rule", "refuses", "it needs audio:in, so it is no mere fix")
+    same = change(release=release("2.0.2", "net:out"))
+    assert told(term, same, running=release("2.0.1", "net:out"), mends=MENDS)[1] == "holds"
+
+
+def test_verifiers_are_asked_where_another_than_the_provider_counts() -> None:
+    """The provider's own word needs no verifier's, nor does a rule that is about numbers."""
+    sources = frozenset({"osv"})
+    assert Versions(VersionRule.SECURITY, sources).asks_verifiers
+    assert Versions(VersionRule.SECURITY, sources | {PROVIDER}).asks_verifiers
+    assert not Versions(VersionRule.SECURITY, frozenset({PROVIDER})).asks_verifiers
+    assert not Versions(VersionRule.SECURITY).asks_verifiers
+    assert not Versions(VersionRule.SAME_MINOR, sources).asks_verifiers
+
+
 def test_a_version_rule_says_nothing_where_no_other_version_comes() -> None:
     """A configuration or a removal; another build of the same version is a patch, and no fix."""
     term = Versions(VersionRule.SECURITY)
