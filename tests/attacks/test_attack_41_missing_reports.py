@@ -6,7 +6,7 @@ import pytest
 from tests.attacks.speaking import Speaker
 from tests.e2e.home import Home
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 
 def test_attack_41_a_report_that_is_left_out_leaves_a_gap(home: Home) -> None:

@@ -50,7 +50,9 @@ def _all(place: Path, strike: Strike, number: int, patch: pytest.MonkeyPatch) ->
         assert active == ["2.0"], faults.struck
 
 
-@pytest.mark.parametrize("strike", [Strike.KILL_BEFORE, Strike.KILL_AFTER])
+@pytest.mark.parametrize(
+    "strike", [Strike.KILL_BEFORE, pytest.param(Strike.KILL_AFTER, marks=pytest.mark.slow)]
+)
 def test_attack_47_power_cut_at_every_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strike: Strike
 ) -> None:

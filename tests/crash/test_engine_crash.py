@@ -356,7 +356,9 @@ def test_a_kill_at_every_moment(
         trial.strike(at, Strike.KILL_BEFORE)
 
 
-@pytest.mark.parametrize("strike", [Strike.ERROR_BEFORE, Strike.ERROR_AFTER])
+@pytest.mark.parametrize(
+    "strike", [Strike.ERROR_BEFORE, pytest.param(Strike.ERROR_AFTER, marks=pytest.mark.slow)]
+)
 def test_every_kind_of_call_may_fail_once(
     strike: Strike, swift_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def device(tmp_path: Path) -> Any:
     made.close()
 
 
+@pytest.mark.slow
 def test_the_worker_deploys_configures_and_goes_back(device: Device) -> None:
     """Deploy, configure, a sick release goes back with its configuration, undo, delete: for real."""
     first = device.release("1.0")
