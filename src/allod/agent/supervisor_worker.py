@@ -106,6 +106,8 @@ def command(
     if candidate.tree:
         environment["PYTHONPATH"] = candidate.tree
         environment[RUN_VARIABLE] = candidate.name
+        # What Python would write beside the modules is no part of the release: it would be drift.
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     words = [sys.executable, "-m", "allod.agent.worker", "--state", state, *options]
     return words, environment
 

@@ -350,6 +350,15 @@ def test_a_worker_is_started_from_its_own_tree(place: Place) -> None:
     assert place.runs[0].startswith("activations/1 ")
 
 
+def test_a_worker_leaves_nothing_in_its_own_tree(place: Place, monkeypatch) -> None:
+    """Compiled modules that it wrote there would be drift of its own release."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    before = sorted(place.root.rglob("*.pyc"))
+    with place.running():
+        until(lambda: place.runs)
+    assert sorted(place.root.rglob("*.pyc")) == before == []
+
+
 def test_only_a_service_that_ended_wants_the_helper(tmp_path: Path) -> None:
     """A living process is recognised by number and start; any other state asks for help."""
     service = tmp_path / "services" / "generic~me~toaster"
